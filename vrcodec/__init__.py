@@ -1,0 +1,32 @@
+"""vrcodec: a learned image codec with one continuous rate.
+
+    data = vrcodec.encode(image, rate=0.6)     # bytes of a .vrc file
+    image = vrcodec.decode(data)               # a PIL.Image.Image
+    info = vrcodec.inspect(data)               # header and sizes; loads no network
+    image = vrcodec.open("picture.vrc")
+
+Importing this package is cheap: torch is loaded by the first call that needs it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vrcodec.api import decode, encode, inspect, open
+
+__version__ = "0.1.0"
+
+__all__ = ["decode", "encode", "inspect", "open"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from vrcodec import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

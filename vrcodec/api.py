@@ -1,0 +1,101 @@
+"""The Python interface; `vrcodec` itself re-exports these names."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vrcodec.errors import InputError
+from vrcodec.inspection import Info
+from vrcodec.inspection import inspect as _inspect
+from vrcodec.limits import DEFAULT_LIMITS, Limits
+from vrcodec.rate import code_from_rate
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from PIL import Image
+
+    from vrcodec.codec import Decoder, Encoder
+    from vrcodec.picture import Picture
+
+
+def encode(
+    image: Image.Image | npt.NDArray[np.uint8] | str | PathLike[str],
+    rate: float = 0.5,
+    *,
+    model: str = "gained",
+    device: str = "auto",
+    strip: bool = False,
+) -> bytes:
+    """Compress ``image`` to the bytes of a .vrc file.
+
+    ``image``: a Pillow image of mode RGB or L, a uint8 array (H, W) or (H, W, 3), or the path of a
+    picture. ``rate``: 0 (smallest) .. 1 (best), continuous. ``device``: ``auto``, ``cpu``, ``cuda``,
+    ``cuda:N``. ``strip``: encode without ICC profile, EXIF and XMP.
+
+    Raises InputError, LimitError, UsageError, WeightsError or DeviceError.
+    """
+    code = code_from_rate(rate)
+    picture = _picture(image, strip)
+    DEFAULT_LIMITS.check_picture("image", picture.width, picture.height)
+    return _encoder(model, device).encode(picture, code)
+
+
+def decode(data: bytes, *, device: str = "auto", limits: Limits = DEFAULT_LIMITS) -> Image.Image:
+    """The picture of a .vrc file, a Pillow image of the mode that was encoded (RGB or L).
+
+    Raises FormatError, CorruptError, WeightsError, LimitError, UsageError or DeviceError.
+    """
+    return _decoder(device, limits).decode(bytes(data)).to_image()
+
+
+def inspect(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
+    """Header and sizes of a .vrc file, its checksums verified; no network is loaded.
+
+    Raises FormatError, CorruptError or LimitError.
+    """
+    return _inspect(bytes(data), limits)
+
+
+def open(path: str | PathLike[str], *, device: str = "auto") -> Image.Image:
+    """Read and decode a .vrc file. Raises what `decode` raises, and InputError."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return decode(data, device=device)
+
+
+def _picture(image: Any, strip: bool) -> Picture:
+    from PIL import Image
+
+    from vrcodec.picture import Picture, picture_from_image, read_picture
+
+    if isinstance(image, Image.Image):
+        return picture_from_image(image, strip=strip)
+    if not isinstance(image, str | PathLike):
+        return Picture.from_array(image)
+    try:
+        with Path(image).open("rb") as file:
+            return read_picture(file, str(image), strip=strip)
+    except IsADirectoryError:
+        raise InputError(f"{image}: is a folder") from None
+    except FileNotFoundError:
+        raise InputError(f"{image}: does not exist") from None
+
+
+@lru_cache(maxsize=4)
+def _encoder(model: str, device: str) -> Encoder:
+    from vrcodec.codec import Encoder, Engine
+
+    return Encoder(model, Engine(device))
+
+
+@lru_cache(maxsize=4)
+def _decoder(device: str, limits: Limits) -> Decoder:
+    from vrcodec.codec import Decoder, Engine
+
+    return Decoder(Engine(device), limits)

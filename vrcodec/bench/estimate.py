@@ -1,0 +1,43 @@
+"""Information content of coded symbols, to hold against the bytes that were written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from vrcodec.bitstream.rans import CodingTables, Indices, StreamEncoder, Symbols
+from vrcodec.bitstream.tables import PRECISION_BITS
+
+# An escape is followed by 5 bits of length, a sign, and all bits of the value but the first.
+_ESCAPE_FIXED_BITS = 6
+
+
+def table_bits(symbols: Symbols, indices: Indices, tables: CodingTables) -> float:
+    """Bits that an ideal coder would spend on ``symbols`` (n,) with these tables."""
+    half = tables.halves[indices]
+    escaped = np.abs(symbols) > half
+    entries = np.where(escaped, 2 * half + 1, symbols + half)
+    starts = np.concatenate(([0], np.cumsum(tables.source.sizes)))
+    frequencies = tables.source.frequencies[starts[indices] + entries]
+    rest = (np.abs(symbols) - half)[escaped]
+    bits = np.sum(PRECISION_BITS - np.log2(frequencies))
+    return float(bits + np.sum(np.floor(np.log2(rest))) + _ESCAPE_FIXED_BITS * len(rest))
+
+
+@contextmanager
+def counted_bits() -> Iterator[list[float]]:
+    """Inside, the yielded list receives the `table_bits` of everything that is encoded."""
+    counts: list[float] = []
+    original = StreamEncoder.put
+
+    def put(self: StreamEncoder, symbols: Symbols, indices: Indices, tables: CodingTables) -> None:
+        counts.append(table_bits(symbols, indices, tables))
+        original(self, symbols, indices, tables)
+
+    StreamEncoder.put = put  # type: ignore[method-assign]
+    try:
+        yield counts
+    finally:
+        StreamEncoder.put = original  # type: ignore[method-assign]

@@ -1,0 +1,185 @@
+"""Reading and writing .vrc files: header, chunks, checksums.
+
+The parser trusts nothing: it reads a fixed prefix, compares every length with what is left, and checks
+every checksum before the content is used. It allocates nothing that is not in the file. Structure only:
+neither numpy nor torch is needed, so that `vrcodec info` starts at once.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from construct import Construct, ConstructError
+
+from vrcodec.bitstream import schema
+from vrcodec.errors import CorruptError, FormatError, LimitError
+from vrcodec.limits import DEFAULT_LIMITS, Limits
+
+_CHECKSUM_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says about itself before any chunk.
+
+    ``method``: number of the model family. ``weights_id``: first 8 bytes of the weights' SHA-256.
+    ``mode``: `schema.MODE_GREY` or `schema.MODE_RGB`. ``rate_code``: 16-bit code of r.
+    """
+
+    method: int
+    weights_id: bytes
+    width: int
+    height: int
+    mode: int
+    rate_code: int
+    version: tuple[int, int] = (schema.VERSION_MAJOR, schema.VERSION_MINOR)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A typed payload, its checksum already verified. ``offset``: of its first byte in the file."""
+
+    type: int
+    payload: bytes
+    offset: int = 0
+
+    @property
+    def ancillary(self) -> bool:
+        """Whether a reader that does not know the type may skip it."""
+        return self.type >= schema.FIRST_ANCILLARY
+
+
+@dataclass(frozen=True)
+class Container:
+    """A parsed file."""
+
+    header: Header
+    chunks: Sequence[Chunk]
+
+    def streams(self) -> list[Chunk]:
+        """The latent streams, in decoding order."""
+        return [chunk for chunk in self.chunks if chunk.type == schema.CHUNK_STREAM]
+
+
+def build_container(container: Container) -> bytes:
+    """Serialise; the exact inverse of `parse_container`."""
+    body = {
+        "method": container.header.method,
+        "weights_id": container.header.weights_id,
+        "width": container.header.width,
+        "height": container.header.height,
+        "mode": container.header.mode,
+        "rate": container.header.rate_code,
+    }
+    major, minor = container.header.version
+    header = schema.Header.build({"preamble": {"major": major, "minor": minor}, "body": body})
+    return b"".join([_sealed(header), *(_build_chunk(chunk) for chunk in container.chunks)])
+
+
+def _build_chunk(chunk: Chunk) -> bytes:
+    prefix = schema.ChunkPrefix.build({"type": chunk.type, "length": len(chunk.payload)})
+    return _sealed(prefix + chunk.payload)
+
+
+def _sealed(data: bytes) -> bytes:
+    checksum: bytes = schema.Checksum.build(zlib.crc32(data))
+    return data + checksum
+
+
+def parse_container(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Container:
+    """Parse and verify a whole file.
+
+    Raises FormatError (not a vrc file, or unknown version or critical chunk), CorruptError (damaged or
+    truncated) or LimitError.
+    """
+    reader = _Reader(data)
+    header = _parse_header(reader)
+    limits.check_picture("picture", header.width, header.height)
+    chunks = list(_parse_chunks(reader, limits))
+    return Container(header, chunks)
+
+
+def _parse_header(reader: _Reader) -> Header:
+    magic = reader.peek(len(schema.MAGIC))
+    if not magic or not schema.MAGIC.startswith(magic):
+        raise FormatError("not a vrc file")
+    start = reader.position
+    preamble_bytes = schema.Preamble.sizeof()
+    length = reader.peek(preamble_bytes + 1)[preamble_bytes:]
+    header = reader.take(preamble_bytes + 1 + (length[0] if length else 0), "header")
+    reader.check_seal(start, "header")
+    major, minor = header[len(schema.MAGIC)], header[len(schema.MAGIC) + 1]
+    if major != schema.VERSION_MAJOR:
+        raise FormatError(
+            f"made with version {major} of the format, and this program reads version "
+            f"{schema.VERSION_MAJOR}; use a matching vrcodec"
+        )
+    body = _parse(schema.HeaderBody, _Reader(header[preamble_bytes + 1 :]), "header")
+    if body.width < 1 or body.height < 1:
+        raise CorruptError("the header names a picture without pixels")
+    return Header(
+        body.method, body.weights_id, body.width, body.height, body.mode, body.rate, (major, minor)
+    )
+
+
+def _parse_chunks(reader: _Reader, limits: Limits) -> Iterable[Chunk]:
+    for _ in range(limits.max_chunks):
+        if not reader.left:
+            return
+        start = reader.position
+        prefix = _parse(schema.ChunkPrefix, reader, "chunk")
+        if prefix.length > limits.max_chunk_bytes:
+            raise LimitError(f"a chunk of {prefix.length} bytes is over the limit")
+        offset = reader.position
+        payload = reader.take(prefix.length, "chunk")
+        reader.check_seal(start, "chunk")
+        chunk = Chunk(prefix.type, payload, offset)
+        if chunk.type != schema.CHUNK_STREAM and not chunk.ancillary:
+            raise FormatError(
+                f"needs a feature that this version lacks (chunk type {chunk.type}); update vrcodec"
+            )
+        yield chunk
+    raise LimitError("more chunks than the limit allows")
+
+
+class _Reader:
+    """A cursor over bytes that never reads past the end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.position = 0
+
+    @property
+    def left(self) -> int:
+        return len(self._data) - self.position
+
+    def peek(self, count: int) -> bytes:
+        return self._data[self.position : self.position + count]
+
+    def take(self, count: int, what: str) -> bytes:
+        if count > self.left:
+            raise CorruptError(f"truncated: the {what} at byte {self.position} is incomplete")
+        self.position += count
+        return self._data[self.position - count : self.position]
+
+    def check_seal(self, start: int, what: str) -> None:
+        content = memoryview(self._data)[start : self.position]
+        stored = schema.Checksum.parse(self.take(_CHECKSUM_BYTES, what))
+        if zlib.crc32(content) != stored:
+            raise CorruptError(f"damaged: the {what} at byte {start} fails its checksum")
+
+
+def _parse(declaration: Construct, reader: _Reader, what: str):  # type: ignore[no-untyped-def]
+    """Parse a small structure at the cursor, from a window that bounds every VarInt."""
+    window = io.BytesIO(reader.peek(64))
+    try:
+        parsed = declaration.parse_stream(window)
+    except ConstructError as error:
+        raise CorruptError(
+            f"truncated: the {what} at byte {reader.position} is incomplete"
+        ) from error
+    reader.position += window.tell()
+    return parsed

@@ -1,0 +1,71 @@
+"""The layout of a .vrc file, declared with construct. docs/FORMAT.md says the same in prose.
+
+Little-endian throughout; VarInt is unsigned LEB128.
+"""
+
+from __future__ import annotations
+
+from construct import (
+    Array,
+    Byte,
+    Bytes,
+    Const,
+    Construct,
+    Int16ul,
+    Int32ul,
+    Prefixed,
+    PrefixedArray,
+    Struct,
+    VarInt,
+)
+
+# 8D: not ASCII, so a 7-bit transfer shows. 0D 0A: a transfer that rewrites line ends, in either
+# direction, shows. PNG has two bytes more, against programs that no longer exist.
+MAGIC = b"\x8dVRC\r\n"
+
+VERSION_MAJOR = 1
+VERSION_MINOR = 0
+
+# Numbers of the model families; 2 to 5 are kept for qvrf, qmap, slim and qarv.
+METHODS = {1: "gained"}
+
+MODE_GREY = 0
+MODE_RGB = 1
+
+CHUNK_STREAM = 0x01
+# Types from here on are ancillary: a reader that does not know one skips it.
+FIRST_ANCILLARY = 0x80
+
+Preamble = Struct(
+    "magic" / Const(MAGIC),
+    "major" / Byte,
+    "minor" / Byte,
+)
+
+# A later minor version may add fields behind these; the prefix tells how many bytes there are.
+HeaderBody = Struct(
+    "method" / Byte,
+    "weights_id" / Bytes(8),
+    "width" / VarInt,
+    "height" / VarInt,
+    "mode" / Byte,
+    "rate" / Int16ul,
+)
+
+Header = Struct("preamble" / Preamble, "body" / Prefixed(Byte, HeaderBody))
+
+Checksum = Int32ul
+
+ChunkPrefix = Struct("type" / Byte, "length" / VarInt)
+
+TieEntry = Struct("skip" / VarInt, "index" / Byte)
+
+TieCount = VarInt
+
+
+def ties(count: int) -> Construct:
+    """``count`` ties; the caller bounds the count first."""
+    return Array(count, TieEntry)
+
+
+StreamPrefix = Struct("symbols_crc" / Checksum, "ties" / PrefixedArray(TieCount, TieEntry))

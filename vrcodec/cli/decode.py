@@ -1,0 +1,125 @@
+"""`vrcodec decode`"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vrcodec.cli import options, output
+from vrcodec.cli.paths import (
+    STANDARD,
+    Destination,
+    about,
+    check_inputs,
+    destination,
+    display_name,
+    read_input,
+)
+from vrcodec.errors import UsageError
+from vrcodec.limits import Limits
+
+if TYPE_CHECKING:
+    from vrcodec.picture import OutputFormat
+
+FORMATS = ("png", "ppm", "npy")
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="FILE...")
+@options.output_option
+@options.force_option
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(FORMATS),
+    help="Format of the picture. Default: from the output's name, else png.",
+)
+@options.device_option
+@options.threads_option
+@options.precision_option
+@options.limits_option
+@options.json_option
+@options.verbosity_options
+def command(
+    inputs: tuple[str, ...],
+    target: str | None,
+    force: bool,
+    output_format: OutputFormat | None,
+    device: str,
+    threads: int | None,
+    precision: str,
+    limits: Limits,
+    as_json: bool,
+) -> int:
+    """Decompress .vrc files to pictures.
+
+    FILE is a .vrc file, or - for stdin.
+    """
+    check_inputs(inputs, target)
+    chosen = output_format or _format_of(target)
+    if len(inputs) == 1:
+        destination(inputs[0], target, f".{chosen}", force).check()
+    decode = _decoder(device, precision, threads, limits)
+
+    def work(name: str) -> dict[str, Any]:
+        place = destination(name, target, f".{chosen}", force)
+        place.check()
+        result = _decode_one(decode, name, chosen, place)
+        output.say("{output}: {width}x{height} {mode}, {seconds:.3f} s".format(**result))
+        return result
+
+    code, results = output.for_each(inputs, work)
+    if as_json:
+        output.print_json(results, err=any(r["output"] == "<stdout>" for r in results))
+    return code
+
+
+def _format_of(target: str | None) -> OutputFormat:
+    if target is None or target == STANDARD or Path(target).is_dir():
+        return "png"
+    from vrcodec.picture import SUFFIXES
+
+    suffix = Path(target).suffix.lower()
+    if suffix and suffix not in SUFFIXES and not Path(target).exists():
+        known = ", ".join(SUFFIXES)
+        raise UsageError(f"{target}: cannot write {suffix}; use {known}, or name a --format")
+    return SUFFIXES.get(suffix, "png")
+
+
+def _decoder(device: str, precision: str, threads: int | None, limits: Limits) -> Any:
+    """A function bytes -> Picture that loads torch when first called."""
+    cache: list[Any] = []
+
+    def decode(data: bytes) -> Any:
+        if not cache:
+            from vrcodec.codec import Decoder, Engine
+
+            options.set_threads(threads)
+            cache.append(Decoder(Engine(device, precision), limits))
+        return cache[0].decode(data)
+
+    return decode
+
+
+def _decode_one(
+    decode: Any, name: str, output_format: OutputFormat, place: Destination
+) -> dict[str, Any]:
+    data = read_input(name)
+    start = time.perf_counter()
+    with about(name):
+        picture = decode(data)
+    seconds = round(time.perf_counter() - start, 4)
+    from vrcodec.picture import serialise_picture
+
+    place.write(serialise_picture(picture, output_format))
+    return {
+        "input": display_name(name),
+        "output": str(place),
+        "width": picture.width,
+        "height": picture.height,
+        "mode": picture.mode,
+        "seconds": seconds,
+    }

@@ -1,0 +1,81 @@
+"""Entry point: finds the command, and turns every error into a sentence and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from vrcodec import __version__
+from vrcodec.cli import output
+from vrcodec.errors import VrcError
+
+COMMANDS = ("encode", "decode", "info", "verify", "models", "train")
+
+EXIT_INTERNAL = 1
+EXIT_INTERRUPTED = 130
+# What a shell reports for a process that the closed pipe itself ended.
+EXIT_CLOSED_PIPE = 141
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when that command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order in which a user meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command object, or None for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"vrcodec.cli.{cmd_name}").command
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="vrcodec")
+def cli() -> None:
+    """Learned image compression with one continuous rate.
+
+    Exit codes: 0 success, 1 some inputs failed, 2 usage, 3 not readable as a picture, 4 not a vrc file
+    or unsupported, 5 corrupt or truncated, 6 weights missing or different, 7 over a limit, 8 target not
+    reachable, 9 cannot write or exists, 10 device, 130 interrupted.
+    """
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    try:
+        result = cli.main(
+            list(arguments) if arguments is not None else None,
+            prog_name="vrcodec",
+            standalone_mode=False,
+        )
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        output.error("interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader is gone; so that the interpreter does not trip over it again at exit:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_CLOSED_PIPE
+    except VrcError as error:
+        return output.report(error)
+    except Exception as error:
+        output.error(f"internal error: {type(error).__name__}: {error}; -vv shows where")
+        if output.verbosity >= output.DEBUG:
+            raise
+        return EXIT_INTERNAL
+
+
+def main() -> None:
+    """Console script."""
+    sys.exit(run())

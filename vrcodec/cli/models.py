@@ -1,0 +1,38 @@
+"""`vrcodec models`"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from vrcodec.catalog import Entry, installed
+from vrcodec.cli import options, output
+
+
+@click.command()
+@options.json_option
+@options.verbosity_options
+def command(as_json: bool) -> None:
+    """List the installed models with their measured figures."""
+    entries = installed()
+    if as_json:
+        output.print_json([{"path": str(e.path), **e.card} for e in entries])
+        return
+    columns = ("model", "weights", "parameters", "kMAC/pixel", "Kodak bpp", "PSNR dB", "vs JPEG")
+    output.print_table(columns, [_row(entry) for entry in entries])
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    card = entry.card
+    curve: list[dict[str, Any]] = card.get("curve") or []
+    against_jpeg = card.get("bd_rate_percent", {}).get("jpeg")
+    return (
+        entry.family,
+        entry.id.hex(),
+        f"{card.get('parameters', 0) / 1e6:.1f} M",
+        f"{sum(card.get('kmac_per_pixel', {}).values()):.0f}",
+        f"{curve[0]['bpp']:.2f} .. {curve[-1]['bpp']:.2f}" if curve else "not measured",
+        f"{curve[0]['psnr']:.1f} .. {curve[-1]['psnr']:.1f}" if curve else "not measured",
+        f"{against_jpeg:+.0f} %" if against_jpeg is not None else "not measured",
+    )

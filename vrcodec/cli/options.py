@@ -1,0 +1,104 @@
+"""Every flag that more than one command has.
+
+-o/--output  -f/--force  --device  --threads  --precision  --max-pixels  --json  -q/--quiet  -v/--verbose
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from vrcodec.cli import output
+from vrcodec.limits import DEFAULT_LIMITS, Limits
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+output_option = click.option(
+    "-o",
+    "--output",
+    "target",
+    metavar="PATH",
+    help="Output file, a folder for several inputs, or - for stdout. Default: the input's name with "
+    "another suffix; stdout when the input is stdin.",
+)
+force_option = click.option("-f", "--force", is_flag=True, help="Overwrite the output.")
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda[:N]",
+    help="Where networks run. Any device decodes what any other encoded.",
+)
+threads_option = click.option(
+    "--threads", type=click.IntRange(min=1), help="CPU threads. Default: all cores."
+)
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="Arithmetic of analysis and synthesis. Changes pixels by a rounding step at most, not "
+    "whether a file decodes.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print results as JSON.")
+
+
+def _set_limits(ctx: click.Context, parameter: click.Parameter, value: int) -> Limits:
+    return Limits(max_pixels=value)
+
+
+limits_option = click.option(
+    "--max-pixels",
+    "limits",
+    type=click.IntRange(min=1),
+    default=DEFAULT_LIMITS.max_pixels,
+    show_default=True,
+    callback=_set_limits,
+    help="Refuse pictures with more pixels than this.",
+)
+
+
+def _set_quiet(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        output.set_verbosity(output.QUIET)
+
+
+def _set_verbose(ctx: click.Context, parameter: click.Parameter, value: int) -> None:
+    if value:
+        output.set_verbosity(value)
+
+
+def verbosity_options(function: Function) -> Function:
+    """-q and -v, which act by themselves and are not passed on."""
+    for option in (
+        click.option(
+            "-v",
+            "--verbose",
+            count=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_set_verbose,
+            help="Say more; -vv shows where an error came from.",
+        ),
+        click.option(
+            "-q",
+            "--quiet",
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_set_quiet,
+            help="Say nothing but errors.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def set_threads(threads: int | None) -> None:
+    """Apply --threads."""
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)

@@ -1,0 +1,110 @@
+"""`vrcodec train`"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from vrcodec.cli import options
+from vrcodec.errors import UsageError
+
+
+@click.command()
+@click.argument("family")
+@click.option(
+    "--data",
+    "folders",
+    required=True,
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder with training pictures; may be given again.",
+)
+@click.option("--minutes", type=click.FloatRange(min=0), help="Budget of the whole schedule.")
+@click.option("--steps", type=click.IntRange(min=1), help="The same, in steps.")
+@click.option(
+    "--pause",
+    type=click.FloatRange(min=0),
+    metavar="MINUTES",
+    help="Stop this process earlier; go on later with --resume.",
+)
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint in the output folder.")
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    default="runs",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for checkpoint, logs, plot and weights.",
+)
+@click.option(
+    "--init",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Weights to start from; what fits by name and shape is taken over. Default: the "
+    "Karhunen-Loeve transform of the training pictures.",
+)
+@click.option(
+    "--eval",
+    "eval_folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder with held-out pictures, evaluated every few minutes.",
+)
+@click.option("--batch", type=click.IntRange(min=1), help="Crops per step and process.")
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True))
+@click.option("--optimizer", type=click.Choice(["adam", "muon"]))
+@click.option("--seed", default=0, show_default=True)
+@options.device_option
+@options.threads_option
+@options.verbosity_options
+def command(
+    family: str,
+    folders: tuple[Path, ...],
+    minutes: float | None,
+    steps: int | None,
+    pause: float | None,
+    resume: bool,
+    target: Path,
+    init: Path | None,
+    eval_folder: Path | None,
+    batch: int | None,
+    learning_rate: float | None,
+    optimizer: str | None,
+    seed: int,
+    device: str,
+    threads: int | None,
+) -> None:
+    """Train the weights of FAMILY on a folder of photographs.
+
+    Stops by itself when the budget is used up, and writes the weights and their card. Under torchrun,
+    all processes train one model.
+    """
+    from vrcodec.training.recipes import FAMILIES, load_recipe
+    from vrcodec.training.session import Session, train
+
+    if family not in FAMILIES:
+        raise UsageError(f"no recipe for {family!r}; there are: {', '.join(FAMILIES)}")
+    options.set_threads(threads)
+    recipe = load_recipe(family)
+    recipe = replace(
+        recipe,
+        batch=batch or recipe.batch,
+        learning_rate=learning_rate or recipe.learning_rate,
+        optimizer=optimizer or recipe.optimizer,
+    )
+    train(
+        Session(
+            recipe=recipe,
+            data=folders,
+            target=target,
+            minutes=minutes,
+            steps=steps,
+            pause_minutes=pause,
+            resume=resume,
+            init=init,
+            eval_folder=eval_folder,
+            device=device,
+            seed=seed,
+        )
+    )

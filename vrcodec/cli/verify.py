@@ -1,0 +1,53 @@
+"""`vrcodec verify`"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from vrcodec.cli import options, output
+from vrcodec.cli.paths import about, display_name, read_input
+from vrcodec.inspection import check_structure
+from vrcodec.limits import Limits
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="FILE...")
+@click.option("--full", is_flag=True, help="Decode, too: checks the symbols, needs the weights.")
+@options.device_option
+@options.threads_option
+@options.limits_option
+@options.json_option
+@options.verbosity_options
+def command(
+    inputs: tuple[str, ...],
+    full: bool,
+    device: str,
+    threads: int | None,
+    limits: Limits,
+    as_json: bool,
+) -> int:
+    """Check that .vrc files are whole: structure and checksums."""
+    decoders: list[Any] = []
+
+    def work(name: str) -> dict[str, Any]:
+        data = read_input(name)
+        with about(name):
+            info = check_structure(data, limits)
+            if full:
+                if not decoders:
+                    from vrcodec.codec import Decoder, Engine
+
+                    options.set_threads(threads)
+                    decoders.append(Decoder(Engine(device), limits))
+                decoders[0].decode(data)
+        result = {"file": display_name(name), "ok": True, "decoded": full, "bytes": info.bytes}
+        if not as_json:
+            output.say(f"{result['file']}: ok")
+        return result
+
+    code, results = output.for_each(inputs, work)
+    if as_json:
+        output.print_json(results)
+    return code

@@ -1,0 +1,102 @@
+"""The whole path in one place: picture -> model -> container, and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vrcodec.bitstream import schema
+from vrcodec.bitstream.container import Chunk, Container, Header, build_container, parse_container
+from vrcodec.bitstream.streams import build_stream, parse_stream
+from vrcodec.catalog import Entry, find_by_family, find_by_id
+from vrcodec.device import resolve_device
+from vrcodec.errors import FormatError
+from vrcodec.limits import DEFAULT_LIMITS, Limits
+from vrcodec.models.base import Latents, VariableRateModel
+from vrcodec.models.zoo import load_model
+from vrcodec.picture import Mode, Picture
+
+DEFAULT_MODEL = "gained"
+
+_MODES: dict[Mode, int] = {"L": schema.MODE_GREY, "RGB": schema.MODE_RGB}
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where and how networks run. ``precision``: of the float part; ``strip_units``: latent rows."""
+
+    device: str = "auto"
+    precision: str = "auto"
+    strip_units: int | None = None
+
+    def load(self, entry: Entry) -> VariableRateModel:
+        """The model of ``entry``, ready on this engine's device."""
+        device = resolve_device(self.device)
+        return load_model(entry, device, self.precision, self.strip_units)
+
+
+class Encoder:
+    """Encodes pictures with one model; keep it to encode many."""
+
+    def __init__(self, family: str = DEFAULT_MODEL, engine: Engine | None = None) -> None:
+        self._entry = find_by_family(family)
+        self.model = (engine or Engine()).load(self._entry)
+
+    def analyse(self, picture: Picture) -> Latents:
+        """The part of the work that does not depend on the rate."""
+        return self.model.analysis(picture.pixels)
+
+    def encode(self, picture: Picture, rate_code: int, latents: Latents | None = None) -> bytes:
+        """The bytes of a .vrc file at the 16-bit ``rate_code``."""
+        latents = latents or self.analyse(picture)
+        streams = self.model.compress(latents, self.model.rate_state(rate_code))
+        header = Header(
+            self.model.method,
+            self._entry.id,
+            picture.width,
+            picture.height,
+            _MODES[picture.mode],
+            rate_code,
+        )
+        chunks = [Chunk(schema.CHUNK_STREAM, build_stream(stream)) for stream in streams]
+        return build_container(Container(header, chunks))
+
+
+class Decoder:
+    """Decodes files; keeps the models it has loaded."""
+
+    def __init__(self, engine: Engine | None = None, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._engine = engine or Engine()
+        self._limits = limits
+        self._models: dict[bytes, VariableRateModel] = {}
+
+    def decode(self, data: bytes) -> Picture:
+        """Picture of a .vrc file.
+
+        Raises FormatError, CorruptError, LimitError, WeightsError or DeviceError.
+        """
+        container = parse_container(data, self._limits)
+        header = container.header
+        streams = [parse_stream(chunk.payload) for chunk in container.streams()]
+        mode = picture_mode(header)
+        model = self._model(header)
+        rate = model.rate_state(header.rate_code)
+        pixels = model.decompress(streams, rate, header.width, header.height)
+        return Picture(pixels, mode)
+
+    def _model(self, header: Header) -> VariableRateModel:
+        if header.weights_id not in self._models:
+            self._models[header.weights_id] = self._engine.load(find_by_id(header.weights_id))
+        model = self._models[header.weights_id]
+        if model.method != header.method:
+            raise FormatError(
+                f"names method {header.method}, but its weights are of method {model.method}"
+            )
+        return model
+
+
+def picture_mode(header: Header) -> Mode:
+    """Colour mode of the picture. Raises FormatError for one that this version does not know."""
+    for mode, number in _MODES.items():
+        if number == header.mode:
+            return mode
+    raise FormatError(f"has colour mode {header.mode}, which this version does not know")

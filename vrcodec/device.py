@@ -1,0 +1,71 @@
+"""Devices, precision, and the test that float64 is what it should be."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+from torch import nn
+
+from vrcodec.errors import DeviceError, UsageError
+
+# A correct float64 convolution differs from another by about 1e-15; single precision by 1e-7.
+_TOLERANCE = 1e-11
+
+
+def resolve_device(name: str) -> torch.device:
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:n`` -> a device that exists.
+
+    Raises UsageError for another name, DeviceError for a device that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+        raise UsageError(f"unknown device {name!r}; use auto, cpu, cuda or cuda:N")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise DeviceError(
+            f"no device {name!r}: {torch.cuda.device_count()} CUDA devices are visible; "
+            "use --device auto or cpu"
+        )
+    return torch.device(name)
+
+
+@cache
+def exact_device(device: torch.device) -> torch.device:
+    """Where the float64 part runs: ``device`` if it passes a known-answer test, else the CPU."""
+    if device.type == "cpu":
+        return device
+    return device if _computes_float64(device) else torch.device("cpu")
+
+
+def _computes_float64(device: torch.device) -> bool:
+    generator = torch.Generator().manual_seed(0)
+    layer = nn.Conv2d(16, 16, 3, padding=1).double()
+    x = torch.randn(1, 16, 8, 8, generator=generator, dtype=torch.float64)
+    try:
+        expected = layer(x)
+        there = layer.to(device)(x.to(device)).cpu()
+    except (RuntimeError, TypeError):
+        return False
+    return bool((there - expected).abs().max() < _TOLERANCE)
+
+
+def float_dtype(device: torch.device, precision: str) -> torch.dtype:
+    """Type of the float part: ``auto``, ``float32`` or ``bfloat16``.
+
+    ``auto`` is bfloat16 where the processor multiplies it in hardware, else float32.
+    """
+    if precision == "float32":
+        return torch.float32
+    if precision == "bfloat16" or _has_fast_bfloat16(device):
+        return torch.bfloat16
+    return torch.float32
+
+
+def _has_fast_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        return torch.cpu.get_capabilities().get("avx512_bf16", False)
+    return False

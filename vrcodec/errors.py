@@ -1,0 +1,77 @@
+"""Everything that can go wrong, as one tree.
+
+VrcError                      exit code
+    UsageError                2    options that contradict each other or lie outside their range
+    InputError                3    not readable as a picture, or a picture this version cannot keep
+    FormatError               4    not a vrc file, or a version or method this program does not know
+    CorruptError              5    damaged or truncated
+    WeightsError              6    the weights that a file names are missing, or differ
+    LimitError                7    over a limit on pixels, counts or sizes
+    TargetError               8    a requested size or quality cannot be reached
+    OutputError               9    cannot write, or would overwrite
+    DeviceError              10    the device is absent or computes wrongly
+
+Every message names the file where there is one, and says what to do.
+"""
+
+from __future__ import annotations
+
+
+class VrcError(Exception):
+    """Base class of all errors that vrcodec raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(VrcError, ValueError):
+    """Options that contradict each other or lie outside their range."""
+
+    exit_code = 2
+
+
+class InputError(VrcError):
+    """The input is not readable as a picture, or not one that this version can keep whole."""
+
+    exit_code = 3
+
+
+class FormatError(VrcError):
+    """Not a vrc file, or one of a version or method that this program does not know."""
+
+    exit_code = 4
+
+
+class CorruptError(VrcError):
+    """The file is damaged or truncated."""
+
+    exit_code = 5
+
+
+class WeightsError(VrcError):
+    """The weights that are asked for are missing, or are not the ones that made the file."""
+
+    exit_code = 6
+
+
+class LimitError(VrcError):
+    """The file or picture is over a limit."""
+
+    exit_code = 7
+
+
+class TargetError(VrcError):
+    """A requested size or quality cannot be reached."""
+
+    exit_code = 8
+
+
+class OutputError(VrcError):
+    """The output cannot be written, or exists already."""
+
+    exit_code = 9
+
+
+class DeviceError(VrcError):
+    """The device is absent, or fails its known-answer test."""
+
+    exit_code = 10

@@ -1,0 +1,88 @@
+"""What a file says about itself, and whether it is whole: without torch, and without decoding."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vrcodec.bitstream import schema
+from vrcodec.bitstream.container import Container, parse_container
+from vrcodec.bitstream.grid import LatentGrid
+from vrcodec.errors import CorruptError, FormatError
+from vrcodec.limits import DEFAULT_LIMITS, Limits
+from vrcodec.rate import rate_from_code
+
+MODES = {schema.MODE_GREY: "L", schema.MODE_RGB: "RGB"}
+
+
+@dataclass(frozen=True)
+class Info:
+    """Header and sizes of a .vrc file. ``bpp``: of the whole file. ``streams``: bytes of each."""
+
+    version: str
+    model: str
+    weights_id: str
+    width: int
+    height: int
+    mode: str
+    rate: float
+    bytes: int
+    bpp: float
+    streams: list[int]
+    other_chunks: dict[int, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def inspect(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
+    """Parse ``data``, verifying every checksum of the container.
+
+    Raises FormatError, CorruptError or LimitError.
+    """
+    container = parse_container(data, limits)
+    _check_supported(container)
+    header = container.header
+    return Info(
+        version=".".join(map(str, header.version)),
+        model=schema.METHODS[header.method],
+        weights_id=header.weights_id.hex(),
+        width=header.width,
+        height=header.height,
+        mode=MODES[header.mode],
+        rate=rate_from_code(header.rate_code),
+        bytes=len(data),
+        bpp=8 * len(data) / (header.width * header.height),
+        streams=[len(chunk.payload) for chunk in container.streams()],
+        other_chunks={c.type: len(c.payload) for c in container.chunks if c.ancillary},
+    )
+
+
+def check_structure(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
+    """Everything that can be checked without decoding: `inspect`, and the latent streams' framing.
+
+    Raises FormatError, CorruptError or LimitError.
+    """
+    from vrcodec.bitstream.streams import parse_stream
+
+    info = inspect(data, limits)
+    for chunk in parse_container(data, limits).streams():
+        parse_stream(chunk.payload)
+    return info
+
+
+def _check_supported(container: Container) -> None:
+    header = container.header
+    if header.method not in schema.METHODS:
+        raise FormatError(
+            f"coded with method {header.method}, which this version does not know; update vrcodec"
+        )
+    if header.mode not in MODES:
+        raise FormatError(f"has colour mode {header.mode}, which this version does not know")
+    expected = LatentGrid.of_picture(header.width, header.height).block_count
+    if len(container.streams()) != expected:
+        raise CorruptError(
+            f"truncated: {len(container.streams())} latent streams where a picture of "
+            f"{header.width}x{header.height} has {expected}"
+        )

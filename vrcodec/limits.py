@@ -1,0 +1,30 @@
+"""Limits that hold before anything is allocated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vrcodec.errors import LimitError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a file or picture may claim. ``max_pixels`` is the one that users change."""
+
+    max_pixels: int = 1 << 28
+    max_side: int = 1 << 24
+    max_chunks: int = 1 << 16
+    max_chunk_bytes: int = 1 << 28
+
+    def check_picture(self, name: str, width: int, height: int) -> None:
+        """Raise LimitError when a picture of this size is not to be touched."""
+        if max(width, height) > self.max_side:
+            raise LimitError(f"{name}: a side of {max(width, height)} pixels is over the limit")
+        if width * height > self.max_pixels:
+            raise LimitError(
+                f"{name}: {width}x{height} is {width * height} pixels, over the limit of "
+                f"{self.max_pixels}; raise it with --max-pixels if you trust the file"
+            )
+
+
+DEFAULT_LIMITS = Limits()

@@ -1,0 +1,130 @@
+"""What every family provides, and the registry of families."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from vrcodec.bitstream.grid import STRIDE
+from vrcodec.bitstream.streams import Stream
+from vrcodec.device import exact_device, float_dtype
+from vrcodec.models.backbone import BackboneSize
+from vrcodec.models.entropy import FactorizedPrior, GaussianConditional
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class RateState:
+    """Everything that a family derives from the 16-bit rate ``code``; immutable."""
+
+    code: int
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Result of the analysis, before any rate is applied: y (1, M, h, w) float32."""
+
+    y: Tensor
+
+
+class VariableRateModel(nn.Module, ABC):
+    """A family of models: one set of weights for every rate.
+
+    ``method`` is the family's number in the file header. ``exact`` names the modules that choose
+    probability tables: they run in float64 (docs/EXACT.md).
+    """
+
+    family: ClassVar[str]
+    method: ClassVar[int]
+    stride: ClassVar[int] = STRIDE
+    exact: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, size: BackboneSize) -> None:
+        super().__init__()
+        self.size = size
+        self.prior = FactorizedPrior(size.hyper)
+        self.gaussian = GaussianConditional()
+        self.device = torch.device("cpu")
+        self.exact_device = torch.device("cpu")
+        self.strip_units: int | None = None
+
+    @abstractmethod
+    def rate_state(self, code: int) -> RateState:
+        """Derive the parameters of rate ``code``, in float64 on the CPU."""
+
+    @abstractmethod
+    def forward(self, x: Tensor, rate: Tensor) -> dict[str, Tensor | dict[str, Tensor]]:
+        """Training pass: x (B, 3, 16h, 16w) in [0, 1], rate (B,) -> {"x_hat", "likelihoods"}."""
+
+    @abstractmethod
+    def analysis(self, pixels: Pixels) -> Latents:
+        """Picture (H, W, 3) uint8 -> what every rate has in common."""
+
+    @abstractmethod
+    def compress(self, latents: Latents, rate: RateState) -> list[Stream]:
+        """Quantise and code at ``rate``; one stream for each block of the latent grid."""
+
+    @abstractmethod
+    def decompress(
+        self, streams: Sequence[Stream], rate: RateState, width: int, height: int
+    ) -> Pixels:
+        """Inverse of `compress`: the picture (height, width, 3) uint8.
+
+        Raises CorruptError when a stream's symbols are not those that were encoded.
+        """
+
+    def prepare(
+        self, device: torch.device, precision: str = "auto", strip_units: int | None = None
+    ) -> None:
+        """Make ready for coding on ``device``.
+
+        ``precision`` of the float part: ``auto``, ``float32`` or ``bfloat16``. ``strip_units`` fixes
+        the strip height in latent rows; by default it follows from the picture's width.
+        """
+        self.eval().requires_grad_(False)
+        self.device, self.exact_device = device, exact_device(device)
+        self.strip_units = strip_units
+        self.to(device).to(memory_format=torch.channels_last)
+        _set_inner_dtype(self, float_dtype(device, precision), self.exact)
+        for name in self.exact:
+            self.get_submodule(name).to(self.exact_device, torch.float64)
+
+
+def _set_inner_dtype(model: nn.Module, dtype: torch.dtype, exact: tuple[str, ...]) -> None:
+    """Cast all but the first and last layer of each transform.
+
+    Those two see pixels and unbounded latents, which need more than bfloat16's 8 bits, and cost little.
+    """
+    for name, child in model.named_children():
+        if isinstance(child, nn.Sequential) and name not in exact:
+            layers = [layer for layer in child if any(True for _ in layer.parameters())]
+            for layer in layers[1:-1]:
+                layer.to(dtype)
+            for layer in (layers[0], layers[-1]):
+                layer.float()
+
+
+def run_layers(net: nn.Module, x: Tensor) -> Tensor:
+    """Apply a sequential ``net`` whose layers may differ in precision."""
+    for layer in net.children():
+        parameter = next(layer.parameters(), None)
+        x = layer(x if parameter is None else x.to(parameter.dtype))
+    return x
+
+
+Family = TypeVar("Family", bound=type[VariableRateModel])
+FAMILIES: dict[str, type[VariableRateModel]] = {}
+
+
+def register(family: Family) -> Family:
+    """Class decorator: make a family known by its name."""
+    FAMILIES[family.family] = family
+    return family

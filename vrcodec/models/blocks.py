@@ -1,0 +1,83 @@
+"""Building blocks of the backbone: 1x1 convolutions, one depthwise 3x3, a gated product.
+
+The style is that of DCVC-RT (Jia et al., "Towards Practical Real-Time Neural Video Compression",
+CVPR 2025): nothing runs at full resolution, and nearly all the work is in 1x1 convolutions, which
+are plain matrix products. Layer names are chosen for reading a state dict.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+LEAKY_SLOPE = 0.1
+
+
+class Pointwise(nn.Linear):
+    """1x1 convolution, (B, C_in, H, W) -> (B, C_out, H, W), whose weight is stored as a matrix.
+
+    A matrix is what it is to an optimizer that works on matrices (Muon), and to a reader.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight[:, :, None, None], self.bias)
+
+
+class Block(nn.Module):
+    """Residual block: a depthwise 3x3 branch, then a gated 1x1 branch.
+
+    Shape: (B, C, H, W) -> (B, C, H, W). The receptive field grows by one sample on each side.
+    The last convolution of each branch starts at zero, so that a new block is the identity.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.spread = Pointwise(channels, channels)
+        self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.mix = Pointwise(channels, channels)
+        self.gate = Pointwise(channels, 2 * channels)
+        self.merge = Pointwise(channels, channels)
+        for layer in (self.mix, self.merge):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        spread = F.leaky_relu(self.spread(x), LEAKY_SLOPE, inplace=not self.training)
+        x = x + self.mix(self.depthwise(spread))
+        left, right = self.gate(x).chunk(2, dim=1)
+        return x + self.merge(F.silu(left) * right)
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Replicate the last row and column of (B, C, H, W) until both sides divide by ``multiple``."""
+    height, width = x.shape[-2:]
+    below, right = -height % multiple, -width % multiple
+    if not below and not right:
+        return x
+    return F.pad(x, (0, right, 0, below), mode="replicate")
+
+
+class _Bounded(torch.autograd.Function):
+    """Clamp whose gradient still flows when it would bring the value back into range."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, low: float, high: float) -> Tensor:  # type: ignore[no-untyped-def]
+        ctx.save_for_backward((x < low), (x > high))
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
+        below, above = ctx.saved_tensors
+        stuck = (below & (grad > 0)) | (above & (grad < 0))
+        return grad.masked_fill(stuck, 0.0), None, None
+
+
+def bounded(x: Tensor, low: float, high: float) -> Tensor:
+    """Clamp ``x`` to [low, high]; unlike ``clamp`` it can learn its way back inside."""
+    return _Bounded.apply(x, low, high)  # type: ignore[no-any-return]
+
+
+def round_straight_through(x: Tensor) -> Tensor:
+    """Round to the nearest integer; the gradient passes as if it were the identity."""
+    return x + (x.round() - x).detach()

@@ -1,0 +1,144 @@
+"""Entropy models: a Gaussian with mean and log2 scale, and a factorized prior.
+
+Each has two faces. In training it is a differentiable likelihood of noisy latents; in coding it is a
+set of integer tables (`vrcodec.bitstream.tables`), frozen when weights are exported. The table of a
+Gaussian symbol is chosen by t, the log2 scale in units of the table grid:
+t = (log2(sigma) + 3) * 16/3, index = round(t) clamped to 0 .. 63.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from vrcodec.bitstream.tables import (
+    ESCAPE_PROBABILITY,
+    SCALE_MAX_LOG2,
+    SCALE_MIN_LOG2,
+    SCALE_STEP_LOG2,
+    IntArray,
+    TableSet,
+    gaussian_tables,
+    quantise_pmf,
+    stack_tables,
+)
+from vrcodec.models.blocks import bounded
+
+if TYPE_CHECKING:
+    from compressai.entropy_models import EntropyBottleneck
+
+# A floor of about 2^-20: the price of an escaped symbol in the tables, so that training pays for
+# outliers what coding will.
+LIKELIHOOD_FLOOR = 1e-6
+_SQRT_HALF = 0.5**0.5
+
+
+def scale_index(log2_scale: Tensor) -> Tensor:
+    """log2(sigma) -> real-valued table index t; rounding is left to the guard band."""
+    return (log2_scale - SCALE_MIN_LOG2) / SCALE_STEP_LOG2
+
+
+def gaussian_likelihood(residual: Tensor, log2_scale: Tensor) -> Tensor:
+    """P(residual - 1/2 < X < residual + 1/2) for X ~ N(0, 2^log2_scale), same shape, in float32."""
+    within = bounded(log2_scale.float(), SCALE_MIN_LOG2, SCALE_MAX_LOG2)
+    inverse = torch.exp2(-within) * _SQRT_HALF
+    distance = residual.float().abs()
+    # erfc of a positive argument keeps its precision far out, where 1 - erf would be zero.
+    near = torch.erfc((distance - 0.5) * inverse)
+    far = torch.erfc((distance + 0.5) * inverse)
+    return bounded(0.5 * (near - far), LIKELIHOOD_FLOOR, 1.0)
+
+
+class _TableBuffers(nn.Module):
+    """Holds a `TableSet` as buffers, so that it is stored and identified with the weights."""
+
+    frequencies: Tensor
+    sizes: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", torch.zeros(0, dtype=torch.int32))
+        self.register_buffer("sizes", torch.zeros(0, dtype=torch.int32))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        # Tables differ in size from one set of weights to the next.
+        for name in ("frequencies", "sizes"):
+            if prefix + name in state_dict:
+                setattr(self, name, torch.empty_like(state_dict[prefix + name]))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def freeze_tables(self, tables: TableSet) -> None:
+        """Store ``tables``; from here on coding uses exactly these integers."""
+        tables.check()
+        self.frequencies = torch.from_numpy(tables.frequencies.astype(np.int32))
+        self.sizes = torch.from_numpy(tables.sizes.astype(np.int32))
+
+    def tables(self) -> TableSet:
+        """The frozen tables. Raises ValueError when there are none or they are damaged."""
+        tables = TableSet(
+            self.frequencies.cpu().numpy().astype(np.int64),
+            self.sizes.cpu().numpy().astype(np.int64),
+        )
+        tables.check()
+        return tables
+
+
+class GaussianConditional(_TableBuffers):
+    """Tables of the rounded Gaussian, one for each scale of the grid."""
+
+    def freeze(self) -> None:
+        """Compute the tables. Done once, at export."""
+        self.freeze_tables(gaussian_tables())
+
+
+class FactorizedPrior(_TableBuffers):
+    """One learned density per channel of z (Balle et al. 2018, appendix 6.1), frozen to tables.
+
+    ``density`` is CompressAI's `EntropyBottleneck` and exists in training only: importing that
+    package takes seconds, and coding needs nothing but the tables.
+    """
+
+    density: EntropyBottleneck | None
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.density = None
+
+    def attach_density(self) -> None:
+        """Create the trainable density."""
+        from compressai.entropy_models import EntropyBottleneck
+
+        self.density = EntropyBottleneck(self.channels, likelihood_bound=LIKELIHOOD_FLOOR)
+        # Medians stay at zero: symbols are plain integers, and no auxiliary loss is needed.
+        self.density.quantiles.requires_grad_(False).zero_()
+
+    def likelihood(self, z: Tensor, *, noisy: bool) -> Tensor:
+        """Likelihood of z (B, N, h, w) with added noise (training) or rounded (evaluation)."""
+        if self.density is None:
+            raise RuntimeError("attach_density() comes before training")
+        likelihood: Tensor = self.density(z.float(), training=noisy)[1]
+        return likelihood
+
+    @torch.no_grad()
+    def freeze(self, reach: int = 1024) -> None:
+        """Tabulate the density of every channel over the integers that matter."""
+        grid = torch.arange(-reach, reach + 1, dtype=torch.float32)
+        pmf = self.likelihood(grid.expand(1, self.channels, 1, -1), noisy=False)
+        rows = pmf[0, :, 0].double().cpu().numpy()
+        self.freeze_tables(stack_tables([_trim(row) for row in rows]))
+
+
+def _trim(pmf: npt.NDArray[np.float64]) -> IntArray:
+    """Smallest symmetric table that leaves at most the escape's probability outside."""
+    pmf = np.where(pmf > 1.5 * LIKELIHOOD_FLOOR, pmf, 0.0)
+    middle = len(pmf) // 2
+    pairs = pmf[middle + 1 :] + pmf[:middle][::-1]
+    tail = np.concatenate((np.cumsum(pairs[::-1])[::-1], [0.0]))
+    half = max(1, int(np.argmax(tail <= ESCAPE_PROBABILITY)))
+    inside = pmf[middle - half : middle + half + 1]
+    return quantise_pmf(inside, max(float(tail[half]), ESCAPE_PROBABILITY))

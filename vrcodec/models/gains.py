@@ -1,0 +1,25 @@
+"""Rate as vectors: knots over r in [0, 1], interpolated log-linearly."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def interpolate_knots(knots: Tensor, rate: Tensor) -> Tensor:
+    """Piecewise-linear interpolation of ``knots`` (L, C), evenly spaced over [0, 1], at ``rate`` (B,).
+
+    Returns (B, C) in the dtype of ``knots``. With logarithms of gains as knots this is the
+    exponential interpolation of Cui et al. 2021, section 3.3.
+    """
+    last = knots.shape[0] - 1
+    position = rate.to(knots.dtype).clamp(0.0, 1.0) * last
+    left = position.floor().clamp(max=last - 1)
+    weight = (position - left).unsqueeze(1)
+    index = left.long()
+    return knots[index] * (1 - weight) + knots[index + 1] * weight
+
+
+def as_channels(vector: Tensor) -> Tensor:
+    """(B, C) -> (B, C, 1, 1), to scale feature maps."""
+    return torch.unsqueeze(torch.unsqueeze(vector, -1), -1)

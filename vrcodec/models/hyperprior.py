@@ -1,0 +1,232 @@
+"""Coding for families with one latent y and a hyper latent z (Balle et al. 2018, Minnen et al. 2018).
+
+z is coded with a factorized prior; from z alone, in float64, follow mean and scale of y. A family says
+how the rate acts on them: `Scaling` holds what multiplies y and z before rounding and after.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vrcodec.bitstream.grid import BLOCK, HYPER_STRIDE, STRIDE, Block, LatentGrid
+from vrcodec.bitstream.rans import SYMBOL_LIMIT, CodingTables, Indices, Symbols
+from vrcodec.bitstream.streams import Stream, StreamReader, StreamWriter
+from vrcodec.errors import CorruptError
+from vrcodec.models import backbone
+from vrcodec.models.backbone import BackboneSize
+from vrcodec.models.base import Latents, Pixels, RateState, VariableRateModel, run_layers
+from vrcodec.models.blocks import pad_to_multiple, round_straight_through
+from vrcodec.models.entropy import gaussian_likelihood, scale_index
+from vrcodec.strips import StripGeometry, default_strip_units, in_strips, strips
+
+
+@dataclass(frozen=True)
+class Scaling(RateState):
+    """Factors of one rate, (1, C, 1, 1), float64 on the CPU: y and z before rounding and after."""
+
+    gain: Tensor
+    inverse_gain: Tensor
+    hyper_gain: Tensor
+    hyper_inverse_gain: Tensor
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Mean and real-valued table index of a band of y, each (1, M, rows, w), float64."""
+
+    mean: Tensor
+    t: Tensor
+
+
+class HyperpriorModel(VariableRateModel):
+    """Mean-scale hyperprior on the shared backbone; a family adds its `Scaling`."""
+
+    exact = ("hyper_synthesis_net",)
+
+    def __init__(self, size: BackboneSize) -> None:
+        super().__init__(size)
+        self.analysis_net = backbone.analysis(size)
+        self.synthesis_net = backbone.synthesis(size)
+        self.hyper_analysis_net = backbone.hyper_analysis(size)
+        self.hyper_synthesis_net = backbone.hyper_synthesis(size)
+
+    @abstractmethod
+    def scaling(self, rate: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The four factors for rates (B,), (B, C, 1, 1) each, in the dtype of ``rate``."""
+
+    @abstractmethod
+    def rate_state(self, code: int) -> Scaling:
+        """The four factors of rate ``code``."""
+
+    def forward(self, x: Tensor, rate: Tensor) -> dict[str, Tensor | dict[str, Tensor]]:
+        gain, inverse_gain, hyper_gain, hyper_inverse_gain = self.scaling(rate)
+        y = self.analysis_net(x - 0.5).float() * gain
+        z = self.hyper_analysis_net(pad_to_multiple(y, HYPER_STRIDE)).float() * hyper_gain
+        prior = self.hyper_synthesis_net(round_straight_through(z) * hyper_inverse_gain).float()
+        mean, log2_scale = prior[..., : y.shape[-2], : y.shape[-1]].chunk(2, dim=1)
+        residual = y - mean
+        noisy = residual + torch.rand_like(residual) - 0.5 if self.training else residual.round()
+        y_hat = (round_straight_through(residual) + mean) * inverse_gain
+        return {
+            "x_hat": self.synthesis_net(y_hat).float() + 0.5,
+            "likelihoods": {
+                "y": gaussian_likelihood(noisy, log2_scale),
+                "z": self.prior.likelihood(z, noisy=self.training),
+            },
+        }
+
+    # --- analysis and synthesis: float, any precision ---
+
+    @torch.inference_mode()
+    def analysis(self, pixels: Pixels) -> Latents:
+        height, width = pixels.shape[:2]
+        padding = ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0))
+        padded = np.pad(pixels, padding, mode="edge")
+        x = torch.from_numpy(padded).to(self.device).permute(2, 0, 1).unsqueeze(0)
+        geometry = StripGeometry(STRIDE, 1, self.size.halo)
+        return Latents(in_strips(self._analyse, x, geometry, self._units(x.shape[-1])))
+
+    def _analyse(self, x: Tensor) -> Tensor:
+        x = x.contiguous(memory_format=torch.channels_last).float() / 255 - 0.5
+        return run_layers(self.analysis_net, x)
+
+    def _synthesise(self, y_hat: Tensor) -> Tensor:
+        x = run_layers(self.synthesis_net, y_hat.contiguous(memory_format=torch.channels_last))
+        return ((x.float() + 0.5) * 255).round_().clamp_(0, 255).to(torch.uint8)
+
+    def _units(self, width: int) -> int:
+        return self.strip_units or default_strip_units(width, STRIDE)
+
+    # --- entropy parameters: float64 ---
+
+    def _priors(self, z_hat: Tensor, grid: LatentGrid) -> Iterator[tuple[list[Block], Prior]]:
+        """For every row of blocks: the blocks, and the entropy parameters of their rows of y."""
+        geometry = StripGeometry(1, HYPER_STRIDE, 2)
+        band_units = BLOCK // HYPER_STRIDE
+        units = min(band_units, max(1, self._units(grid.width * STRIDE) // HYPER_STRIDE))
+        for blocks in grid.bands():
+            up, down = blocks[0].hyper().top, blocks[0].hyper().bottom
+            low, high = max(0, up - geometry.halo), min(grid.hyper_height, down + geometry.halo)
+            rows = in_strips(self.hyper_synthesis_net, z_hat[..., low:high, :], geometry, units)
+            first = blocks[0].top - low * HYPER_STRIDE
+            rows = rows[..., first : first + blocks[0].bottom - blocks[0].top, : grid.width]
+            mean, log2_scale = rows.chunk(2, dim=1)
+            yield blocks, Prior(mean, scale_index(log2_scale))
+
+    def _dequantise_z(self, z: Symbols, rate: Scaling) -> Tensor:
+        z_hat = torch.from_numpy(z).double().unsqueeze(0) * rate.hyper_inverse_gain
+        return z_hat.to(self.exact_device)
+
+    # --- coding ---
+
+    @cached_property
+    def _z_tables(self) -> CodingTables:
+        return CodingTables(self.prior.tables())
+
+    @cached_property
+    def _y_tables(self) -> CodingTables:
+        return CodingTables(self.gaussian.tables())
+
+    @torch.inference_mode()
+    def compress(self, latents: Latents, rate: RateState) -> list[Stream]:
+        assert isinstance(rate, Scaling)
+        y = latents.y * rate.gain.to(latents.y)
+        grid = LatentGrid(*y.shape[-2:])
+        z = self._quantised_z(y, rate)
+        streams = []
+        for blocks, prior in self._priors(self._dequantise_z(z, rate), grid):
+            rows = slice(blocks[0].top, blocks[0].bottom)
+            residual = y[..., rows, :].to(prior.mean) - prior.mean
+            symbols = residual.round_().clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT).int()
+            for block in blocks:
+                writer = StreamWriter()
+                self._put_z(writer, z, block)
+                columns = slice(block.left, block.right)
+                t = prior.t[0, :, :, columns].cpu().numpy()
+                values = symbols[0, :, :, columns].cpu().numpy()
+                writer.put_guarded(values.reshape(-1), t.reshape(-1), self._y_tables)
+                streams.append(writer.finish())
+        return streams
+
+    def _quantised_z(self, y: Tensor, rate: Scaling) -> Symbols:
+        padded = pad_to_multiple(y, HYPER_STRIDE).contiguous(memory_format=torch.channels_last)
+        units = max(1, self._units(y.shape[-1] * STRIDE) // HYPER_STRIDE)
+
+        def hyper_analyse(rows: Tensor) -> Tensor:
+            return run_layers(self.hyper_analysis_net, rows)
+
+        z = in_strips(hyper_analyse, padded, StripGeometry(HYPER_STRIDE, 1, 1), units)
+        z = (z * rate.hyper_gain.to(z)).round_().clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+        symbols: Symbols = z[0].int().cpu().numpy()
+        return symbols
+
+    def _put_z(self, writer: StreamWriter, z: Symbols, block: Block) -> None:
+        part = z[_window(block.hyper())]
+        writer.put_static(part.reshape(-1), _channel_indices(part.shape), self._z_tables)
+
+    @torch.inference_mode()
+    def decompress(
+        self, streams: Sequence[Stream], rate: RateState, width: int, height: int
+    ) -> Pixels:
+        assert isinstance(rate, Scaling)
+        grid = LatentGrid.of_picture(width, height)
+        if len(streams) != grid.block_count:
+            raise CorruptError(
+                f"{len(streams)} latent streams where a picture of {width}x{height} has "
+                f"{grid.block_count}"
+            )
+        y_hat = self._decode_latents(streams, rate, grid)
+        pixels = np.empty((grid.height * STRIDE, grid.width * STRIDE, 3), np.uint8)
+        geometry = StripGeometry(1, STRIDE, self.size.halo)
+        units = self._units(pixels.shape[1])
+        for top, rows in strips(self._synthesise, y_hat, geometry, units):
+            pixels[top : top + rows.shape[-2]] = rows[0].permute(1, 2, 0).cpu().numpy()
+        return pixels[:height, :width]
+
+    def _decode_latents(self, streams: Sequence[Stream], rate: Scaling, grid: LatentGrid) -> Tensor:
+        readers = [StreamReader(stream) for stream in streams]
+        z = np.empty((self.size.hyper, grid.hyper_height, grid.hyper_width), np.int32)
+        for block, reader in zip(_all_blocks(grid), readers, strict=True):
+            self._get_z(reader, z, block)
+        remaining = iter(readers)
+        bands = []
+        inverse = rate.inverse_gain.to(self.exact_device)
+        for blocks, prior in self._priors(self._dequantise_z(z, rate), grid):
+            t = prior.t[0].cpu().numpy()
+            symbols = np.empty(t.shape, np.int32)
+            for block in blocks:
+                reader = next(remaining)
+                part = t[:, :, block.left : block.right]
+                values = reader.get_guarded(part.reshape(-1), self._y_tables)
+                symbols[:, :, block.left : block.right] = values.reshape(part.shape)
+                reader.finish()
+            y_hat = (torch.from_numpy(symbols).to(prior.mean).unsqueeze(0) + prior.mean) * inverse
+            bands.append(y_hat.to(self.device, torch.float32))
+        return torch.cat(bands, dim=-2)
+
+    def _get_z(self, reader: StreamReader, z: Symbols, block: Block) -> None:
+        window = _window(block.hyper())
+        shape = z[window].shape
+        z[window] = reader.get_static(_channel_indices(shape), self._z_tables).reshape(shape)
+
+
+def _all_blocks(grid: LatentGrid) -> Iterator[Block]:
+    for band in grid.bands():
+        yield from band
+
+
+def _window(block: Block) -> tuple[slice, slice, slice]:
+    return slice(None), slice(block.top, block.bottom), slice(block.left, block.right)
+
+
+def _channel_indices(shape: tuple[int, ...]) -> Indices:
+    """For symbols (C, h, w) in order: the number of their channel, flat."""
+    channels, height, width = shape
+    return np.repeat(np.arange(channels, dtype=np.int16), height * width)

@@ -1,0 +1,95 @@
+"""Reading and writing weights files: safetensors, checked against their id."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from vrcodec.catalog import Entry, weights_id
+from vrcodec.errors import WeightsError
+from vrcodec.models import FAMILIES, VariableRateModel
+from vrcodec.models.backbone import BackboneSize
+
+# Parameters of the trainable density: kept in the file so that training can go on from it.
+DENSITY_PREFIX = "prior.density."
+_HEADER_LENGTH_BYTES = 8
+
+
+def pack_model(model: VariableRateModel) -> bytes:
+    """Serialise frozen ``model``: matrices in float16, vectors and knots in float32, tables as integers."""
+    tensors = {
+        name: tensor.half() if _is_matrix(name, tensor) else tensor
+        for name, tensor in model.state_dict().items()
+    }
+    contiguous = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
+    metadata = {"family": model.family, "size": json.dumps(asdict(model.size))}
+    data: bytes = safetensors.torch.save(contiguous, metadata)
+    return data
+
+
+def _is_matrix(name: str, tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() and name.endswith(".weight")
+
+
+def unpack_model(data: bytes, name: str, *, training: bool = False) -> VariableRateModel:
+    """Inverse of `pack_model`, on the CPU; parameters keep the precision of the file until `prepare`.
+
+    Raises WeightsError when the bytes are not weights of a known family.
+    """
+    try:
+        metadata = _metadata(data)
+        family = FAMILIES[metadata["family"]]
+        size = BackboneSize(**json.loads(metadata["size"]))
+        state = safetensors.torch.load(data)
+        with torch.device("meta"):
+            model = family(size)
+        state = {k: v for k, v in state.items() if training or not k.startswith(DENSITY_PREFIX)}
+        model.load_state_dict(state, assign=True)
+    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{name}: not a weights file of this version: {error}") from error
+    return model.float()
+
+
+def load_state(path: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a weights file as float32, to start training from. Raises WeightsError."""
+    try:
+        state = safetensors.torch.load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path}: cannot be read as weights: {error}") from error
+    return {k: v.float() for k, v in state.items() if v.is_floating_point()}
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    length = int.from_bytes(data[:_HEADER_LENGTH_BYTES], "little")
+    header = data[_HEADER_LENGTH_BYTES : _HEADER_LENGTH_BYTES + length]
+    metadata: dict[str, str] = json.loads(header)["__metadata__"]
+    return metadata
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, identity: bytes) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from error
+    if weights_id(data) != identity:
+        raise WeightsError(
+            f"{path}: these weights are {weights_id(data).hex()}, but their card says "
+            f"{identity.hex()}; install them again"
+        )
+    return data
+
+
+def load_model(
+    entry: Entry, device: torch.device, precision: str = "auto", strip_units: int | None = None
+) -> VariableRateModel:
+    """The model of ``entry``, ready for coding on ``device``. Raises WeightsError."""
+    model = unpack_model(_load(entry.path, entry.id), str(entry.path))
+    model.prepare(device, precision, strip_units)
+    return model

@@ -1,0 +1,196 @@
+"""Reading and writing pictures: what is kept, and what is refused rather than lost."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from vrcodec.errors import InputError, LimitError
+from vrcodec.limits import DEFAULT_LIMITS, Limits
+
+Mode = Literal["L", "RGB"]
+OutputFormat = Literal["png", "ppm", "npy"]
+
+READABLE = ("PNG", "JPEG", "PPM", "BMP", "TIFF", "WEBP", "AVIF")
+
+# Extension of an output file -> its format.
+SUFFIXES: dict[str, OutputFormat] = {
+    ".png": "png",
+    ".ppm": "ppm",
+    ".pgm": "ppm",
+    ".pnm": "ppm",
+    ".npy": "npy",
+}
+
+_METADATA = {"icc_profile": "an ICC profile", "exif": "EXIF data", "xmp": "XMP data"}
+_REFUSED_MODES = {
+    "1": "is bilevel; convert it to grey first",
+    "P": "has a palette; convert it to RGB or grey first",
+    "LA": "has an alpha channel; flatten it onto a background first",
+    "PA": "has an alpha channel; flatten it onto a background first",
+    "RGBA": "has an alpha channel; flatten it onto a background first",
+    "CMYK": "is CMYK; convert it to RGB first",
+    "LAB": "is in Lab colours; convert it to RGB first",
+    "F": "has floating-point samples; convert it to 8 bits first",
+    "I": "has more than 8 bits a sample; convert it to 8 bits first",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """``pixels`` (H, W, 3) uint8; a grey picture (``mode`` L) has three equal channels."""
+
+    pixels: npt.NDArray[np.uint8]
+    mode: Mode = "RGB"
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return int(self.pixels.shape[0])
+
+    @staticmethod
+    def from_array(array: npt.NDArray[np.uint8]) -> Picture:
+        """(H, W) grey or (H, W, 3) RGB, uint8. Raises InputError for anything else."""
+        if array.dtype != np.uint8 or array.ndim not in (2, 3) or not array.size:
+            raise InputError("an array must be uint8 of shape (H, W) or (H, W, 3)")
+        if array.ndim == 2:
+            return Picture(np.repeat(array[:, :, None], 3, axis=2), "L")
+        if array.shape[2] != 3:
+            raise InputError(f"an array must have 3 channels, not {array.shape[2]}")
+        return Picture(np.ascontiguousarray(array), "RGB")
+
+    def to_array(self) -> npt.NDArray[np.uint8]:
+        """(H, W) for grey, (H, W, 3) for RGB."""
+        if self.mode == "RGB":
+            return self.pixels
+        # The model decodes three channels that differ a little: their mean is the better estimate.
+        mean = self.pixels.astype(np.uint16).sum(axis=2)
+        return ((mean + 1) // 3).astype(np.uint8)
+
+    def to_image(self) -> Image.Image:
+        """A Pillow image of the picture's mode."""
+        return Image.fromarray(self.to_array())
+
+
+def read_picture(
+    source: BinaryIO, name: str, *, strip: bool = False, limits: Limits = DEFAULT_LIMITS
+) -> Picture:
+    """Decode an 8-bit RGB or grey picture.
+
+    ``strip`` drops ICC profile, EXIF and XMP (after turning the picture as EXIF says); otherwise a
+    picture that has them is refused, because they would be lost. Raises InputError or LimitError.
+    """
+    try:
+        with _no_pillow_limit(), Image.open(source, formats=READABLE) as image:
+            limits.check_picture(name, *image.size)
+            _check_kept(image, source, name, strip)
+            image.load()
+            return _from_image(image, name)
+    except UnidentifiedImageError:
+        known = ", ".join(READABLE)
+        raise InputError(f"{name}: not a picture that can be read ({known})") from None
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, OverflowError) as error:
+        raise InputError(f"{name}: the picture is damaged: {error}") from error
+    except MemoryError:
+        raise LimitError(f"{name}: not enough memory to decode this picture") from None
+
+
+def picture_from_image(image: Image.Image, *, strip: bool = False) -> Picture:
+    """A Pillow image in memory -> Picture, under the rules of `read_picture`."""
+    _check_mode(image, "image")
+    _check_metadata(image, "image", strip)
+    return _from_image(image, "image")
+
+
+def _from_image(image: Image.Image, name: str) -> Picture:
+    upright = ImageOps.exif_transpose(image)
+    array = np.asarray(upright)
+    if array.dtype != np.uint8 or not array.size:
+        raise InputError(f"{name}: not a picture with 8 bits a sample")
+    return Picture.from_array(array)
+
+
+def _check_kept(image: Image.Image, source: BinaryIO, name: str, strip: bool) -> None:
+    _check_mode(image, name)
+    if getattr(image, "n_frames", 1) > 1:
+        raise InputError(f"{name}: has several frames; extract one first")
+    if _has_deep_samples(image, source):
+        raise InputError(f"{name}: has more than 8 bits a sample; convert it to 8 bits first")
+    _check_metadata(image, name, strip)
+
+
+def _check_metadata(image: Image.Image, name: str, strip: bool) -> None:
+    present = [text for key, text in _METADATA.items() if image.info.get(key)]
+    if present and not strip:
+        raise InputError(
+            f"{name}: has {' and '.join(present)}, which this version cannot keep; "
+            "encode without it by asking to strip it (--strip)"
+        )
+
+
+def _check_mode(image: Image.Image, name: str) -> None:
+    if "transparency" in image.info:
+        raise InputError(f"{name}: {_REFUSED_MODES['RGBA']}")
+    if image.mode not in ("L", "RGB"):
+        reason = _REFUSED_MODES.get(image.mode, f"has the unsupported mode {image.mode}")
+        raise InputError(f"{name}: {_REFUSED_MODES['I'] if image.mode[:2] == 'I;' else reason}")
+
+
+def _has_deep_samples(image: Image.Image, source: BinaryIO) -> bool:
+    """Whether Pillow is about to cut samples of more than 8 bits down to 8."""
+    if image.format == "AVIF":
+        return _avif_bits(source) > 8
+    layout = [tile[3] for tile in getattr(image, "tile", [])]
+    if image.format == "PPM":
+        return any(isinstance(part, tuple) and part[-1] != 255 for part in layout)
+    return ";16" in repr(layout)
+
+
+def _avif_bits(source: BinaryIO) -> int:
+    """Bits a sample from the 'pixi' property, which follows the box's version and channel count."""
+    position = source.tell()
+    source.seek(0)
+    head = source.read(4096)
+    source.seek(position)
+    found = head.find(b"pixi")
+    return head[found + 9] if 0 <= found < len(head) - 9 else 8
+
+
+@contextmanager
+def _no_pillow_limit() -> Iterator[None]:
+    """Leave the decision about large pictures to our own limits."""
+    previous = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = previous
+
+
+def serialise_picture(picture: Picture, output: OutputFormat) -> bytes:
+    """The picture as the bytes of a PNG, PPM (PGM when grey) or NumPy file."""
+    buffer = io.BytesIO()
+    if output == "npy":
+        np.save(buffer, picture.to_array())
+    elif output == "ppm":
+        picture.to_image().save(buffer, "PPM")
+    else:
+        # Level 1 takes a third of the time of the default for files a few per cent larger.
+        picture.to_image().save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()

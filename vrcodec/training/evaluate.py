@@ -1,0 +1,53 @@
+"""Estimated rate and quality on held-out pictures, while training goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vrcodec.models import VariableRateModel
+from vrcodec.training.loss import rate_distortion_loss
+
+RATES = (0.0, 0.25, 0.5, 0.75, 1.0)
+# Side of the central part that is evaluated: a multiple of every stride.
+_SIDE = 512
+
+
+@dataclass(frozen=True)
+class Point:
+    """Means over the pictures at one rate. ``bpp`` is estimated; PSNR is of the clamped output, in dB."""
+
+    rate: float
+    loss: float
+    bpp: float
+    psnr: float
+
+
+@torch.inference_mode()
+def evaluate(model: VariableRateModel, pictures: Sequence[Tensor], device: str) -> list[Point]:
+    """Evaluate ``model`` (in evaluation mode) on uint8 pictures (3, H, W)."""
+    model = model.to(device).to(memory_format=torch.channels_last)
+    return [_point(model, pictures, rate, device) for rate in RATES]
+
+
+def _point(model: VariableRateModel, pictures: Sequence[Tensor], rate: float, device: str) -> Point:
+    rows = []
+    for picture in pictures:
+        x = _central(picture).to(device).unsqueeze(0).float() / 255
+        rates = torch.tensor([rate], device=device)
+        with torch.autocast(device.partition(":")[0], torch.bfloat16):
+            out = model(x, rates)
+        loss = rate_distortion_loss(x, out["x_hat"].clamp(0, 1), out["likelihoods"], rates)
+        psnr = -10 * torch.log10(loss.mse)
+        rows.append(torch.stack([loss.total, loss.bpp[0], psnr[0]]))
+    total, bpp, quality = torch.stack(rows).mean(0).tolist()
+    return Point(rate, total, bpp, quality)
+
+
+def _central(picture: Tensor) -> Tensor:
+    height, width = (min(side, _SIDE) // 16 * 16 for side in picture.shape[-2:])
+    top, left = (picture.shape[-2] - height) // 2, (picture.shape[-1] - width) // 2
+    return picture[:, top : top + height, left : left + width]

@@ -1,0 +1,71 @@
+"""From a trained model to what is shipped: frozen tables, float16 weights, and their card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from vrcodec.catalog import weights_id
+from vrcodec.files import write_atomically
+from vrcodec.models import VariableRateModel
+from vrcodec.models.zoo import pack_model
+
+History = Sequence[Mapping[str, Any]]
+
+
+def export_model(model: VariableRateModel, folder: Path, history: History) -> Path:
+    """Freeze the tables of ``model`` and write ``<family>.safetensors`` and its card to ``folder``.
+
+    ``history``: what training went into it, oldest first. Returns the path of the weights.
+    """
+    model.prior.freeze()
+    model.gaussian.freeze()
+    data = pack_model(model)
+    path = folder / f"{model.family}.safetensors"
+    write_atomically(path, data, overwrite=True)
+    write_card(path.with_suffix(".json"), make_card(model, weights_id(data).hex(), history))
+    return path
+
+
+def write_card(path: Path, card: Mapping[str, Any]) -> None:
+    """Write a card as readable JSON."""
+    write_atomically(path, (json.dumps(card, indent=1) + "\n").encode(), overwrite=True)
+
+
+def make_card(model: VariableRateModel, identity: str, history: History) -> dict[str, Any]:
+    """The card of freshly exported weights; figures on pictures are added by a measurement."""
+    parts = {
+        name: child for name, child in model.named_children() if isinstance(child, nn.Sequential)
+    }
+    return {
+        "family": model.family,
+        "id": identity,
+        "architecture": asdict(model.size),
+        "parameters": sum(p.numel() for part in parts.values() for p in part.parameters()),
+        "kmac_per_pixel": count_kmac(model),
+        "training": list(history),
+    }
+
+
+def count_kmac(model: VariableRateModel) -> dict[str, float]:
+    """Thousands of multiply-accumulates per picture pixel, by part."""
+    side = 256
+    inputs = {
+        "analysis_net": torch.zeros(1, 3, side, side),
+        "hyper_analysis_net": torch.zeros(1, model.size.latent, side // 16, side // 16),
+        "hyper_synthesis_net": torch.zeros(1, model.size.hyper, side // 64, side // 64),
+        "synthesis_net": torch.zeros(1, model.size.latent, side // 16, side // 16),
+    }
+    counts = {}
+    for name, x in inputs.items():
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            model.get_submodule(name)(x)
+        counts[name.removesuffix("_net")] = round(counter.get_total_flops() / 2 / side**2 / 1e3, 2)
+    return counts

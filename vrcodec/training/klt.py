@@ -1,0 +1,94 @@
+"""A start for the backbone: the Karhunen-Loeve transform of 16x16 patches.
+
+The blocks of a new backbone are the identity, so what its other layers do is linear, and can be set to
+the best linear transform there is. From random weights, a short training leaves half of the latent
+channels dead, and their share of the picture lost at every rate: measured on Kodak, a backbone trained
+on 96,000 crops passed what 160 principal components do (28 to 39 dB), and 320 components pass 40 to 47 dB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vrcodec.bitstream.grid import STRIDE
+from vrcodec.models.blocks import Pointwise
+from vrcodec.models.hyperprior import HyperpriorModel
+
+_PATCH = 3 * STRIDE**2
+_HALF = STRIDE // 2
+_SAMPLES = 100_000
+# Quantisation steps of orthonormal coefficients that minimise bpp + lambda 255^2 MSE at high rate are
+# sqrt(4.0e-4 / lambda); with gains exp(-1.5) .. exp(1.5) over the range of lambda, this factor before
+# the gains makes them the unit steps of rounding.
+LATENT_SCALE = 5.47
+
+
+def principal_components(pictures: Sequence[Tensor], seed: int) -> tuple[Tensor, Tensor]:
+    """Basis (768, 768), columns by falling energy, and standard deviations (768,) of patches - 0.5.
+
+    A patch is (3, 16, 16), flattened. ``pictures`` are uint8 (3, H, W), at least 16 pixels a side.
+    """
+    random = np.random.default_rng(seed)
+    patches = []
+    for index in random.integers(len(pictures), size=_SAMPLES):
+        picture = pictures[index]
+        top = random.integers(picture.shape[-2] - STRIDE + 1)
+        left = random.integers(picture.shape[-1] - STRIDE + 1)
+        patches.append(picture[:, top : top + STRIDE, left : left + STRIDE].reshape(-1))
+    x = torch.stack(patches).cpu().double() / 255 - 0.5
+    energy, basis = torch.linalg.eigh(x.T @ x / len(x))
+    return basis.flip(1), energy.flip(0).clamp_min(0).sqrt()
+
+
+@torch.no_grad()
+def start_from_klt(model: HyperpriorModel, basis: Tensor, deviations: Tensor) -> None:
+    """Set the linear path of ``model``'s transforms to the first M components of ``basis``."""
+    size = model.size
+    used = basis[:, : size.latent].to(torch.float32)
+    # (M, 3, 2, 8, 2, 8) -> (M, 3 * 64, 2, 2): the channels of pixel-unshuffle by 8, at 2x2 positions.
+    split = used.T.reshape(-1, 3, 2, _HALF, 2, _HALF).permute(0, 1, 3, 5, 2, 4)
+    kernel = split.reshape(size.latent, _PATCH // 4, 2, 2)
+    analysis, synthesis = _layers(model.analysis_net), _layers(model.synthesis_net)
+    _set_identity(analysis[0])
+    analysis[1].weight[:, _PATCH // 4 :] = 0
+    analysis[1].weight[:, : _PATCH // 4] = kernel
+    _zero_bias(analysis[1])
+    _set_identity(analysis[2], LATENT_SCALE)
+    _set_identity(synthesis[0], 1 / LATENT_SCALE)
+    synthesis[1].weight.zero_()
+    _zero_bias(synthesis[1])
+    synthesis[1].weight[:_PATCH] = kernel.reshape(size.latent, _PATCH).T
+    _set_identity(synthesis[2])
+    _set_log2_scales(model, deviations[: size.latent])
+
+
+def _layers(net: nn.Module) -> list[nn.Conv2d | Pointwise]:
+    return [layer for layer in net.children() if isinstance(layer, nn.Conv2d | Pointwise)]
+
+
+def _set_identity(layer: nn.Module, factor: float = 1.0) -> None:
+    """Pass the first channels through; channels beyond those that come in keep their random weights."""
+    assert isinstance(layer, Pointwise)
+    rows = min(layer.weight.shape)
+    layer.weight[:rows] = 0
+    layer.weight[:rows, :rows] = factor * torch.eye(rows)
+    _zero_bias(layer)
+
+
+def _zero_bias(layer: nn.Conv2d | Pointwise) -> None:
+    assert layer.bias is not None
+    layer.bias.zero_()
+
+
+def _set_log2_scales(model: HyperpriorModel, deviations: Tensor) -> None:
+    """Let the prior begin with each channel's own scale, and mean zero."""
+    last = _layers(model.hyper_synthesis_net)[-1]
+    last.weight[: model.size.latent] *= 0.1
+    assert last.bias is not None
+    last.bias[: model.size.latent] = 0
+    scales = LATENT_SCALE * deviations.clamp_min(1e-3)
+    last.bias[model.size.latent :] = torch.log2(scales).to(torch.float32)

@@ -1,0 +1,276 @@
+"""The training loop: reads from top to bottom.
+
+The budget is time (or steps), and the schedule is a function of the share of it that is used up, so a
+run that is interrupted and resumed follows the schedule of one that was not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from vrcodec.errors import CorruptError, UsageError
+from vrcodec.models import FAMILIES, VariableRateModel
+from vrcodec.training.data import CropSampler
+from vrcodec.training.loss import Loss, rate_distortion_loss
+from vrcodec.training.optim import (
+    GradientGuard,
+    WeightAverage,
+    learning_rate_factor,
+    make_optimizers,
+    set_learning_rate,
+)
+from vrcodec.training.recipes.base import Recipe
+
+CHECKPOINT = "checkpoint.pt"
+_LOG_EVERY = 50
+_SAVE_SECONDS = 120.0
+_EVALUATE_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: ``minutes`` or ``steps`` for the whole schedule, and when to pause.
+
+    ``pause_minutes`` ends this process earlier; the run is then resumed by another.
+    """
+
+    minutes: float | None = None
+    steps: int | None = None
+    pause_minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.minutes is None) == (self.steps is None):
+            raise UsageError("give a budget in minutes or in steps, one of the two")
+
+    def progress(self, seconds: float, step: int) -> float:
+        """Share of the schedule that is used up, from 0."""
+        if self.steps is not None:
+            return step / self.steps
+        return seconds / (60 * (self.minutes or 0) + 1e-9)
+
+
+@dataclass
+class Ranks:
+    """This process among those that torchrun started; alone when it did not."""
+
+    rank: int = 0
+    count: int = 1
+    local: int = 0
+
+    @staticmethod
+    @contextlib.contextmanager
+    def join(device: str) -> Iterator[Ranks]:
+        """Join the process group that the environment describes, and leave it at the end."""
+        if "RANK" not in os.environ:
+            yield Ranks()
+            return
+        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+        try:
+            yield Ranks(dist.get_rank(), dist.get_world_size(), int(os.environ["LOCAL_RANK"]))
+        finally:
+            dist.destroy_process_group()
+
+
+class Trainer:
+    """One run: model, optimizers, average, and the files in ``folder``."""
+
+    def __init__(self, recipe: Recipe, folder: Path, device: str, ranks: Ranks, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.recipe = recipe
+        self.folder = folder
+        self.device = device
+        self.ranks = ranks
+        model = FAMILIES[recipe.family](recipe.size)
+        model.prior.attach_density()
+        model.train()
+        self.model: VariableRateModel = model.to(device).to(memory_format=torch.channels_last)
+        self.inherited: set[str] = set()
+        self.step = 0
+        self.seconds = 0.0
+        self.skipped = 0
+        self._set_up_optimizers()
+        self.restart_average()
+
+    def _set_up_optimizers(self) -> None:
+        recipe = self.recipe
+        self.optimizers = make_optimizers(self.model, recipe.optimizer, recipe.learning_rate)
+        self.guard = GradientGuard(recipe.clip_norm)
+
+    def start_from(self, state: dict[str, Tensor]) -> None:
+        """Take over every tensor of ``state`` that fits by name and shape; the rest starts anew."""
+        own = self.model.state_dict()
+        fits = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+        self.model.load_state_dict(fits, strict=False)
+        parameters = {k for k, p in self.model.named_parameters() if p.requires_grad}
+        # With nothing left to learn anew there is no reason to hold anything still.
+        self.inherited = set(fits) & parameters if parameters - set(fits) else set()
+        self.restart_average()
+
+    def restart_average(self) -> None:
+        """Let the average begin at the present weights, after they were set from outside."""
+        self.average = WeightAverage(self.model, self.recipe.ema)
+
+    def run(
+        self,
+        sampler: CropSampler,
+        budget: Budget,
+        log: Log,
+        evaluator: Callable[[Trainer], None] | None = None,
+    ) -> None:
+        """Train until the budget, or this process's share of it, is used up.
+
+        ``evaluator`` is called every few minutes, and at the end, on rank 0.
+        """
+        forward = DistributedDataParallel(self.model) if self.ranks.count > 1 else self.model
+        before, start = self.seconds, time.perf_counter()
+        saved = evaluated = before
+        while True:
+            self.seconds = before + time.perf_counter() - start
+            progress, pause = self._agree(budget, self.seconds - before)
+            if progress >= 1 or pause:
+                break
+            loss, norm = self._train_step(forward, sampler, progress)
+            if self.step % _LOG_EVERY == 0:
+                log.add(self, loss, norm)
+            if self.seconds - saved > _SAVE_SECONDS:
+                self.save()
+                saved = self.seconds
+            if evaluator and self.ranks.rank == 0 and self.seconds - evaluated > _EVALUATE_SECONDS:
+                evaluator(self)
+                evaluated = self.seconds
+        if evaluator and self.ranks.rank == 0:
+            evaluator(self)
+
+    def _agree(self, budget: Budget, here: float) -> tuple[float, bool]:
+        """Progress and whether to pause, as rank 0 sees them: all ranks take the same steps."""
+        pause = budget.pause_minutes is not None and here >= 60 * budget.pause_minutes
+        state = torch.tensor([budget.progress(self.seconds, self.step), float(pause)]).double()
+        if self.ranks.count > 1:
+            state = state.to(self.device)
+            dist.broadcast(state, 0)
+        return float(state[0]), bool(state[1])
+
+    def _train_step(
+        self, forward: nn.Module, sampler: CropSampler, progress: float
+    ) -> tuple[Loss, float]:
+        recipe = self.recipe
+        factor = learning_rate_factor(
+            self.step, progress, recipe.warmup_steps, recipe.final_fraction
+        )
+        set_learning_rate(self.optimizers, recipe.learning_rate * factor)
+        x = sampler.batch(recipe.batch)
+        rate = torch.rand(recipe.batch, device=self.device)
+        with torch.autocast(self.device.partition(":")[0], torch.bfloat16):
+            out = forward(x, rate)
+        loss = rate_distortion_loss(x, out["x_hat"], out["likelihoods"], rate)
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        self._hold_inherited()
+        take, norm = self.guard.admit(self.model.parameters())
+        self.skipped += not take
+        for optimizer in self.optimizers:
+            if take:
+                optimizer.step()
+            optimizer.zero_grad()
+        self.step += 1
+        self.average.update(self.model, self.step)
+        return loss, norm
+
+    def _hold_inherited(self) -> None:
+        if not self.inherited:
+            return
+        if self.step >= self.recipe.frozen_steps:
+            # From here on gradients are of another size: what was usual before says nothing.
+            self.inherited = set()
+            self.guard = GradientGuard(self.recipe.clip_norm)
+            return
+        for name, parameter in self.model.named_parameters():
+            if name in self.inherited:
+                parameter.grad = None
+
+    @property
+    def samples(self) -> int:
+        """Crops seen by all ranks together."""
+        return self.step * self.recipe.batch * self.ranks.count
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all. Only rank 0 writes."""
+        if self.ranks.rank:
+            return
+        state = {
+            "model": self.model.state_dict(),
+            "average": self.average.state,
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "inherited": sorted(self.inherited),
+            "step": self.step,
+            "seconds": self.seconds,
+            "skipped": self.skipped,
+        }
+        partial = self.folder / (CHECKPOINT + ".part")
+        torch.save(state, partial)
+        partial.replace(self.folder / CHECKPOINT)
+
+    def resume(self) -> None:
+        """Continue from the folder's checkpoint. Raises CorruptError when it does not fit."""
+        path = self.folder / CHECKPOINT
+        try:
+            state: dict[str, Any] = torch.load(path, self.device, weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self.average.load(state["average"])
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
+        except FileNotFoundError:
+            raise UsageError(f"{path}: no checkpoint to resume; leave out --resume") from None
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise CorruptError(
+                f"{path}: this checkpoint does not fit the recipe: {error}"
+            ) from error
+        self.inherited = set(state["inherited"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.skipped = state["skipped"]
+
+    def averaged_model(self) -> VariableRateModel:
+        """A copy of the model with the averaged weights, in evaluation mode, on the CPU."""
+        model = FAMILIES[self.recipe.family](self.recipe.size)
+        model.prior.attach_density()
+        state = self.model.state_dict() | self.average.state
+        model.load_state_dict({k: v.cpu() for k, v in state.items()})
+        return model.eval()
+
+
+class Log:
+    """The loss log: one CSV row every few steps, and a line for the user."""
+
+    _COLUMNS = "step,minutes,samples,loss,bpp,psnr,gradient_norm,learning_rate,skipped"
+
+    def __init__(self, path: Path | None, echo: Any) -> None:
+        self._path = path
+        self._echo = echo
+        if path and not path.exists():
+            path.write_text(self._COLUMNS + "\n")
+
+    def add(self, trainer: Trainer, loss: Loss, norm: float) -> None:
+        """Record the state of ``trainer`` after a step."""
+        if self._path is None:
+            return
+        psnr = float((-10 * torch.log10(loss.mse.detach())).mean())
+        learning_rate = trainer.optimizers[0].param_groups[0]["lr"]
+        total, bpp = float(loss.total.detach()), float(loss.bpp.detach().mean())
+        minutes = trainer.seconds / 60
+        row = (
+            f"{trainer.step},{minutes:.3f},{trainer.samples},{total:.4f},{bpp:.4f},{psnr:.3f},"
+            f"{norm:.4f},{learning_rate:.3g},{trainer.skipped}"
+        )
+        with self._path.open("a") as file:
+            file.write(row + "\n")
+        self._echo(f"step {trainer.step} {minutes:.1f} min loss {total:.3f} psnr {psnr:.2f}")

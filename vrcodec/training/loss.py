@@ -1,0 +1,43 @@
+"""The rate-distortion loss, with a trade-off of its own for every sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+LAMBDA_MIN = 0.0006
+LAMBDA_MAX = 0.24
+
+
+def rate_to_lambda(rate: Tensor) -> Tensor:
+    """lambda(r) = lambda_min * (lambda_max / lambda_min)^r, r in [0, 1]."""
+    return LAMBDA_MIN * (LAMBDA_MAX / LAMBDA_MIN) ** rate
+
+
+@dataclass(frozen=True)
+class Loss:
+    """``total`` is what is minimised; ``bpp`` and ``mse`` (pixels in [0, 1]) are per sample (B,)."""
+
+    total: Tensor
+    bpp: Tensor
+    mse: Tensor
+
+
+def rate_distortion_loss(
+    x: Tensor, x_hat: Tensor, likelihoods: Mapping[str, Tensor], rate: Tensor
+) -> Loss:
+    """(bpp + lambda * 255^2 * MSE) / sqrt(lambda / lambda_min), mean over the batch.
+
+    The divisor keeps the gradients of high rates from drowning those of low ones; it does not
+    change any sample's optimum. ``rate`` is (B,), x and x_hat (B, 3, H, W) in [0, 1].
+    """
+    pixels = x.shape[-2] * x.shape[-1]
+    bits = [-torch.log2(p).flatten(1).sum(1) for p in likelihoods.values()]
+    bpp = torch.stack(bits).sum(0) / pixels
+    mse = (x_hat.float() - x.float()).square().flatten(1).mean(1)
+    lam = rate_to_lambda(rate.float())
+    loss = (bpp + lam * 255.0**2 * mse) / torch.sqrt(lam / LAMBDA_MIN)
+    return Loss(loss.mean(), bpp, mse)

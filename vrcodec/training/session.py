@@ -1,0 +1,141 @@
+"""A whole training run: data in, weights and card out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vrcodec.cli import output
+from vrcodec.device import resolve_device
+from vrcodec.models.hyperprior import HyperpriorModel
+from vrcodec.models.zoo import load_state
+from vrcodec.training.data import CropSampler, find_pictures, load_pictures
+from vrcodec.training.evaluate import evaluate
+from vrcodec.training.export import export_model
+from vrcodec.training.klt import principal_components, start_from_klt
+from vrcodec.training.loop import Budget, Log, Ranks, Trainer
+from vrcodec.training.plot import plot_log
+from vrcodec.training.recipes.base import Recipe
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the user asked for; see `vrcodec train --help`."""
+
+    recipe: Recipe
+    data: tuple[Path, ...]
+    target: Path
+    minutes: float | None = None
+    steps: int | None = None
+    pause_minutes: float | None = None
+    resume: bool = False
+    init: Path | None = None
+    eval_folder: Path | None = None
+    device: str = "auto"
+    seed: int = 0
+
+
+def train(session: Session) -> None:
+    """Run ``session``. Rank 0 leaves checkpoint, logs, plot, weights and card in its folder."""
+    budget = Budget(session.minutes, session.steps, session.pause_minutes)
+    session.target.mkdir(parents=True, exist_ok=True)
+    with Ranks.join(session.device) as ranks:
+        device = _rank_device(session.device, ranks)
+        pictures = load_pictures(find_pictures(session.data))
+        trainer = Trainer(session.recipe, session.target, device, ranks, session.seed)
+        history = _start(trainer, session, pictures)
+        # Crops differ between ranks, and after a resume from those seen before it.
+        seed = (session.seed * 1000 + trainer.step) * 1000 + ranks.rank
+        torch.manual_seed(seed)
+        sampler = CropSampler(pictures, session.recipe.crop, seed, device)
+        log = Log(session.target / "log.csv" if ranks.rank == 0 else None, output.say)
+        held_out = (
+            load_pictures(find_pictures([session.eval_folder])) if session.eval_folder else []
+        )
+        evaluator = _Evaluator(session.target / "eval.csv", held_out)
+        try:
+            trainer.run(sampler, budget, log, evaluator if held_out else None)
+        finally:
+            # Also when the user interrupts: what was learnt is kept.
+            trainer.save()
+        if ranks.rank == 0:
+            _finish(trainer, session, history)
+
+
+def _rank_device(name: str, ranks: Ranks) -> str:
+    device = str(resolve_device(name))
+    return f"cuda:{ranks.local}" if device == "cuda" and ranks.count > 1 else device
+
+
+def _start(trainer: Trainer, session: Session, pictures: list[Tensor]) -> list[dict[str, Any]]:
+    """Give the trainer its first weights; returns the training history that they bring along."""
+    if session.resume:
+        trainer.resume()
+        return _read_history(session.target / "history.json")
+    history: list[dict[str, Any]] = []
+    if session.init:
+        trainer.start_from(load_state(session.init))
+        card = session.init.with_suffix(".json")
+        history = _read_history(card) if card.exists() else [{"start": session.init.name}]
+    elif isinstance(trainer.model, HyperpriorModel):
+        usable = [p for p in pictures if min(p.shape[-2:]) >= trainer.recipe.crop]
+        start_from_klt(trainer.model, *principal_components(usable, session.seed))
+        trainer.restart_average()
+    if trainer.ranks.rank == 0:
+        (session.target / "history.json").write_text(json.dumps({"training": history}))
+    return history
+
+
+def _read_history(path: Path) -> list[dict[str, Any]]:
+    try:
+        history: list[dict[str, Any]] = json.loads(path.read_text())["training"]
+    except (OSError, ValueError, KeyError):
+        return []
+    return history
+
+
+def _finish(trainer: Trainer, session: Session, history: list[dict[str, Any]]) -> None:
+    stage = {
+        "data": [folder.name for folder in session.data],
+        "crop": trainer.recipe.crop,
+        "batch": trainer.recipe.batch * trainer.ranks.count,
+        "optimizer": trainer.recipe.optimizer,
+        "learning_rate": trainer.recipe.learning_rate,
+        "steps": trainer.step,
+        "samples": trainer.samples,
+        "hours": round(trainer.seconds / 3600, 3),
+        "device": _device_words(trainer.device),
+    }
+    path = export_model(trainer.averaged_model(), session.target, [*history, stage])
+    plot_log(session.target / "log.csv", session.target / "log.png")
+    output.say(f"{path}: {trainer.step} steps, {trainer.samples} samples")
+
+
+def _device_words(device: str) -> str:
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+class _Evaluator:
+    """Appends one row per rate to a CSV each time it is called."""
+
+    def __init__(self, path: Path, pictures: list[Tensor]) -> None:
+        self._path = path
+        self._pictures = pictures
+
+    def __call__(self, trainer: Trainer) -> None:
+        points = evaluate(trainer.averaged_model(), self._pictures, trainer.device)
+        if not self._path.exists():
+            self._path.write_text("step,samples,rate,loss,bpp,psnr\n")
+        with self._path.open("a") as file:
+            for p in points:
+                row = f"{p.rate},{p.loss:.4f},{p.bpp:.4f},{p.psnr:.3f}"
+                file.write(f"{trainer.step},{trainer.samples},{row}\n")
+        mean = sum(p.loss for p in points) / len(points)
+        output.say(f"step {trainer.step} held-out loss {mean:.4f}")

@@ -1,0 +1,1 @@
+"""Weights of the model families, and their cards."""

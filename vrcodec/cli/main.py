@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from types import FrameType
+from typing import Any
 
 import click
 
@@ -21,12 +24,23 @@ EXIT_INTERRUPTED = 130
 EXIT_CLOSED_PIPE = 141
 
 
+class ClosedPipeError(Exception):
+    """Whoever read our output has gone."""
+
+
 class LazyGroup(click.Group):
     """Imports a command's module when that command is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order in which a user meets them."""
         return list(COMMANDS)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; click would turn a closed pipe into exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ClosedPipeError from error
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command object, or None for an unknown name."""
@@ -63,7 +77,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         output.error("interrupted")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
+    except (ClosedPipeError, BrokenPipeError):
         # The reader is gone; so that the interpreter does not trip over it again at exit:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_CLOSED_PIPE
@@ -76,6 +90,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERNAL
 
 
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """Leave through the usual clean-up, so that no temporary file stays behind."""
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Console script."""
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from vrcodec.models.blocks import LEAKY_SLOPE, Block, Pointwise
+from vrcodec.models.blocks import LEAKY_SLOPE, Block, Conv2d, Pointwise
 
 _UNSHUFFLE = 8
 _PATCH = 3 * _UNSHUFFLE**2
@@ -46,7 +46,7 @@ def analysis(size: BackboneSize) -> nn.Sequential:
         nn.PixelUnshuffle(_UNSHUFFLE),
         Pointwise(_PATCH, c),
         *(Block(c) for _ in range(size.blocks)),
-        nn.Conv2d(c, m, 2, stride=2),
+        Conv2d(c, m, 2, stride=2),
         Block(m),
         Pointwise(m, m),
     )
@@ -72,11 +72,11 @@ def hyper_analysis(size: BackboneSize) -> nn.Sequential:
     return nn.Sequential(
         Pointwise(size.latent, p),
         Block(p),
-        nn.Conv2d(p, p, 2, stride=2),
+        Conv2d(p, p, 2, stride=2),
         nn.LeakyReLU(LEAKY_SLOPE),
-        nn.Conv2d(p, p, 3, padding=1),
+        Conv2d(p, p, 3, padding=1),
         nn.LeakyReLU(LEAKY_SLOPE),
-        nn.Conv2d(p, size.hyper, 2, stride=2),
+        Conv2d(p, size.hyper, 2, stride=2),
     )
 
 
@@ -87,17 +87,17 @@ def hyper_synthesis(size: BackboneSize) -> nn.Sequential:
     """
     p = size.prior
     return nn.Sequential(
-        nn.Conv2d(size.hyper, p, 3, padding=1),
+        Conv2d(size.hyper, p, 3, padding=1),
         nn.LeakyReLU(LEAKY_SLOPE),
         Pointwise(p, 4 * p),
         nn.PixelShuffle(2),
         nn.LeakyReLU(LEAKY_SLOPE),
-        nn.Conv2d(p, p, 3, padding=1),
+        Conv2d(p, p, 3, padding=1),
         nn.LeakyReLU(LEAKY_SLOPE),
         Pointwise(p, 4 * p),
         nn.PixelShuffle(2),
         nn.LeakyReLU(LEAKY_SLOPE),
-        nn.Conv2d(p, p, 3, padding=1),
+        Conv2d(p, p, 3, padding=1),
         nn.LeakyReLU(LEAKY_SLOPE),
         Pointwise(p, 2 * size.latent),
     )

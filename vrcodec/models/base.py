@@ -16,6 +16,7 @@ from vrcodec.bitstream.grid import STRIDE
 from vrcodec.bitstream.streams import Stream
 from vrcodec.device import exact_device, float_dtype
 from vrcodec.models.backbone import BackboneSize
+from vrcodec.models.blocks import Block
 from vrcodec.models.entropy import FactorizedPrior, GaussianConditional
 
 Pixels = npt.NDArray[np.uint8]
@@ -93,31 +94,19 @@ class VariableRateModel(nn.Module, ABC):
         self.device, self.exact_device = device, exact_device(device)
         self.strip_units = strip_units
         self.to(device).to(memory_format=torch.channels_last)
-        _set_inner_dtype(self, float_dtype(device, precision), self.exact)
+        self._set_float_dtype(float_dtype(device, precision))
         for name in self.exact:
             self.get_submodule(name).to(self.exact_device, torch.float64)
 
+    def _set_float_dtype(self, dtype: torch.dtype) -> None:
+        """``dtype`` for the branches of blocks, where the work is; float32 for what joins them.
 
-def _set_inner_dtype(model: nn.Module, dtype: torch.dtype, exact: tuple[str, ...]) -> None:
-    """Cast all but the first and last layer of each transform.
-
-    Those two see pixels and unbounded latents, which need more than bfloat16's 8 bits, and cost little.
-    """
-    for name, child in model.named_children():
-        if isinstance(child, nn.Sequential) and name not in exact:
-            layers = [layer for layer in child if any(True for _ in layer.parameters())]
-            for layer in layers[1:-1]:
-                layer.to(dtype)
-            for layer in (layers[0], layers[-1]):
-                layer.float()
-
-
-def run_layers(net: nn.Module, x: Tensor) -> Tensor:
-    """Apply a sequential ``net`` whose layers may differ in precision."""
-    for layer in net.children():
-        parameter = next(layer.parameters(), None)
-        x = layer(x if parameter is None else x.to(parameter.dtype))
-    return x
+        Pixels and unbounded latents need more than bfloat16's 8 bits all the way through.
+        """
+        self.float()
+        for module in self.modules():
+            if isinstance(module, Block):
+                module.to(dtype)
 
 
 Family = TypeVar("Family", bound=type[VariableRateModel])

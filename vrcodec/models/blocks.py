@@ -7,6 +7,10 @@ are plain matrix products. Layer names are chosen for reading a state dict.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,11 +18,39 @@ from torch.nn import functional as F
 LEAKY_SLOPE = 0.1
 
 
+_skip_initialisation: ContextVar[bool] = ContextVar("skip_initialisation", default=False)
+
+
+@contextmanager
+def uninitialised() -> Iterator[None]:
+    """Layers made inside keep whatever memory they get: for models that are about to be loaded.
+
+    The meta device would serve, but its first use imports a second's worth of torch.
+    """
+    token = _skip_initialisation.set(True)
+    try:
+        yield
+    finally:
+        _skip_initialisation.reset(token)
+
+
+class Conv2d(nn.Conv2d):
+    """`nn.Conv2d` that heeds `uninitialised`."""
+
+    def reset_parameters(self) -> None:
+        if not _skip_initialisation.get():
+            super().reset_parameters()
+
+
 class Pointwise(nn.Linear):
     """1x1 convolution, (B, C_in, H, W) -> (B, C_out, H, W), whose weight is stored as a matrix.
 
     A matrix is what it is to an optimizer that works on matrices (Muon), and to a reader.
     """
+
+    def reset_parameters(self) -> None:
+        if not _skip_initialisation.get():
+            super().reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight[:, :, None, None], self.bias)
@@ -34,7 +66,7 @@ class Block(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.spread = Pointwise(channels, channels)
-        self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.depthwise = Conv2d(channels, channels, 3, padding=1, groups=channels)
         self.mix = Pointwise(channels, channels)
         self.gate = Pointwise(channels, 2 * channels)
         self.merge = Pointwise(channels, channels)
@@ -43,10 +75,14 @@ class Block(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        spread = F.leaky_relu(self.spread(x), LEAKY_SLOPE, inplace=not self.training)
+        spread = F.leaky_relu(self.spread(self._narrow(x)), LEAKY_SLOPE, inplace=not self.training)
         x = x + self.mix(self.depthwise(spread))
-        left, right = self.gate(x).chunk(2, dim=1)
+        left, right = self.gate(self._narrow(x)).chunk(2, dim=1)
         return x + self.merge(F.silu(left) * right)
+
+    def _narrow(self, x: Tensor) -> Tensor:
+        """Input of a branch. With bfloat16 weights only the branches are in bfloat16, not their sum."""
+        return x.bfloat16() if self.mix.weight.dtype == torch.bfloat16 else x
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:

@@ -21,7 +21,7 @@ from vrcodec.bitstream.streams import Stream, StreamReader, StreamWriter
 from vrcodec.errors import CorruptError
 from vrcodec.models import backbone
 from vrcodec.models.backbone import BackboneSize
-from vrcodec.models.base import Latents, Pixels, RateState, VariableRateModel, run_layers
+from vrcodec.models.base import Latents, Pixels, RateState, VariableRateModel
 from vrcodec.models.blocks import pad_to_multiple, round_straight_through
 from vrcodec.models.entropy import gaussian_likelihood, scale_index
 from vrcodec.strips import StripGeometry, default_strip_units, in_strips, strips
@@ -95,10 +95,10 @@ class HyperpriorModel(VariableRateModel):
 
     def _analyse(self, x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last).float() / 255 - 0.5
-        return run_layers(self.analysis_net, x)
+        return self.analysis_net(x)
 
     def _synthesise(self, y_hat: Tensor) -> Tensor:
-        x = run_layers(self.synthesis_net, y_hat.contiguous(memory_format=torch.channels_last))
+        x = self.synthesis_net(y_hat.contiguous(memory_format=torch.channels_last))
         return ((x.float() + 0.5) * 255).round_().clamp_(0, 255).to(torch.uint8)
 
     def _units(self, width: int) -> int:
@@ -158,11 +158,7 @@ class HyperpriorModel(VariableRateModel):
     def _quantised_z(self, y: Tensor, rate: Scaling) -> Symbols:
         padded = pad_to_multiple(y, HYPER_STRIDE).contiguous(memory_format=torch.channels_last)
         units = max(1, self._units(y.shape[-1] * STRIDE) // HYPER_STRIDE)
-
-        def hyper_analyse(rows: Tensor) -> Tensor:
-            return run_layers(self.hyper_analysis_net, rows)
-
-        z = in_strips(hyper_analyse, padded, StripGeometry(HYPER_STRIDE, 1, 1), units)
+        z = in_strips(self.hyper_analysis_net, padded, StripGeometry(HYPER_STRIDE, 1, 1), units)
         z = (z * rate.hyper_gain.to(z)).round_().clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT)
         symbols: Symbols = z[0].int().cpu().numpy()
         return symbols

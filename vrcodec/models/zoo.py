@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -15,10 +16,12 @@ from vrcodec.catalog import Entry, weights_id
 from vrcodec.errors import WeightsError
 from vrcodec.models import FAMILIES, VariableRateModel
 from vrcodec.models.backbone import BackboneSize
+from vrcodec.models.blocks import uninitialised
 
 # Parameters of the trainable density: kept in the file so that training can go on from it.
 DENSITY_PREFIX = "prior.density."
 _HEADER_LENGTH_BYTES = 8
+_METADATA_KEY = "vrcodec"
 
 
 def pack_model(model: VariableRateModel) -> bytes:
@@ -28,8 +31,9 @@ def pack_model(model: VariableRateModel) -> bytes:
         for name, tensor in model.state_dict().items()
     }
     contiguous = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
-    metadata = {"family": model.family, "size": json.dumps(asdict(model.size))}
-    data: bytes = safetensors.torch.save(contiguous, metadata)
+    description = json.dumps({"family": model.family, "size": asdict(model.size)})
+    # One key only: safetensors writes several in random order, and the id is a hash of the file.
+    data: bytes = safetensors.torch.save(contiguous, {_METADATA_KEY: description})
     return data
 
 
@@ -43,12 +47,14 @@ def unpack_model(data: bytes, name: str, *, training: bool = False) -> VariableR
     Raises WeightsError when the bytes are not weights of a known family.
     """
     try:
-        metadata = _metadata(data)
-        family = FAMILIES[metadata["family"]]
-        size = BackboneSize(**json.loads(metadata["size"]))
+        description = _description(data)
+        family = FAMILIES[description["family"]]
+        size = BackboneSize(**description["size"])
         state = safetensors.torch.load(data)
-        with torch.device("meta"):
+        with uninitialised():
             model = family(size)
+        if training:
+            model.prior.attach_density()
         state = {k: v for k, v in state.items() if training or not k.startswith(DENSITY_PREFIX)}
         model.load_state_dict(state, assign=True)
     except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
@@ -65,11 +71,11 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
     return {k: v.float() for k, v in state.items() if v.is_floating_point()}
 
 
-def _metadata(data: bytes) -> dict[str, str]:
+def _description(data: bytes) -> dict[str, Any]:
     length = int.from_bytes(data[:_HEADER_LENGTH_BYTES], "little")
     header = data[_HEADER_LENGTH_BYTES : _HEADER_LENGTH_BYTES + length]
-    metadata: dict[str, str] = json.loads(header)["__metadata__"]
-    return metadata
+    description: dict[str, Any] = json.loads(json.loads(header)["__metadata__"][_METADATA_KEY])
+    return description
 
 
 @lru_cache(maxsize=4)

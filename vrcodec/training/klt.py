@@ -46,8 +46,13 @@ def principal_components(pictures: Sequence[Tensor], seed: int) -> tuple[Tensor,
 
 @torch.no_grad()
 def start_from_klt(model: HyperpriorModel, basis: Tensor, deviations: Tensor) -> None:
-    """Set the linear path of ``model``'s transforms to the first M components of ``basis``."""
+    """Set the linear path of ``model``'s transforms to the first M components of ``basis``.
+
+    A backbone with fewer channels than a quarter of a patch (192) cannot carry them, and is left alone.
+    """
     size = model.size
+    if size.channels < _PATCH // 4:
+        return
     used = basis[:, : size.latent].to(torch.float32)
     # (M, 3, 2, 8, 2, 8) -> (M, 3 * 64, 2, 2): the channels of pixel-unshuffle by 8, at 2x2 positions.
     split = used.T.reshape(-1, 3, 2, _HALF, 2, _HALF).permute(0, 1, 3, 5, 2, 4)

@@ -1,0 +1,86 @@
+"""Fixtures: a tiny frozen model, pictures made by code or carried by scikit-image, the command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import skimage.data
+from PIL import Image
+
+from vrcodec.codec import Decoder, Encoder
+
+Pixels = npt.NDArray[np.uint8]
+Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+ROOT = Path(__file__).parents[1]
+GOLDEN = Path(__file__).parent / "golden"
+GOLDEN_NAMES = sorted(path.stem for path in GOLDEN.glob("*.vrc"))
+
+
+@pytest.fixture(autouse=True)
+def tiny_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code with the frozen model beside the golden files, unless a test chooses otherwise."""
+    monkeypatch.setenv("VRCODEC_WEIGHTS", str(GOLDEN))
+
+
+@pytest.fixture
+def encoder() -> Encoder:
+    return Encoder("gained")
+
+
+@pytest.fixture
+def decoder() -> Decoder:
+    return Decoder()
+
+
+@pytest.fixture(scope="session")
+def photograph() -> Pixels:
+    """A part of a public-domain photograph, (150, 200, 3)."""
+    return np.ascontiguousarray(skimage.data.astronaut()[:150, 100:300])
+
+
+@pytest.fixture
+def picture_file(tmp_path: Path, photograph: Pixels) -> Path:
+    path = tmp_path / "picture.png"
+    Image.fromarray(photograph).save(path)
+    return path
+
+
+@pytest.fixture
+def vrc_file(tmp_path: Path) -> Path:
+    path = tmp_path / "photograph.vrc"
+    path.write_bytes((GOLDEN / "photograph.vrc").read_bytes())
+    return path
+
+
+@pytest.fixture
+def vrcodec(tmp_path: Path) -> Command:
+    """Run the command line in a process of its own, in ``tmp_path``."""
+
+    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[bytes]:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.run(  # type: ignore[call-overload, no-any-return]
+            [sys.executable, "-m", "vrcodec", *map(str, arguments)],
+            cwd=tmp_path,
+            env=environment,
+            **{"capture_output": True, "timeout": 120, **options},
+        )
+
+    return run
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Run the command line inside this process, which is faster; returns the exit code."""
+    from vrcodec.cli import main, output
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(output, "verbosity", output.NORMAL)
+    return lambda *arguments: main.run([str(a) for a in arguments])

@@ -1,0 +1,85 @@
+"""How the golden files came to be. Running it again makes others, which is not wanted.
+
+    python tests/golden/make_golden.py OUTPUT_FOLDER
+
+The files beside this script are frozen: whatever becomes of the shipped weights, a decoder that does not
+reproduce their symbols, and their pixels within one step, has broken the format.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+import torch
+from PIL import Image
+
+from vrcodec.codec import Decoder, Encoder, Engine
+from vrcodec.inspection import inspect
+from vrcodec.models.backbone import BackboneSize
+from vrcodec.picture import Picture
+from vrcodec.training.data import CropSampler
+from vrcodec.training.export import export_model
+from vrcodec.training.loop import Budget, Log, Ranks, Trainer
+from vrcodec.training.recipes.base import Recipe
+
+TINY = BackboneSize(channels=24, latent=32, hyper=8, blocks=1, prior=16)
+STEPS = 1500
+ENGINE = Engine("cpu", "float32")
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    make_weights(folder)
+    os.environ["VRCODEC_WEIGHTS"] = str(folder)
+    expected = {}
+    for name, (pixels, rate_code) in pictures().items():
+        picture = Picture.from_array(pixels)
+        data = Encoder("gained", ENGINE).encode(picture, rate_code)
+        decoded = Decoder(ENGINE).decode(data)
+        (folder / f"{name}.vrc").write_bytes(data)
+        Image.fromarray(decoded.to_array()).save(folder / f"{name}.png", optimize=True)
+        expected[name] = {"bytes": len(data), "streams": inspect(data).streams}
+    (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
+
+
+def make_weights(folder: Path) -> None:
+    """Train the tiny model on two photographs, and export it."""
+    photographs = [
+        torch.from_numpy(picture).permute(2, 0, 1).contiguous()
+        for picture in (skimage.data.astronaut(), skimage.data.chelsea())
+    ]
+    recipe = Recipe(family="gained", size=TINY, crop=128, learning_rate=5e-3)
+    trainer = Trainer(recipe, folder, "cpu", Ranks(), seed=0)
+    sampler = CropSampler(photographs, recipe.crop, seed=0, device="cpu")
+    trainer.run(sampler, Budget(steps=STEPS), Log(None, print))
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    model = trainer.averaged_model()
+    with torch.no_grad():
+        # Finer steps than the prior expects: symbols in every table, and some outside.
+        model.log_gain += 1.5
+        model.log_inverse_gain -= 1.5
+    export_model(model, folder, [{"steps": STEPS}])
+
+
+def pictures() -> dict[str, tuple[np.ndarray, int]]:
+    """Name -> pixels and rate code: one sample, odd sides, two blocks, noise that leaves the tables."""
+    photograph = skimage.data.astronaut()
+    noise = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
+    stripe = np.tile(photograph[200:217], (1, 3, 1))[:, :1100]
+    return {
+        "dot": (np.array([[[200, 30, 90]]], dtype=np.uint8), 65535),
+        "grey": (photograph[60:137, 180:281, 1].copy(), 20000),
+        "photograph": (photograph[0:131, 160:290].copy(), 45000),
+        "two_blocks": (stripe, 30000),
+        "noise": (noise, 65535),
+    }
+
+
+if __name__ == "__main__":
+    main()

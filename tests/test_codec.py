@@ -1,0 +1,151 @@
+"""Whole round trips: any size, both modes, and a rate that means what it says."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import numpy as np
+import pytest
+
+from tests.conftest import GOLDEN, GOLDEN_NAMES, Pixels
+from vrcodec.bench.estimate import counted_bits
+from vrcodec.bench.metrics import psnr
+from vrcodec.bitstream.container import parse_container
+from vrcodec.codec import Decoder, Encoder
+from vrcodec.errors import CorruptError, LimitError, TargetError, UsageError, VrcError
+from vrcodec.limits import Limits
+from vrcodec.picture import Picture
+from vrcodec.rate import RATE_CODE_MAX, code_from_rate, rate_from_code
+from vrcodec.ratecontrol import Target, encode_to_target
+
+_sides = random.Random(0)
+SIZES = [(_sides.randint(1, 130), _sides.randint(1, 130)) for _ in range(300)]
+SIZES += [(1, 1), (1, 4096), (4096, 1), (1024, 1024), (1025, 17)]
+
+
+def gradient(width: int, height: int) -> Pixels:
+    """A picture whose every row and column differs."""
+    y, x = np.mgrid[0:height, 0:width]
+    return np.stack([x * 2 % 256, y * 2 % 256, (x + y) % 256], axis=2).astype(np.uint8)
+
+
+@pytest.mark.parametrize("start", range(0, len(SIZES), 61))
+def test_every_size_comes_back(encoder: Encoder, decoder: Decoder, start: int) -> None:
+    for index, (width, height) in enumerate(SIZES[start : start + 61]):
+        pixels = gradient(width, height)
+        picture = Picture.from_array(pixels if index % 2 else pixels[..., 0].copy())
+        decoded = decoder.decode(encoder.encode(picture, RATE_CODE_MAX // 2))
+        assert decoded.mode == picture.mode
+        assert decoded.to_array().shape == picture.to_array().shape
+
+
+def test_grey_stays_grey_and_close(encoder: Encoder, decoder: Decoder, photograph: Pixels) -> None:
+    grey = Picture.from_array(photograph[..., 1].copy())
+    decoded = decoder.decode(encoder.encode(grey, RATE_CODE_MAX))
+    assert decoded.to_image().mode == "L"
+    assert psnr(decoded.to_array(), grey.to_array()) > 20
+
+
+def test_colours_stay_where_they_are(
+    encoder: Encoder, decoder: Decoder, photograph: Pixels
+) -> None:
+    decoded = decoder.decode(encoder.encode(Picture.from_array(photograph), RATE_CODE_MAX))
+    right = psnr(decoded.pixels, photograph)
+    for order in itertools.permutations(range(3)):
+        if order != (0, 1, 2):
+            assert psnr(decoded.pixels[..., order], photograph) < right
+    for turned in (decoded.pixels[::-1], decoded.pixels[:, ::-1]):
+        assert psnr(turned, photograph) < right - 3
+
+
+def test_encoding_twice_gives_the_same_bytes(encoder: Encoder, photograph: Pixels) -> None:
+    picture = Picture.from_array(photograph)
+    assert encoder.encode(picture, 30_000) == encoder.encode(picture, 30_000)
+
+
+def test_more_rate_is_more_bytes(encoder: Encoder, photograph: Pixels) -> None:
+    picture = Picture.from_array(photograph)
+    sizes = [len(encoder.encode(picture, code)) for code in range(0, RATE_CODE_MAX + 1, 6553)]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] > 2 * sizes[0]
+
+
+def test_overhead_of_a_plain_picture(encoder: Encoder, photograph: Pixels) -> None:
+    for code in range(0, RATE_CODE_MAX + 1, 13107):
+        with counted_bits() as bits:
+            data = encoder.encode(Picture.from_array(photograph), code)
+        assert len(data) - sum(bits) / 8 <= 48
+
+
+@pytest.mark.parametrize("name", GOLDEN_NAMES)
+def test_damage_never_passes_for_a_picture(decoder: Decoder, name: str) -> None:
+    data = (GOLDEN / f"{name}.vrc").read_bytes()
+    noise = random.Random(1)
+    for _ in range(20):
+        damaged = bytearray(data)
+        damaged[noise.randrange(len(data))] ^= 1 << noise.randrange(8)
+        with pytest.raises(VrcError):
+            decoder.decode(bytes(damaged))
+    for length in noise.sample(range(len(data)), 10):
+        with pytest.raises(VrcError):
+            decoder.decode(data[:length])
+
+
+def test_pixel_limit_holds_before_the_work(photograph: Pixels, encoder: Encoder) -> None:
+    data = encoder.encode(Picture.from_array(photograph), 0)
+    with pytest.raises(LimitError, match="--max-pixels"):
+        Decoder(limits=Limits(max_pixels=100)).decode(data)
+
+
+def test_missing_stream_is_refused(decoder: Decoder) -> None:
+    data = (GOLDEN / "two_blocks.vrc").read_bytes()
+    second = parse_container(data).streams()[1]
+    # In front of its payload stand type and length.
+    shorter = data[: second.offset - 1 - (1 if len(second.payload) < 128 else 2)]
+    with pytest.raises(CorruptError, match="1 latent streams"):
+        decoder.decode(shorter)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.123456, 0.5, 1.0])
+def test_rate_code_is_close_and_stable(rate: float) -> None:
+    code = code_from_rate(rate)
+    assert abs(rate_from_code(code) - rate) < 1e-5
+    assert code_from_rate(rate_from_code(code)) == code
+
+
+@pytest.mark.parametrize("rate", [-0.01, 1.01, float("nan"), float("inf")])
+def test_rate_outside_its_range_is_refused(rate: float) -> None:
+    with pytest.raises(UsageError):
+        code_from_rate(rate)
+
+
+@pytest.mark.parametrize(("kind", "value"), [("size", 1800), ("bpp", 0.45)])
+def test_size_targets_are_met_from_below(
+    encoder: Encoder, decoder: Decoder, photograph: Pixels, kind: str, value: float
+) -> None:
+    picture = Picture.from_array(photograph)
+    target = Target(kind, value)
+    data, code = encode_to_target(encoder, decoder, picture, target)
+    assert len(data) <= target.max_bytes(picture)
+    assert len(encoder.encode(picture, code + 1)) > target.max_bytes(picture)
+
+
+def test_psnr_target_is_the_smallest_file_that_reaches_it(
+    encoder: Encoder, decoder: Decoder, photograph: Pixels
+) -> None:
+    picture = Picture.from_array(photograph)
+    ends = [psnr(decoder.decode(encoder.encode(picture, c)).pixels, photograph) for c in (0, 65535)]
+    wanted = sum(ends) / 2
+    data, code = encode_to_target(encoder, decoder, picture, Target("psnr", wanted))
+    assert psnr(decoder.decode(data).pixels, photograph) >= wanted
+    before = decoder.decode(encoder.encode(picture, code - 1)).pixels
+    assert psnr(before, photograph) < wanted
+
+
+@pytest.mark.parametrize("target", [Target("size", 50), Target("bpp", 0.001), Target("psnr", 70)])
+def test_targets_out_of_reach_are_refused(
+    encoder: Encoder, decoder: Decoder, photograph: Pixels, target: Target
+) -> None:
+    with pytest.raises(TargetError):
+        encode_to_target(encoder, decoder, Picture.from_array(photograph), target)

@@ -1,0 +1,47 @@
+"""Frozen files decode for ever: same symbols (their checksum is in the file), pixels within one step."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import GOLDEN, GOLDEN_NAMES
+from vrcodec.bitstream.container import build_container, parse_container
+from vrcodec.bitstream.streams import build_stream, parse_stream
+from vrcodec.codec import Decoder, Engine
+from vrcodec.errors import WeightsError
+from vrcodec.inspection import check_structure
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", GOLDEN_NAMES)
+def test_decodes_as_it_did_when_it_was_made(name: str, precision: str) -> None:
+    decoded = Decoder(Engine("cpu", precision)).decode((GOLDEN / f"{name}.vrc").read_bytes())
+    with Image.open(GOLDEN / f"{name}.png") as image:
+        expected = np.asarray(image)
+    array = decoded.to_array()
+    assert array.shape == expected.shape
+    assert np.abs(array.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("name", GOLDEN_NAMES)
+def test_structure_is_as_it_was(name: str) -> None:
+    data = (GOLDEN / f"{name}.vrc").read_bytes()
+    expected = json.loads((GOLDEN / "expected.json").read_text())[name]
+    info = check_structure(data)
+    assert (info.bytes, info.streams) == (expected["bytes"], expected["streams"])
+    container = parse_container(data)
+    assert build_container(container) == data
+    for chunk in container.streams():
+        assert build_stream(parse_stream(chunk.payload)) == chunk.payload
+
+
+def test_other_weights_are_named(decoder: Decoder) -> None:
+    container = parse_container((GOLDEN / "dot.vrc").read_bytes())
+    other = replace(container, header=replace(container.header, weights_id=b"\xab" * 8))
+    with pytest.raises(WeightsError, match="abababababababab"):
+        decoder.decode(build_container(other))

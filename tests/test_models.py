@@ -1,0 +1,180 @@
+"""The model: its two faces agree, the rate acts as promised, strips are invisible."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import Pixels
+from vrcodec.bench.estimate import counted_bits
+from vrcodec.bitstream import schema
+from vrcodec.bitstream.grid import LatentGrid
+from vrcodec.bitstream.tables import TOTAL
+from vrcodec.catalog import find_by_family, weights_id
+from vrcodec.codec import Encoder, Engine
+from vrcodec.errors import WeightsError
+from vrcodec.models import FAMILIES, Gained
+from vrcodec.models.backbone import BackboneSize
+from vrcodec.models.entropy import gaussian_likelihood, scale_index
+from vrcodec.models.gains import interpolate_knots
+from vrcodec.models.zoo import pack_model, unpack_model
+from vrcodec.strips import StripGeometry, in_strips
+from vrcodec.training.klt import principal_components, start_from_klt
+from vrcodec.training.loss import rate_distortion_loss, rate_to_lambda
+
+SMALL = BackboneSize(channels=8, latent=12, hyper=4, blocks=1, prior=8)
+
+
+def trained() -> Gained:
+    """The frozen tiny model with its trainable density."""
+    entry = find_by_family("gained")
+    model = unpack_model(entry.path.read_bytes(), "tiny")
+    assert isinstance(model, Gained)
+    return model
+
+
+def test_method_numbers_are_those_of_the_format() -> None:
+    assert {family.method: name for name, family in FAMILIES.items()} == schema.METHODS
+
+
+def test_likelihood_and_table_say_the_same() -> None:
+    tables = trained().gaussian.tables()
+    for index in range(0, len(tables), 7):
+        row = tables.table(index)
+        half = len(row) // 2 - 1
+        symbols = torch.arange(-half, half + 1).float()
+        log2_scale = torch.full_like(symbols, -3 + index * 3 / 16)
+        assert round(float(scale_index(log2_scale)[0])) == index
+        likelihood = gaussian_likelihood(symbols, log2_scale).numpy()
+        table = row[:-1] / TOTAL
+        cost = float(-(table * np.log2(likelihood)).sum())
+        entropy = float(-(table * np.log2(table)).sum())
+        assert cost == pytest.approx(entropy, rel=2e-3, abs=2e-3)
+
+
+def test_training_estimate_and_bytes_agree(photograph: Pixels) -> None:
+    entry = find_by_family("gained")
+    model = unpack_model(entry.path.read_bytes(), "tiny", training=True).eval()
+    pixels = photograph[:128, :192]
+    x = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
+    rate = torch.tensor([0.0])
+    with torch.no_grad():
+        out = model(x, rate)
+    loss = rate_distortion_loss(x, out["x_hat"], out["likelihoods"], rate)
+    estimated = float(loss.bpp[0]) * 128 * 192
+    model.prepare(torch.device("cpu"), "float32")
+    with counted_bits() as bits:
+        streams = model.compress(model.analysis(pixels), model.rate_state(0))
+    written = 8 * sum(len(stream.data) for stream in streams)
+    assert written == pytest.approx(sum(bits), rel=0.005, abs=32)
+    assert written == pytest.approx(estimated, rel=0.03)
+
+
+def test_gradient_reaches_every_parameter() -> None:
+    torch.manual_seed(0)
+    model = Gained(SMALL)
+    model.prior.attach_density()
+    # The last layers of the branches start at zero, which stops the gradient of those before them.
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.1)
+    rate = torch.tensor([0.1, 0.9])
+    x = torch.rand(2, 3, 80, 64)
+    out = model(x, rate)
+    loss = rate_distortion_loss(x, out["x_hat"], out["likelihoods"], rate)
+    loss.total.backward()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, name
+            assert torch.isfinite(parameter.grad).all(), name
+
+
+def test_lambda_spans_the_promised_range() -> None:
+    lam = rate_to_lambda(torch.tensor([0.0, 0.5, 1.0]))
+    assert lam.tolist() == pytest.approx([0.0006, 0.012, 0.24], rel=1e-5)
+
+
+def test_loss_is_the_formula() -> None:
+    x, x_hat = torch.zeros(1, 3, 16, 16), torch.full((1, 3, 16, 16), 0.1)
+    likelihoods = {"y": torch.full((1, 4), 0.5), "z": torch.full((1, 2), 0.25)}
+    loss = rate_distortion_loss(x, x_hat, likelihoods, torch.tensor([0.5]))
+    bpp = (4 + 4) / 256
+    assert float(loss.bpp[0]) == pytest.approx(bpp)
+    expected = (bpp + 0.012 * 255**2 * 0.01) / (0.012 / 0.0006) ** 0.5
+    assert float(loss.total) == pytest.approx(expected, rel=1e-5)
+
+
+def test_interpolation_meets_the_knots_and_is_exponential_between() -> None:
+    knots = torch.log(torch.tensor([[1.0], [4.0], [9.0]], dtype=torch.float64))
+    rates = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0], dtype=torch.float64)
+    gains = interpolate_knots(knots, rates).exp()[:, 0]
+    assert gains.tolist() == pytest.approx([1, 2, 4, 6, 9])
+
+
+def test_rate_state_depends_on_the_code_alone() -> None:
+    model = trained()
+    state = model.rate_state(40_000)
+    assert state.gain.dtype == torch.float64
+    torch.set_default_dtype(torch.float64)
+    try:
+        again = model.rate_state(40_000)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(state.gain, again.gain)
+    assert not torch.equal(state.gain, model.rate_state(40_001).gain)
+
+
+@pytest.mark.parametrize("units", [1, 2, 5])
+def test_strips_give_the_whole(photograph: Pixels, units: int) -> None:
+    engine = Engine("cpu", "float32")
+    whole = Encoder("gained", engine).model
+    y = whole.analysis(photograph).y
+    strips = Encoder("gained", Engine("cpu", "float32", units)).model
+    assert torch.allclose(strips.analysis(photograph).y, y, atol=1e-4)
+
+
+def test_strip_rows_are_in_order() -> None:
+    x = torch.arange(7.0).reshape(1, 1, 7, 1)
+    geometry = StripGeometry(1, 2, 1)
+    doubled = in_strips(lambda rows: rows.repeat_interleave(2, dim=-2), x, geometry, 3)
+    assert doubled.flatten().tolist() == [v for k in range(7) for v in (k, k)]
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "blocks"), [(1, 1, 1), (1024, 1024, 1), (1025, 1, 2), (3000, 2000, 6)]
+)
+def test_grid_covers_the_latents_once(width: int, height: int, blocks: int) -> None:
+    grid = LatentGrid.of_picture(width, height)
+    covered = np.zeros((grid.height, grid.width), int)
+    hyper = np.zeros((grid.hyper_height, grid.hyper_width), int)
+    for block in (b for band in grid.bands() for b in band):
+        covered[block.top : block.bottom, block.left : block.right] += 1
+        z = block.hyper()
+        hyper[z.top : z.bottom, z.left : z.right] += 1
+    assert (covered == 1).all()
+    assert (hyper == 1).all()
+    assert grid.block_count == sum(map(len, grid.bands())) == blocks
+
+
+def test_weights_file_round_trip_and_damage() -> None:
+    data = pack_model(trained())
+    assert pack_model(unpack_model(data, "copy")) == data
+    assert len(weights_id(data)) == 8
+    for damaged in (b"", data[:100], b"\xff" * 64, data[:-50]):
+        with pytest.raises(WeightsError, match="tiny"):
+            unpack_model(damaged, "tiny")
+
+
+def test_klt_start_reconstructs_like_the_transform(photograph: Pixels) -> None:
+    picture = torch.from_numpy(photograph[:144, :192].copy()).permute(2, 0, 1)
+    basis, deviations = principal_components([picture], seed=0)
+    model = Gained(BackboneSize(channels=200, latent=320, hyper=4, blocks=1, prior=8))
+    start_from_klt(model, basis, deviations)
+    x = picture[None].float() / 255 - 0.5
+    with torch.no_grad():
+        x_hat = model.synthesis_net(model.analysis_net(x))
+    patches = x.unfold(2, 16, 16).unfold(3, 16, 16).permute(0, 2, 3, 1, 4, 5).reshape(-1, 768)
+    used = basis[:, :320].float()
+    lost = (patches - patches @ used @ used.T).square().mean()
+    assert float((x_hat - x).square().mean()) == pytest.approx(float(lost), rel=1e-2)

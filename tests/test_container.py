@@ -24,7 +24,10 @@ headers = st.builds(
     rate_code=st.integers(0, 65535),
 )
 types = st.one_of(st.just(schema.CHUNK_STREAM), st.integers(schema.FIRST_ANCILLARY, 255))
-chunk_lists = st.lists(st.tuples(types, st.binary(max_size=300)), max_size=4)
+# Ancillary chunks come first.
+chunk_lists = st.lists(st.tuples(types, st.binary(max_size=300)), max_size=4).map(
+    lambda chunks: sorted(chunks, key=lambda chunk: chunk[0] == schema.CHUNK_STREAM)
+)
 
 HEADER = Header(1, b"weights!", 640, 480, schema.MODE_RGB, 1234)
 
@@ -115,6 +118,12 @@ def test_unknown_chunks() -> None:
     with pytest.raises(FormatError, match="chunk type 66"):
         parse_container(file_with(Chunk(0x42, b"?")))
     assert parse_container(file_with(Chunk(0xC2, b"?"))).chunks[0].ancillary
+
+
+def test_chunks_behind_the_streams_are_refused() -> None:
+    """A file cut there would look whole."""
+    with pytest.raises(CorruptError, match="behind"):
+        parse_container(file_with(Chunk(schema.CHUNK_STREAM, b""), Chunk(0xC2, b"?")))
 
 
 def test_limits_hold() -> None:

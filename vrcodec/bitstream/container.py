@@ -126,6 +126,7 @@ def _parse_header(reader: _Reader) -> Header:
 
 
 def _parse_chunks(reader: _Reader, limits: Limits) -> Iterable[Chunk]:
+    in_streams = False
     for _ in range(limits.max_chunks):
         if not reader.left:
             return
@@ -137,6 +138,9 @@ def _parse_chunks(reader: _Reader, limits: Limits) -> Iterable[Chunk]:
         payload = reader.take(prefix.length, "chunk")
         reader.check_seal(start, "chunk")
         chunk = Chunk(prefix.type, payload, offset)
+        in_streams = in_streams or chunk.type == schema.CHUNK_STREAM
+        if in_streams and chunk.type != schema.CHUNK_STREAM:
+            raise CorruptError(f"damaged: a chunk of type {chunk.type} behind the latent streams")
         if chunk.type != schema.CHUNK_STREAM and not chunk.ancillary:
             raise FormatError(
                 f"needs a feature that this version lacks (chunk type {chunk.type}); update vrcodec"

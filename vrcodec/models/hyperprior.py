@@ -120,6 +120,13 @@ class HyperpriorModel(VariableRateModel):
             mean, log2_scale = rows.chunk(2, dim=1)
             yield blocks, Prior(mean, scale_index(log2_scale))
 
+    def quantised_hyper_latent(self, latents: Latents, rate: RateState) -> Tensor:
+        """z_hat (1, N, h, w) float64 of ``latents`` at ``rate``: all that the decoder's tables follow from."""
+        assert isinstance(rate, Scaling)
+        with torch.inference_mode():
+            z = self._quantised_z(latents.y * rate.gain.to(latents.y), rate)
+            return self._dequantise_z(z, rate)
+
     def _dequantise_z(self, z: Symbols, rate: Scaling) -> Tensor:
         z_hat = torch.from_numpy(z).double().unsqueeze(0) * rate.hyper_inverse_gain
         return z_hat.to(self.exact_device)

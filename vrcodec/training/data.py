@@ -43,6 +43,14 @@ def load_pictures(paths: Iterable[Path], threads: int = 4) -> list[Tensor]:
         return list(pool.map(load_picture, paths))
 
 
+def large_enough(pictures: Sequence[Tensor], side: int) -> list[Tensor]:
+    """Those of ``pictures`` (3, H, W) that hold a square of ``side``. Raises InputError if none does."""
+    usable = [p for p in pictures if min(p.shape[-2:]) >= side]
+    if not usable:
+        raise InputError(f"no training picture is at least {side} pixels wide and high")
+    return usable
+
+
 class CropSampler:
     """Draws random square crops from pictures held in memory.
 
@@ -51,9 +59,7 @@ class CropSampler:
     """
 
     def __init__(self, pictures: Sequence[Tensor], crop: int, seed: int, device: str) -> None:
-        usable = [p for p in pictures if min(p.shape[-2:]) >= crop]
-        if not usable:
-            raise InputError(f"no training picture is at least {crop} pixels wide and high")
+        usable = large_enough(pictures, crop)
         self._pictures = [p.to(device) for p in usable]
         areas = np.array([p.shape[-2] * p.shape[-1] for p in usable], dtype=np.float64)
         self._weights = areas / areas.sum()

@@ -14,7 +14,7 @@ from vrcodec.cli import output
 from vrcodec.device import resolve_device
 from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.models.zoo import load_state
-from vrcodec.training.data import CropSampler, find_pictures, load_pictures
+from vrcodec.training.data import CropSampler, find_pictures, large_enough, load_pictures
 from vrcodec.training.evaluate import evaluate
 from vrcodec.training.export import export_model
 from vrcodec.training.klt import principal_components, start_from_klt
@@ -47,6 +47,7 @@ def train(session: Session) -> None:
     with Ranks.join(session.device) as ranks:
         device = _rank_device(session.device, ranks)
         pictures = load_pictures(find_pictures(session.data))
+        pictures = large_enough(pictures, session.recipe.crop)
         trainer = Trainer(session.recipe, session.target, device, ranks, session.seed)
         history = _start(trainer, session, pictures)
         # Crops differ between ranks, and after a resume from those seen before it.
@@ -83,8 +84,7 @@ def _start(trainer: Trainer, session: Session, pictures: list[Tensor]) -> list[d
         card = session.init.with_suffix(".json")
         history = _read_history(card) if card.exists() else [{"start": session.init.name}]
     elif isinstance(trainer.model, HyperpriorModel):
-        usable = [p for p in pictures if min(p.shape[-2:]) >= trainer.recipe.crop]
-        start_from_klt(trainer.model, *principal_components(usable, session.seed))
+        start_from_klt(trainer.model, *principal_components(pictures, session.seed))
         trainer.restart_average()
     if trainer.ranks.rank == 0:
         (session.target / "history.json").write_text(json.dumps({"training": history}))

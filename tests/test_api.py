@@ -1,0 +1,82 @@
+"""The Python interface."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import vrcodec
+from tests.conftest import Pixels
+from vrcodec.errors import (
+    FormatError,
+    InputError,
+    UsageError,
+    VrcError,
+    WeightsError,
+)
+
+
+def test_exported_names_are_there() -> None:
+    assert set(vrcodec.__all__) <= set(dir(vrcodec))
+    for name in vrcodec.__all__:
+        assert callable(getattr(vrcodec, name))
+        assert getattr(vrcodec, name).__doc__
+    with pytest.raises(AttributeError):
+        _ = vrcodec.nonsense
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_images_arrays_and_paths_are_the_same(
+    photograph: Pixels, mode: str, tmp_path: Path
+) -> None:
+    image = Image.fromarray(photograph).convert(mode)
+    path = tmp_path / "picture.png"
+    image.save(path)
+    data = vrcodec.encode(image, rate=0.7)
+    assert vrcodec.encode(np.asarray(image), rate=0.7) == data
+    assert vrcodec.encode(path, rate=0.7) == data
+    assert vrcodec.encode(str(path), rate=0.7) == data
+    decoded = vrcodec.decode(data)
+    assert (decoded.mode, decoded.size) == (mode, image.size)
+    (tmp_path / "picture.vrc").write_bytes(data)
+    assert vrcodec.open(tmp_path / "picture.vrc").tobytes() == decoded.tobytes()
+
+
+def test_inspect(photograph: Pixels) -> None:
+    data = vrcodec.encode(photograph, rate=0.25)
+    info = vrcodec.inspect(data)
+    assert (info.width, info.height, info.bytes) == (200, 150, len(data))
+    assert info.rate == pytest.approx(0.25, abs=1e-5)
+    assert sum(info.streams) < len(data)
+
+
+def test_errors_are_of_one_family(photograph: Pixels, tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        vrcodec.encode(photograph, rate=2)
+    with pytest.raises(InputError):
+        vrcodec.encode(photograph.astype(float))
+    with pytest.raises(InputError, match="absent"):
+        vrcodec.encode(tmp_path / "absent.png")
+    with pytest.raises(InputError, match="folder"):
+        vrcodec.encode(tmp_path)
+    with pytest.raises(InputError):
+        vrcodec.open(tmp_path / "absent.vrc")
+    with pytest.raises(FormatError):
+        vrcodec.decode(b"GIF89a")
+    with pytest.raises(WeightsError, match="'absent'"):
+        vrcodec.encode(photograph, model="absent")
+
+
+def test_exit_codes_are_those_of_the_documentation() -> None:
+    codes = {e.__name__: e.exit_code for e in VrcError.__subclasses__()}
+    assert sorted(codes.values()) == list(range(2, 11))
+    import vrcodec.errors
+
+    assert vrcodec.errors.__doc__ is not None
+    for name, code in codes.items():
+        assert any(
+            name in line and str(code) in line for line in vrcodec.errors.__doc__.splitlines()
+        ), name

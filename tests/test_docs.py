@@ -1,0 +1,107 @@
+"""The documentation is true: the worked dump, the commands, the links."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from tests.conftest import GOLDEN, ROOT
+from vrcodec.bitstream.container import parse_container
+from vrcodec.bitstream.streams import parse_stream
+from vrcodec.cli.main import COMMANDS, cli
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = (ROOT / "README.md").read_text()
+
+
+def fields(data: bytes) -> Iterator[tuple[int, str]]:
+    """(length, meaning) of every field of a file with one stream and short numbers."""
+    header = parse_container(data).header
+    (chunk,) = parse_container(data).streams()
+    stream = parse_stream(chunk.payload)
+    assert not stream.ties
+    yield 6, "magic"
+    yield 1, f"major version {header.version[0]}"
+    yield 1, f"minor version {header.version[1]}"
+    yield 1, f"length of the header body: {data[8]}"
+    yield 1, f"method {header.method}: gained"
+    yield 8, "weights id"
+    yield 1, f"width {header.width}"
+    yield 1, f"height {header.height}"
+    yield 1, f"mode {header.mode}: RGB"
+    yield 2, f"rate code {header.rate_code}"
+    yield 4, "CRC-32 of everything above"
+    yield 1, f"chunk type {chunk.type}: latent stream"
+    yield 1, f"length of the payload: {len(chunk.payload)}"
+    yield 4, "CRC-32 of the decoded symbols"
+    yield 1, "number of ties: 0"
+    yield len(stream.data), "rANS words"
+    yield 4, "CRC-32 of the chunk: type, length, payload"
+
+
+def worked_dump(data: bytes) -> str:
+    """The table of docs/FORMAT.md: offset, bytes, meaning."""
+    lines, position = [], 0
+    for length, meaning in fields(data):
+        content = data[position : position + length]
+        for start in range(0, length, 16):
+            text = content[start : start + 16].hex(" ")
+            label = meaning if start == 0 else ""
+            lines.append(f"{position + start:04x}  {text:<47}  {label}".rstrip())
+        position += length
+    assert position == len(data)
+    return "\n".join(lines)
+
+
+def test_the_worked_dump_is_that_of_the_file() -> None:
+    document = (ROOT / "docs" / "FORMAT.md").read_text()
+    assert worked_dump((GOLDEN / "dot.vrc").read_bytes()) in document
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)", path.read_text()):
+        assert (path.parent / target).exists(), target
+
+
+def test_every_command_is_in_the_readme() -> None:
+    for command in COMMANDS:
+        assert f"vrcodec {command}" in README
+
+
+def shown_commands() -> list[list[str]]:
+    """Every `vrcodec ...` in the README's code, split at pipes."""
+    found = []
+    for block in re.findall(r"```(?:sh)?\n(.*?)```", README, re.DOTALL):
+        for line in block.splitlines():
+            parts = line.partition("#")[0].split("|")
+            found += [part.split()[1:] for part in parts if part.strip().startswith("vrcodec ")]
+    return found
+
+
+def test_the_readmes_options_exist() -> None:
+    commands = shown_commands()
+    assert len(commands) > 8
+    for name, *arguments in commands:
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None, name
+        known = {o for p in command.params if isinstance(p, click.Option) for o in p.opts}
+        used = {a.partition("=")[0] for a in arguments if re.match(r"--?[a-zA-Z]", a)}
+        assert used <= known | {"--help"}, (name, used - known)
+
+
+def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import skimage.data
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(skimage.data.astronaut()[:96, :96]).save("photo.png")
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+    assert Path("photo.vrc").exists()

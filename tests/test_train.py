@@ -1,0 +1,283 @@
+"""The trainer: learns, stops, resumes, and keeps several processes in step."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from PIL import Image
+from torch import nn
+
+from tests.conftest import GOLDEN, ROOT, Pixels
+from vrcodec.catalog import find_by_family
+from vrcodec.codec import Decoder, Encoder
+from vrcodec.errors import InputError, UsageError
+from vrcodec.models.backbone import BackboneSize
+from vrcodec.models.zoo import load_state
+from vrcodec.picture import Picture
+from vrcodec.training.data import CropSampler, find_pictures, load_pictures
+from vrcodec.training.loop import Budget, Log, Ranks, Trainer
+from vrcodec.training.optim import GradientGuard, learning_rate_factor
+from vrcodec.training.recipes import FAMILIES, load_recipe
+from vrcodec.training.recipes.base import Recipe
+from vrcodec.training.session import Session, train
+
+TINY = Recipe(
+    family="gained",
+    size=BackboneSize(channels=8, latent=12, hyper=4, blocks=1, prior=8),
+    crop=64,
+    batch=2,
+    warmup_steps=3,
+    optimizer="muon",
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of training pictures, in the format of the real ones."""
+    folder = tmp_path_factory.mktemp("data")
+    Image.fromarray(skimage.data.astronaut()[:200, :200]).save(folder / "a.avif", quality=90)
+    Image.fromarray(skimage.data.chelsea()[:150, :300]).save(folder / "b.png")
+    Image.fromarray(skimage.data.chelsea()[:30, :30]).save(folder / "small.png")
+    return folder
+
+
+def pictures(data: Path) -> list[torch.Tensor]:
+    return load_pictures(find_pictures([data]))
+
+
+def trainer_in(folder: Path, recipe: Recipe = TINY) -> Trainer:
+    folder.mkdir(exist_ok=True)
+    return Trainer(recipe, folder, "cpu", Ranks(), seed=0)
+
+
+def state(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {k: v.clone() for k, v in trainer.model.state_dict().items()}
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_session_leaves_usable_weights(
+    data: Path, tmp_path: Path, photograph: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(TINY, learning_rate=5e-3, batch=4)
+    session = Session(recipe, (data,), tmp_path / "run", steps=101, eval_folder=data, device="cpu")
+    train(session)
+    log = rows(tmp_path / "run" / "log.csv")
+    assert [int(row["step"]) for row in log] == [50, 100]
+    evaluated = rows(tmp_path / "run" / "eval.csv")
+    assert [float(row["rate"]) for row in evaluated] == [0, 0.25, 0.5, 0.75, 1]
+    with Image.open(tmp_path / "run" / "log.png") as plot:
+        assert min(plot.size) > 100
+    monkeypatch.setenv("VRCODEC_WEIGHTS", str(tmp_path / "run"))
+    entry = find_by_family("gained")
+    assert entry.path.parent == tmp_path / "run"
+    assert entry.card["training"][0]["samples"] == 404
+    decoded = Decoder().decode(Encoder().encode(Picture.from_array(photograph), 30_000))
+    assert decoded.pixels.shape == photograph.shape
+
+
+def test_training_lowers_the_loss(data: Path, tmp_path: Path) -> None:
+    trainer = trainer_in(tmp_path, replace(TINY, learning_rate=5e-3, batch=4))
+    log = Log(tmp_path / "log.csv", lambda line: None)
+    trainer.run(CropSampler(pictures(data), 64, 0, "cpu"), Budget(steps=301), log)
+    losses = [float(row["loss"]) for row in rows(tmp_path / "log.csv")]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_weights_start_a_new_run(data: Path, tmp_path: Path) -> None:
+    size = BackboneSize(channels=24, latent=32, hyper=8, blocks=1, prior=16)
+    trainer = trainer_in(tmp_path, replace(TINY, size=size, frozen_steps=2))
+    before = trainer.model.log_gain.clone()
+    trainer.start_from(load_state(GOLDEN / "gained.safetensors"))
+    assert not torch.equal(trainer.model.log_gain, before)
+    assert not trainer.inherited
+    partial = {
+        k: v for k, v in load_state(GOLDEN / "gained.safetensors").items() if "hyper" not in k
+    }
+    trainer.start_from(partial)
+    held = trainer.model.get_parameter("analysis_net.1.weight").clone()
+    new = trainer.model.get_parameter("hyper_synthesis_net.0.weight").clone()
+    sampler = CropSampler(pictures(data), 64, 0, "cpu")
+    trainer.run(sampler, Budget(steps=2), Log(None, print))
+    assert torch.equal(trainer.model.get_parameter("analysis_net.1.weight"), held)
+    assert not torch.equal(trainer.model.get_parameter("hyper_synthesis_net.0.weight"), new)
+    trainer.run(sampler, Budget(steps=4), Log(None, print))
+    assert not torch.equal(trainer.model.get_parameter("analysis_net.1.weight"), held)
+
+
+def test_a_resumed_run_is_where_it_was(data: Path, tmp_path: Path) -> None:
+    first = trainer_in(tmp_path / "run")
+    first.run(CropSampler(pictures(data), 64, 0, "cpu"), Budget(steps=4), Log(None, print))
+    first.save()
+    second = trainer_in(tmp_path / "run")
+    second.resume()
+    assert (second.step, second.seconds) == (first.step, first.seconds)
+    for trainer in (first, second):
+        torch.manual_seed(5)
+        trainer.run(CropSampler(pictures(data), 64, 9, "cpu"), Budget(steps=7), Log(None, print))
+    expected = state(first)
+    assert all(torch.equal(v, expected[k]) for k, v in state(second).items())
+    averages = second.average.state
+    assert all(torch.equal(v, averages[k]) for k, v in first.average.state.items())
+
+
+def test_the_schedule_does_not_know_of_interruptions(data: Path, tmp_path: Path) -> None:
+    rates = []
+    trainer = trainer_in(tmp_path)
+    sampler = CropSampler(pictures(data), 64, 0, "cpu")
+    for stop in (3, 8):
+        budget = Budget(steps=8)
+        while trainer.step < stop:
+            trainer._train_step(trainer.model, sampler, budget.progress(0, trainer.step))
+            rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+        trainer.save()
+        trainer = trainer_in(tmp_path)
+        trainer.resume()
+    expected = [1e-3 * learning_rate_factor(step, step / 8, 3, 0.01) for step in range(8)]
+    assert rates == pytest.approx(expected)
+    assert expected[2] > expected[3] > expected[7] > 1e-5
+
+
+def test_pause_ends_a_process_early(data: Path, tmp_path: Path) -> None:
+    trainer = trainer_in(tmp_path)
+    sampler = CropSampler(pictures(data), 64, 0, "cpu")
+    trainer.run(sampler, Budget(minutes=60, pause_minutes=0.001), Log(None, print))
+    assert 1 <= trainer.step < 1000
+
+
+def test_budget_is_one_of_two() -> None:
+    for minutes, steps in ((None, None), (1.0, 5)):
+        with pytest.raises(UsageError):
+            Budget(minutes, steps)
+    assert Budget(minutes=2).progress(60, 0) == pytest.approx(0.5)
+
+
+def test_outlying_gradients_are_left_out() -> None:
+    weight = nn.Parameter(torch.zeros(3))
+    guard = GradientGuard(clip_norm=1.0)
+    for _ in range(30):
+        weight.grad = torch.full((3,), 0.1)
+        assert guard.admit([weight])[0]
+    weight.grad = torch.full((3,), 100.0)
+    assert not guard.admit([weight])[0]
+    weight.grad = torch.full((3,), float("nan"))
+    assert not guard.admit([weight])[0]
+    weight.grad = torch.full((3,), 0.1)
+    assert guard.admit([weight])[0]
+
+
+def test_two_processes_learn_the_same(data: Path, tmp_path: Path) -> None:
+    """torchrun with gloo: each rank sees other crops, and both hold the same weights after them."""
+    script = tmp_path / "rank.py"
+    script.write_text(
+        f"""
+import os, torch
+from pathlib import Path
+from tests.test_train import TINY, pictures, state
+from vrcodec.training.data import CropSampler
+from vrcodec.training.loop import Budget, Log, Ranks, Trainer
+
+torch.set_num_threads(1)
+with Ranks.join("cpu") as ranks:
+    assert ranks.count == 2
+    folder = Path({str(tmp_path)!r})
+    trainer = Trainer(TINY, folder, "cpu", ranks, seed=0)
+    torch.manual_seed(ranks.rank)
+    sampler = CropSampler(pictures(Path({str(data)!r})), 64, ranks.rank, "cpu")
+    crops = sampler.batch(1).sum()
+    trainer.run(sampler, Budget(steps=3), Log(None, print))
+    torch.save({{"state": state(trainer), "crops": crops}}, folder / f"rank{{ranks.rank}}.pt")
+"""
+    )
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node=2",
+            script,
+        ],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        check=True,
+        timeout=300,
+        capture_output=True,
+    )
+    saved = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
+    assert not torch.equal(saved[0]["crops"], saved[1]["crops"])
+    start = state(trainer_in(tmp_path))
+    for key, value in saved[0]["state"].items():
+        assert torch.equal(value, saved[1]["state"][key]), key
+    assert any(not torch.equal(v, start[k]) for k, v in saved[0]["state"].items())
+
+
+def test_the_command_trains_and_resumes(data: Path, tmp_path: Path) -> None:
+    from vrcodec.cli.main import run
+
+    large = tmp_path / "large"
+    large.mkdir()
+    Image.fromarray(skimage.data.astronaut()).save(large / "a.png")
+    out = tmp_path / "run"
+    common = ["train", "gained", "--data", str(large), "-o", str(out), "--device", "cpu", "-q"]
+    assert run([*common, "--resume", "--steps", "1"]) == 2
+    assert run([*common, "--steps", "2", "--batch", "1", "--pause", "0.0001"]) == 0
+    assert run([*common, "--steps", "2", "--batch", "1", "--resume"]) == 0
+    card = json.loads((out / "gained.json").read_text())
+    assert card["training"][0]["steps"] == 2
+    assert card["parameters"] > 1_000_000
+    assert (out / "gained.safetensors").stat().st_size < 15 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments"),
+    [
+        (3, ["gained", "--steps", "1"]),  # no picture is large enough for the real recipe
+        (2, ["nonsense", "--steps", "1"]),
+        (2, ["gained"]),
+        (2, ["gained", "--minutes", "1", "--steps", "1"]),
+    ],
+)
+def test_what_cannot_be_trained(
+    data: Path, tmp_path: Path, code: int, arguments: list[str]
+) -> None:
+    from vrcodec.cli.main import run
+
+    assert run(["train", *arguments, "--data", str(data), "-o", str(tmp_path), "-q"]) == code
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_recipes_match_the_shipped_weights(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VRCODEC_WEIGHTS")
+    card = json.loads((ROOT / "weights" / f"{family}.json").read_text())
+    size = load_recipe(family).size
+    assert card["architecture"] == size.__dict__
+
+
+def test_crops_come_from_the_pictures(data: Path) -> None:
+    sampler = CropSampler(pictures(data), 64, 0, "cpu")
+    batch = sampler.batch(8)
+    assert batch.shape == (8, 3, 64, 64)
+    assert 0 <= float(batch.min()) <= float(batch.max()) <= 1
+    again = CropSampler(pictures(data), 64, 0, "cpu").batch(8)
+    assert torch.equal(batch, again)
+    assert np.unique(batch.flatten(1).sum(1).numpy()).size == 8
+    with pytest.raises(InputError):
+        CropSampler(pictures(data), 500, 0, "cpu")
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        find_pictures([tmp_path])

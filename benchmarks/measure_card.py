@@ -1,4 +1,4 @@
-"""Measure weights on a folder of pictures and write the figures into their card.
+"""Measure weights on a folder of pictures; write the figures into their card and the README.
 
     python benchmarks/measure_card.py gained /path/to/kodak [--anchors kodak.json] [--dry-run]
 
@@ -17,11 +17,13 @@ from typing import Any
 from vrcodec.bench.estimate import counted_bits
 from vrcodec.bench.measure import load_folder, mean_curve, measure_model, measure_rival, steps_back
 from vrcodec.bench.metrics import bd_rate
+from vrcodec.bench.report import card_table
 from vrcodec.bench.rivals import RIVALS
 from vrcodec.catalog import find_by_family
 from vrcodec.codec import Engine
 from vrcodec.training.export import write_card
 
+README = Path(__file__).parents[1] / "README.md"
 RATES = tuple(step / 10 for step in range(11))
 
 
@@ -30,13 +32,23 @@ def main() -> None:
     parser.add_argument("family")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--anchors", type=Path)
-    parser.add_argument("--dry-run", action="store_true", help="print, leave the card alone")
+    parser.add_argument("--dry-run", action="store_true", help="print, leave card and README alone")
     arguments = parser.parse_args()
     entry = find_by_family(arguments.family)
     figures = measure(arguments.family, arguments.folder, arguments.anchors)
     print(json.dumps(figures, indent=1))
-    if not arguments.dry_run:
-        write_card(entry.path.with_suffix(".json"), {**entry.card, **figures})
+    if arguments.dry_run:
+        return
+    card = {**entry.card, **figures}
+    write_card(entry.path.with_suffix(".json"), card)
+    update_readme(card_table(card))
+
+
+def update_readme(table: str) -> None:
+    """Put ``table`` between the marks of the README."""
+    start, end = "<!-- results -->\n", "\n<!-- end of results -->"
+    before, _, rest = README.read_text().partition(start)
+    README.write_text(before + start + table + end + rest.partition(end)[2])
 
 
 def measure(family: str, folder: Path, anchors: Path | None) -> dict[str, Any]:

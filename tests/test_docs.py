@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import click
 import pytest
 
 from tests.conftest import GOLDEN, ROOT
+from vrcodec.bench.report import card_table
 from vrcodec.bitstream.container import parse_container
 from vrcodec.bitstream.streams import parse_stream
 from vrcodec.cli.main import COMMANDS, cli
@@ -92,6 +94,11 @@ def test_the_readmes_options_exist() -> None:
         known = {o for p in command.params if isinstance(p, click.Option) for o in p.opts}
         used = {a.partition("=")[0] for a in arguments if re.match(r"--?[a-zA-Z]", a)}
         assert used <= known | {"--help"}, (name, used - known)
+
+
+def test_the_readmes_figures_are_those_of_the_card() -> None:
+    card = json.loads((ROOT / "weights" / "gained.json").read_text())
+    assert card_table(card) in README
 
 
 def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,11 @@ VARIANTS: dict[str, tuple[Engine, Callable[[], object], Callable[[HyperpriorMode
     "strips of 4": (Engine("cpu", strip_units=4), nullcontext, no_change),
     "strips of 8": (Engine("cpu", strip_units=8), nullcontext, no_change),
     "strips of 20": (Engine("cpu", strip_units=20), nullcontext, no_change),
+    "inside autocast": (
+        Engine("cpu", "float32"),
+        lambda: torch.autocast("cpu", torch.bfloat16),
+        no_change,
+    ),
     "float32 synthesis": (Engine("cpu", "float32"), nullcontext, no_change),
     "bfloat16 synthesis": (Engine("cpu", "bfloat16"), nullcontext, no_change),
 }

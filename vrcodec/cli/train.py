@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -70,7 +71,7 @@ def command(
     eval_folder: Path | None,
     batch: int | None,
     learning_rate: float | None,
-    optimizer: str | None,
+    optimizer: Literal["adam", "muon"] | None,
     seed: int,
     device: str,
     threads: int | None,

@@ -114,11 +114,16 @@ class HyperpriorModel(VariableRateModel):
         for blocks in grid.bands():
             up, down = blocks[0].hyper().top, blocks[0].hyper().bottom
             low, high = max(0, up - geometry.halo), min(grid.hyper_height, down + geometry.halo)
-            rows = in_strips(self.hyper_synthesis_net, z_hat[..., low:high, :], geometry, units)
+            rows = in_strips(self._hyper_synthesise, z_hat[..., low:high, :], geometry, units)
             first = blocks[0].top - low * HYPER_STRIDE
             rows = rows[..., first : first + blocks[0].bottom - blocks[0].top, : grid.width]
             mean, log2_scale = rows.chunk(2, dim=1)
             yield blocks, Prior(mean, scale_index(log2_scale))
+
+    def _hyper_synthesise(self, z_hat: Tensor) -> Tensor:
+        with torch.autocast(z_hat.device.type, enabled=False):
+            prior: Tensor = self.hyper_synthesis_net(z_hat)
+        return prior
 
     def quantised_hyper_latent(self, latents: Latents, rate: RateState) -> Tensor:
         """z_hat (1, N, h, w) float64 of ``latents`` at ``rate``: all that the decoder's tables follow from."""

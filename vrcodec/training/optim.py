@@ -6,6 +6,7 @@ import math
 import statistics
 from collections import deque
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,9 @@ from vrcodec.models.blocks import Pointwise
 OUTLIER_RATIO = 10.0
 
 
-def make_optimizers(model: nn.Module, kind: str, learning_rate: float) -> list[Optimizer]:
+def make_optimizers(
+    model: nn.Module, kind: Literal["adam", "muon"], learning_rate: float
+) -> list[Optimizer]:
     """``adam`` for everything, or ``muon`` for the matrices of 1x1 convolutions and Adam for the rest."""
     matrices: list[nn.Parameter] = []
     if kind == "muon":

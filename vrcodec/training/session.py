@@ -44,7 +44,7 @@ def train(session: Session) -> None:
     """Run ``session``. Rank 0 leaves checkpoint, logs, plot, weights and card in its folder."""
     budget = Budget(session.minutes, session.steps, session.pause_minutes)
     session.target.mkdir(parents=True, exist_ok=True)
-    with Ranks.join(session.device) as ranks:
+    with Ranks.join(str(resolve_device(session.device))) as ranks:
         device = _rank_device(session.device, ranks)
         pictures = load_pictures(find_pictures(session.data))
         pictures = large_enough(pictures, session.recipe.crop)

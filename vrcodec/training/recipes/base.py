@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from vrcodec.models.backbone import BackboneSize
 
@@ -26,4 +27,4 @@ class Recipe:
     frozen_steps: int = 300
     clip_norm: float = 1.0
     ema: float = 0.999
-    optimizer: str = "adam"
+    optimizer: Literal["adam", "muon"] = "adam"

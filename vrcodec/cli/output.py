@@ -3,30 +3,49 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from vrcodec.errors import VrcError
 
+# A file from which on one picture takes seconds.
+_LARGE_BYTES = 2_000_000
+
 QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
 
 # Set once, from -q and -v, before a command does anything.
 verbosity = NORMAL
 
+# The progress bar on the terminal, if any.
+_bar: Any = None
+
 
 def set_verbosity(value: int) -> None:
-    """Choose how much is said: QUIET, NORMAL, VERBOSE or DEBUG."""
+    """Choose how much is said: # A file from which on one picture takes seconds.
+    _LARGE_BYTES = 2_000_000
+
+    QUIET, NORMAL, VERBOSE or DEBUG."""
     global verbosity
     verbosity = max(QUIET, min(DEBUG, value))
 
 
+def _write(message: str) -> None:
+    """A line on stderr, above the progress bar while there is one."""
+    if _bar is None:
+        click.echo(message, err=True)
+    else:
+        _bar.console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+
 def error(message: str) -> None:
     """Say what went wrong. Errors are never silenced."""
-    click.echo(f"vrcodec: {message}", err=True)
+    _write(f"vrcodec: {message}")
 
 
 def report(problem: VrcError) -> int:
@@ -40,7 +59,7 @@ def report(problem: VrcError) -> int:
 def say(message: str, level: int = NORMAL) -> None:
     """A line for the user on stderr, if ``level`` is asked for."""
     if verbosity >= level:
-        click.echo(message, err=True)
+        _write(message)
 
 
 def print_json(value: Any, *, err: bool = False) -> None:
@@ -72,31 +91,42 @@ def for_each(inputs: Sequence[str], work: Callable[[str], Any]) -> tuple[int, li
     """Call ``work`` on every input; an error of one does not stop the others.
 
     Returns the exit code (the error's own for a single input, 1 when some of several failed) and the
-    results. A progress bar on stderr appears for several inputs, on a terminal.
+    results. On a terminal, long work shows progress on stderr.
     """
-    from contextlib import nullcontext
-
     results, code = [], 0
-    bar = _progress(len(inputs))
-    with bar or nullcontext():
+    with _progress(inputs) as advance:
         for name in inputs:
             try:
                 results.append(work(name))
             except VrcError as problem:
                 code = report(problem)
-            if bar:
-                bar.advance(bar.task_ids[0])
+            advance()
     return (1 if code and len(inputs) > 1 else code), results
 
 
-def _progress(count: int) -> Any:
-    """A rich progress bar, where it helps: several inputs and a terminal to show it on."""
-    if count < 2 or verbosity < NORMAL or not sys.stderr.isatty():
-        return None
+@contextmanager
+def _progress(inputs: Sequence[str]) -> Iterator[Callable[[], None]]:
+    """A bar for several inputs, a spinner for a large one, where a person can see it."""
+    global _bar
+    long = len(inputs) > 1 or any(map(_is_large, inputs))
+    if not long or verbosity < NORMAL or not sys.stderr.isatty():
+        yield lambda: None
+        return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+    from rich.progress import Progress
 
-    console = Console(stderr=True)
-    bar = Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console)
-    bar.add_task("pictures", total=count)
-    return bar
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        # Without a total the bar moves to and fro: nothing says how far a single picture is.
+        task = bar.add_task("vrcodec", total=len(inputs) if len(inputs) > 1 else None)
+        _bar = bar
+        try:
+            yield lambda: bar.advance(task)
+        finally:
+            _bar = None
+
+
+def _is_large(name: str) -> bool:
+    try:
+        return os.path.getsize(name) > _LARGE_BYTES
+    except OSError:
+        return False

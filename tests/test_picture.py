@@ -117,6 +117,48 @@ def test_metadata_is_refused_or_stripped_on_request(photograph: Pixels, what: st
         picture_from_image(image)
 
 
+def test_a_gamma_of_its_own_is_metadata(photograph: Pixels) -> None:
+    data = stored(Image.fromarray(photograph), "PNG").getvalue()
+    for gamma, kept in ((45455, True), (100000, False)):
+        body = b"gAMA" + struct.pack(">I", gamma)
+        chunk = struct.pack(">I", 4) + body + struct.pack(">I", zlib.crc32(body))
+        source = io.BytesIO(data[:33] + chunk + data[33:])
+        if kept:
+            assert read_picture(source, "x").mode == "RGB"
+            continue
+        with pytest.raises(InputError, match="gamma"):
+            read_picture(source, "x")
+        source.seek(0)
+        assert read_picture(source, "x", strip=True).mode == "RGB"
+
+
+def test_metadata_behind_the_samples_counts(photograph: Pixels) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = stored(Image.fromarray(photograph), "PNG", exif=exif).getvalue()
+    start = data.index(b"eXIf") - 4
+    end = start + 12 + struct.unpack(">I", data[start : start + 4])[0]
+    moved = data[:start] + data[end:-12] + data[start:end] + data[-12:]
+    with pytest.raises(InputError, match="EXIF"):
+        read_picture(io.BytesIO(moved), "x")
+
+
+def test_samples_beside_the_colours_are_refused(photograph: Pixels) -> None:
+    for tag, value in ((277, 4), (258, 16)):
+        with Image.open(stored(Image.fromarray(photograph), "TIFF")) as opened:
+            opened.tag_v2[tag] = value
+            with pytest.raises(InputError, match=r"samples|bits"):
+                picture_from_image(opened)
+
+
+def test_images_in_memory_meet_the_same_checks(photograph: Pixels) -> None:
+    with Image.open(deep_png()) as image, pytest.raises(InputError, match="8 bits"):
+        picture_from_image(image)
+    data = stored(Image.fromarray(photograph), "JPEG").getvalue()[:3000]
+    with Image.open(io.BytesIO(data)) as image, pytest.raises(InputError, match="damaged"):
+        picture_from_image(image)
+
+
 def test_stripping_turns_the_picture_upright(photograph: Pixels) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

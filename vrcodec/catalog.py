@@ -53,7 +53,8 @@ def installed() -> list[Entry]:
 
 
 def _entries(folder: Path) -> Iterator[Entry]:
-    for card_path in sorted(folder.glob("*.json")):
+    # A family's main weights are <family>.safetensors; older ones, kept for older files, come after.
+    for card_path in sorted(folder.glob("*.json"), key=lambda path: (len(path.stem), path.stem)):
         path = card_path.with_suffix(".safetensors")
         try:
             card = json.loads(card_path.read_bytes())

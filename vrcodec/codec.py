@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+import torch
 
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Chunk, Container, Header, build_container, parse_container
 from vrcodec.bitstream.streams import build_stream, parse_stream
 from vrcodec.catalog import Entry, find_by_family, find_by_id
 from vrcodec.device import resolve_device
-from vrcodec.errors import FormatError
+from vrcodec.errors import DeviceError, FormatError, LimitError
+from vrcodec.inspection import MODES, check_supported
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.models.base import Latents, VariableRateModel
 from vrcodec.models.zoo import load_model
-from vrcodec.picture import Mode, Picture
+from vrcodec.picture import Picture
 
 DEFAULT_MODEL = "gained"
 
-_MODES: dict[Mode, int] = {"L": schema.MODE_GREY, "RGB": schema.MODE_RGB}
+_MODE_NUMBERS = {mode: number for number, mode in MODES.items()}
 
 
 @dataclass(frozen=True)
@@ -39,22 +44,25 @@ class Encoder:
 
     def __init__(self, family: str = DEFAULT_MODEL, engine: Engine | None = None) -> None:
         self._entry = find_by_family(family)
-        self.model = (engine or Engine()).load(self._entry)
+        self._engine = engine or Engine()
+        self.model = self._engine.load(self._entry)
 
     def analyse(self, picture: Picture) -> Latents:
         """The part of the work that does not depend on the rate."""
-        return self.model.analysis(picture.pixels)
+        with _memory_errors(self._engine.device):
+            return self.model.analysis(picture.pixels)
 
     def encode(self, picture: Picture, rate_code: int, latents: Latents | None = None) -> bytes:
-        """The bytes of a .vrc file at the 16-bit ``rate_code``."""
+        """The bytes of a .vrc file at the 16-bit ``rate_code``. Raises LimitError or DeviceError."""
         latents = latents or self.analyse(picture)
-        streams = self.model.compress(latents, self.model.rate_state(rate_code))
+        with _memory_errors(self._engine.device):
+            streams = self.model.compress(latents, self.model.rate_state(rate_code))
         header = Header(
             self.model.method,
             self._entry.id,
             picture.width,
             picture.height,
-            _MODES[picture.mode],
+            _MODE_NUMBERS[picture.mode],
             rate_code,
         )
         chunks = [Chunk(schema.CHUNK_STREAM, build_stream(stream)) for stream in streams]
@@ -75,13 +83,14 @@ class Decoder:
         Raises FormatError, CorruptError, LimitError, WeightsError or DeviceError.
         """
         container = parse_container(data, self._limits)
+        check_supported(container)
         header = container.header
-        streams = [parse_stream(chunk.payload) for chunk in container.streams()]
-        mode = picture_mode(header)
         model = self._model(header)
         rate = model.rate_state(header.rate_code)
-        pixels = model.decompress(streams, rate, header.width, header.height)
-        return Picture(pixels, mode)
+        with _memory_errors(self._engine.device):
+            streams = [parse_stream(chunk.payload) for chunk in container.streams()]
+            pixels = model.decompress(streams, rate, header.width, header.height)
+        return Picture(pixels, MODES[header.mode])
 
     def _model(self, header: Header) -> VariableRateModel:
         if header.weights_id not in self._models:
@@ -94,9 +103,16 @@ class Decoder:
         return model
 
 
-def picture_mode(header: Header) -> Mode:
-    """Colour mode of the picture. Raises FormatError for one that this version does not know."""
-    for mode, number in _MODES.items():
-        if number == header.mode:
-            return mode
-    raise FormatError(f"has colour mode {header.mode}, which this version does not know")
+@contextmanager
+def _memory_errors(device: str) -> Iterator[None]:
+    """Say in our own words that memory has run out."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(f"out of memory on {device}; try --device cpu") from error
+    except MemoryError as error:
+        raise LimitError("not enough memory for a picture of this size") from error
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):
+            raise
+        raise LimitError("not enough memory for a picture of this size") from error

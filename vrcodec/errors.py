@@ -9,7 +9,7 @@ VrcError                      exit code
     LimitError                7    over a limit on pixels, counts or sizes
     TargetError               8    a requested size or quality cannot be reached
     OutputError               9    cannot write, or would overwrite
-    DeviceError              10    the device is absent or computes wrongly
+    DeviceError              10    the device is absent, or out of memory
 
 Every message names the file where there is one, and says what to do.
 """
@@ -72,6 +72,6 @@ class OutputError(VrcError):
 
 
 class DeviceError(VrcError):
-    """The device is absent, or fails its known-answer test."""
+    """The device is absent, or its memory does not suffice."""
 
     exit_code = 10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Container, parse_container
@@ -12,12 +12,15 @@ from vrcodec.errors import CorruptError, FormatError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.rate import rate_from_code
 
-MODES = {schema.MODE_GREY: "L", schema.MODE_RGB: "RGB"}
+MODES: dict[int, Literal["L", "RGB"]] = {schema.MODE_GREY: "L", schema.MODE_RGB: "RGB"}
 
 
 @dataclass(frozen=True)
 class Info:
-    """Header and sizes of a .vrc file. ``bpp``: of the whole file. ``streams``: bytes of each."""
+    """Header and sizes of a .vrc file. ``bpp``: of the whole file. ``streams``: bytes of each.
+
+    ``other_chunks``: type and bytes of each.
+    """
 
     version: str
     model: str
@@ -29,7 +32,7 @@ class Info:
     bytes: int
     bpp: float
     streams: list[int]
-    other_chunks: dict[int, int]
+    other_chunks: list[tuple[int, int]]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -42,7 +45,7 @@ def inspect(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
     Raises FormatError, CorruptError or LimitError.
     """
     container = parse_container(data, limits)
-    _check_supported(container)
+    check_supported(container)
     header = container.header
     return Info(
         version=".".join(map(str, header.version)),
@@ -55,7 +58,7 @@ def inspect(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
         bytes=len(data),
         bpp=8 * len(data) / (header.width * header.height),
         streams=[len(chunk.payload) for chunk in container.streams()],
-        other_chunks={c.type: len(c.payload) for c in container.chunks if c.ancillary},
+        other_chunks=[(c.type, len(c.payload)) for c in container.chunks if c.ancillary],
     )
 
 
@@ -72,7 +75,8 @@ def check_structure(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
     return info
 
 
-def _check_supported(container: Container) -> None:
+def check_supported(container: Container) -> None:
+    """Raise FormatError or CorruptError unless this version can decode what the header describes."""
     header = container.header
     if header.method not in schema.METHODS:
         raise FormatError(

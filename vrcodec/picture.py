@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import struct
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from vrcodec.errors import InputError, LimitError
+from vrcodec.errors import InputError, LimitError, VrcError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 
 Mode = Literal["L", "RGB"]
@@ -31,7 +31,30 @@ SUFFIXES: dict[str, OutputFormat] = {
     ".npy": "npy",
 }
 
-_METADATA = {"icc_profile": "an ICC profile", "exif": "EXIF data", "xmp": "XMP data"}
+_METADATA = {
+    "icc_profile": "an ICC profile",
+    "exif": "EXIF data",
+    "xmp": "XMP data",
+    "XML:com.adobe.xmp": "XMP data",
+    "Raw profile type exif": "EXIF data",
+    "Raw profile type APP1": "EXIF data",
+    "Raw profile type icc": "an ICC profile",
+    "Raw profile type xmp": "XMP data",
+}
+# What PNG may say of sRGB without meaning anything else, and how far rounding may take it.
+_SRGB_GAMMA = 1 / 2.2
+_SRGB_CHROMATICITY = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
+_COLOUR_TOLERANCE = 0.005
+
+# The configuration boxes of an AVIF file stand in front of its samples.
+_AVIF_HEAD_BYTES = 1 << 16
+
+# Pillow's limit is a global of its module.
+_pillow_lock = threading.RLock()
+
+_TIFF_BITS_PER_SAMPLE = 258
+_TIFF_SAMPLES_PER_PIXEL = 277
+_TIFF_EXIF = 34665
 _REFUSED_MODES = {
     "1": "is bilevel; convert it to grey first",
     "P": "has a palette; convert it to RGB or grey first",
@@ -94,26 +117,43 @@ def read_picture(
     ``strip`` drops ICC profile, EXIF and XMP (after turning the picture as EXIF says); otherwise a
     picture that has them is refused, because they would be lost. Raises InputError or LimitError.
     """
-    try:
-        with _no_pillow_limit(), Image.open(source, formats=READABLE) as image:
+    with _damage_as_input_error(name):
+        with _no_pillow_limit():
+            image = Image.open(source, formats=READABLE)
+        with image:
             limits.check_picture(name, *image.size)
-            _check_kept(image, source, name, strip)
-            image.load()
-            return _from_image(image, name)
-    except UnidentifiedImageError:
-        known = ", ".join(READABLE)
-        raise InputError(f"{name}: not a picture that can be read ({known})") from None
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error, OverflowError) as error:
-        raise InputError(f"{name}: the picture is damaged: {error}") from error
-    except MemoryError:
-        raise LimitError(f"{name}: not enough memory to decode this picture") from None
+            return _kept_picture(image, name, strip, source)
 
 
 def picture_from_image(image: Image.Image, *, strip: bool = False) -> Picture:
     """A Pillow image in memory -> Picture, under the rules of `read_picture`."""
-    _check_mode(image, "image")
-    _check_metadata(image, "image", strip)
-    return _from_image(image, "image")
+    with _damage_as_input_error("image"):
+        return _kept_picture(image, "image", strip, getattr(image, "fp", None))
+
+
+@contextmanager
+def _damage_as_input_error(name: str) -> Iterator[None]:
+    """Pillow's plugins raise whatever the damage brings about; we raise InputError."""
+    try:
+        yield
+    except VrcError:
+        raise
+    except MemoryError:
+        raise LimitError(f"{name}: not enough memory to decode this picture") from None
+    except UnidentifiedImageError:
+        known = ", ".join(READABLE)
+        raise InputError(f"{name}: not a picture that can be read ({known})") from None
+    except Exception as error:
+        raise InputError(f"{name}: the picture is damaged: {error}") from error
+
+
+def _kept_picture(image: Image.Image, name: str, strip: bool, source: BinaryIO | None) -> Picture:
+    """Decode ``image`` unless something of it would be lost."""
+    _check_samples(image, source, name)
+    image.load()
+    # Some formats keep metadata behind the samples.
+    _check_metadata(image, name, strip)
+    return _from_image(image, name)
 
 
 def _from_image(image: Image.Image, name: str) -> Picture:
@@ -124,22 +164,46 @@ def _from_image(image: Image.Image, name: str) -> Picture:
     return Picture.from_array(array)
 
 
-def _check_kept(image: Image.Image, source: BinaryIO, name: str, strip: bool) -> None:
+def _check_samples(image: Image.Image, source: BinaryIO | None, name: str) -> None:
     _check_mode(image, name)
     if getattr(image, "n_frames", 1) > 1:
         raise InputError(f"{name}: has several frames; extract one first")
     if _has_deep_samples(image, source):
-        raise InputError(f"{name}: has more than 8 bits a sample; convert it to 8 bits first")
-    _check_metadata(image, name, strip)
+        raise InputError(f"{name}: {_REFUSED_MODES['I']}")
+    samples = _tiff_tag(image, _TIFF_SAMPLES_PER_PIXEL)
+    if samples and max(samples) > len(image.getbands()):
+        raise InputError(f"{name}: has more samples a pixel than {image.mode}; drop them first")
 
 
 def _check_metadata(image: Image.Image, name: str, strip: bool) -> None:
-    present = [text for key, text in _METADATA.items() if image.info.get(key)]
+    present = {text for key, text in _METADATA.items() if image.info.get(key)}
+    if _tiff_tag(image, _TIFF_EXIF):
+        present.add("EXIF data")
+    if _has_other_colours(image):
+        present.add("a gamma or primaries of its own")
     if present and not strip:
         raise InputError(
-            f"{name}: has {' and '.join(present)}, which this version cannot keep; "
+            f"{name}: has {' and '.join(sorted(present))}, which this version cannot keep; "
             "encode without it by asking to strip it (--strip)"
         )
+
+
+def _has_other_colours(image: Image.Image) -> bool:
+    """Whether a PNG says that its colours are not those of sRGB, without an ICC profile."""
+    if "srgb" in image.info:
+        return False
+    gamma = image.info.get("gamma", _SRGB_GAMMA)
+    primaries = image.info.get("chromaticity", _SRGB_CHROMATICITY)
+    differences = [abs(a - b) for a, b in zip(primaries, _SRGB_CHROMATICITY, strict=True)]
+    return max(abs(gamma - _SRGB_GAMMA), *differences) > _COLOUR_TOLERANCE
+
+
+def _tiff_tag(image: Image.Image, tag: int) -> tuple[int, ...]:
+    """Value of a TIFF tag; empty for other formats and absent tags."""
+    if image.format != "TIFF":
+        return ()
+    value = getattr(image, "tag_v2", {}).get(tag, ())
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _check_mode(image: Image.Image, name: str) -> None:
@@ -150,37 +214,39 @@ def _check_mode(image: Image.Image, name: str) -> None:
         raise InputError(f"{name}: {_REFUSED_MODES['I'] if image.mode[:2] == 'I;' else reason}")
 
 
-def _has_deep_samples(image: Image.Image, source: BinaryIO) -> bool:
+def _has_deep_samples(image: Image.Image, source: BinaryIO | None) -> bool:
     """Whether Pillow is about to cut samples of more than 8 bits down to 8."""
     if image.format == "AVIF":
-        return _avif_bits(source) > 8
+        return source is not None and _avif_is_deep(source)
+    if max(_tiff_tag(image, _TIFF_BITS_PER_SAMPLE), default=8) > 8:
+        return True
     layout = [tile[3] for tile in getattr(image, "tile", [])]
     if image.format == "PPM":
-        return any(isinstance(part, tuple) and part[-1] != 255 for part in layout)
-    return ";16" in repr(layout)
+        return any(isinstance(part, tuple) and part[-1] > 255 for part in layout)
+    return image.format == "PNG" and ";16" in repr(layout)
 
 
-def _avif_bits(source: BinaryIO) -> int:
-    """Bits a sample from the 'pixi' property, which follows the box's version and channel count."""
+def _avif_is_deep(source: BinaryIO) -> bool:
+    """Whether the codec configuration (av1C box) has the flags of 10 or 12 bits."""
     position = source.tell()
     source.seek(0)
-    head = source.read(4096)
+    head = source.read(_AVIF_HEAD_BYTES)
     source.seek(position)
-    found = head.find(b"pixi")
-    return head[found + 9] if 0 <= found < len(head) - 9 else 8
+    found = head.find(b"av1C")
+    return 0 <= found < len(head) - 6 and bool(head[found + 6] & 0x60)
 
 
 @contextmanager
 def _no_pillow_limit() -> Iterator[None]:
-    """Leave the decision about large pictures to our own limits."""
-    previous = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    """Leave the decision about large pictures to our own limits; one thread at a time."""
+    with _pillow_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        previous = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
+        try:
             yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = previous
+        finally:
+            Image.MAX_IMAGE_PIXELS = previous
 
 
 def serialise_picture(picture: Picture, output: OutputFormat) -> bytes:

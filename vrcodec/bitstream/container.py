@@ -110,13 +110,14 @@ def _parse_header(reader: _Reader) -> Header:
     preamble_bytes = schema.Preamble.sizeof()
     length = reader.peek(preamble_bytes + 1)[preamble_bytes:]
     header = reader.take(preamble_bytes + 1 + (length[0] if length else 0), "header")
-    reader.check_seal(start, "header")
     major, minor = header[len(schema.MAGIC)], header[len(schema.MAGIC) + 1]
     if major != schema.VERSION_MAJOR:
+        # Before the checksum: another major version may keep it elsewhere.
         raise FormatError(
             f"made with version {major} of the format, and this program reads version "
             f"{schema.VERSION_MAJOR}; use a matching vrcodec"
         )
+    reader.check_seal(start, "header")
     body = _parse(schema.HeaderBody, _Reader(header[preamble_bytes + 1 :]), "header")
     if body.width < 1 or body.height < 1:
         raise CorruptError("the header names a picture without pixels")

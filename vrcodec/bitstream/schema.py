@@ -1,20 +1,18 @@
 """The layout of a .vrc file, declared with construct. docs/FORMAT.md says the same in prose.
 
-Little-endian throughout; VarInt is unsigned LEB128.
+Little-endian throughout; VarInt is unsigned LEB128. Inside a stream chunk, `vrcodec.bitstream.streams`
+reads the list of ties by hand, because it may be long.
 """
 
 from __future__ import annotations
 
 from construct import (
-    Array,
     Byte,
     Bytes,
     Const,
-    Construct,
     Int16ul,
     Int32ul,
     Prefixed,
-    PrefixedArray,
     Struct,
     VarInt,
 )
@@ -57,15 +55,3 @@ Header = Struct("preamble" / Preamble, "body" / Prefixed(Byte, HeaderBody))
 Checksum = Int32ul
 
 ChunkPrefix = Struct("type" / Byte, "length" / VarInt)
-
-TieEntry = Struct("skip" / VarInt, "index" / Byte)
-
-TieCount = VarInt
-
-
-def ties(count: int) -> Construct:
-    """``count`` ties; the caller bounds the count first."""
-    return Array(count, TieEntry)
-
-
-StreamPrefix = Struct("symbols_crc" / Checksum, "ties" / PrefixedArray(TieCount, TieEntry))

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
-from construct import ConstructError
 
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.guard import Reals, Tie, apply_ties, find_ties, round_to_table
 from vrcodec.bitstream.rans import CodingTables, Indices, StreamDecoder, StreamEncoder, Symbols
+from vrcodec.bitstream.varint import read_varint, write_varint
 from vrcodec.errors import CorruptError, LimitError
 
 # A picture has one tie in a few million symbols; flat pictures, whose symbols tie together or not at
 # all, may have a channel's worth. The bound keeps a hostile file from claiming memory.
 MAX_TIES = 1 << 16
+_CHECKSUM_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -104,28 +104,28 @@ def build_stream(stream: Stream) -> bytes:
     """Payload of a stream chunk."""
     if len(stream.ties) > MAX_TIES:
         raise LimitError("the picture needs more ties than the format allows")
-    previous, entries = 0, []
+    checksum: bytes = schema.Checksum.build(stream.symbols_crc)
+    parts, previous = [checksum, write_varint(len(stream.ties))], 0
     for tie in stream.ties:
-        entries.append({"skip": tie.position - previous, "index": tie.index})
+        parts += [write_varint(tie.position - previous), bytes([tie.index])]
         previous = tie.position
-    prefix = {"symbols_crc": stream.symbols_crc, "ties": entries}
-    built: bytes = schema.StreamPrefix.build(prefix)
-    return built + stream.data
+    return b"".join([*parts, stream.data])
 
 
 def parse_stream(payload: bytes) -> Stream:
     """Inverse of `build_stream`. Raises CorruptError."""
-    source = io.BytesIO(payload)
-    try:
-        crc = schema.Checksum.parse_stream(source)
-        count = schema.TieCount.parse_stream(source)
-        if count > MAX_TIES:
-            raise CorruptError("a stream claims more ties than the format allows")
-        entries = schema.ties(count).parse_stream(source)
-    except ConstructError as error:
-        raise CorruptError("a latent stream is incomplete") from error
+    if len(payload) < _CHECKSUM_BYTES:
+        raise CorruptError("a latent stream is incomplete")
+    crc = schema.Checksum.parse(payload[:_CHECKSUM_BYTES])
+    count, cursor = read_varint(payload, _CHECKSUM_BYTES)
+    if count > MAX_TIES:
+        raise CorruptError("a stream claims more ties than the format allows")
     position, ties = 0, []
-    for entry in entries:
-        position += entry.skip
-        ties.append(Tie(position, entry.index))
-    return Stream(payload[source.tell() :], crc, ties)
+    for _ in range(count):
+        skip, cursor = read_varint(payload, cursor)
+        if cursor >= len(payload):
+            raise CorruptError("a latent stream is incomplete")
+        position += skip
+        ties.append(Tie(position, payload[cursor]))
+        cursor += 1
+    return Stream(payload[cursor:], crc, ties)

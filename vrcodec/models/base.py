@@ -12,7 +12,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from vrcodec.bitstream.grid import STRIDE
 from vrcodec.bitstream.streams import Stream
 from vrcodec.device import exact_device, float_dtype
 from vrcodec.models.backbone import BackboneSize
@@ -45,7 +44,6 @@ class VariableRateModel(nn.Module, ABC):
 
     family: ClassVar[str]
     method: ClassVar[int]
-    stride: ClassVar[int] = STRIDE
     exact: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, size: BackboneSize) -> None:
@@ -79,7 +77,8 @@ class VariableRateModel(nn.Module, ABC):
     ) -> Pixels:
         """Inverse of `compress`: the picture (height, width, 3) uint8.
 
-        Raises CorruptError when a stream's symbols are not those that were encoded.
+        ``streams``: as many as the grid has blocks. Raises CorruptError when a stream's symbols are not
+        those that were encoded.
         """
 
     def prepare(

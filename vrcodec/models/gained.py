@@ -48,10 +48,10 @@ class Gained(HyperpriorModel):
         )
 
     def rate_state(self, code: int) -> Scaling:
-        rate = torch.tensor([rate_from_code(code)], dtype=torch.float64, device=self.device)
+        rate = torch.tensor([rate_from_code(code)], dtype=torch.float64)
         with torch.no_grad():
-            return Scaling(code, *(factors.cpu() for factors in self.scaling(rate)))
+            return Scaling(code, *self.scaling(rate))
 
 
 def _factors(log_knots: Tensor, rate: Tensor) -> Tensor:
-    return as_channels(interpolate_knots(log_knots.to(rate.dtype), rate).exp())
+    return as_channels(interpolate_knots(log_knots.to(rate.device, rate.dtype), rate).exp())

@@ -18,7 +18,6 @@ from torch import Tensor
 from vrcodec.bitstream.grid import BLOCK, HYPER_STRIDE, STRIDE, Block, LatentGrid
 from vrcodec.bitstream.rans import SYMBOL_LIMIT, CodingTables, Indices, Symbols
 from vrcodec.bitstream.streams import Stream, StreamReader, StreamWriter
-from vrcodec.errors import CorruptError
 from vrcodec.models import backbone
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.base import Latents, Pixels, RateState, VariableRateModel
@@ -185,11 +184,6 @@ class HyperpriorModel(VariableRateModel):
     ) -> Pixels:
         assert isinstance(rate, Scaling)
         grid = LatentGrid.of_picture(width, height)
-        if len(streams) != grid.block_count:
-            raise CorruptError(
-                f"{len(streams)} latent streams where a picture of {width}x{height} has "
-                f"{grid.block_count}"
-            )
         y_hat = self._decode_latents(streams, rate, grid)
         pixels = np.empty((grid.height * STRIDE, grid.width * STRIDE, 3), np.uint8)
         geometry = StripGeometry(1, STRIDE, self.size.halo)

@@ -41,7 +41,7 @@ def _is_matrix(name: str, tensor: torch.Tensor) -> bool:
     return tensor.is_floating_point() and name.endswith(".weight")
 
 
-def unpack_model(data: bytes, name: str, *, training: bool = False) -> VariableRateModel:
+def unpack_model(data: bytes, name: str) -> VariableRateModel:
     """Inverse of `pack_model`, on the CPU; parameters keep the precision of the file until `prepare`.
 
     Raises WeightsError when the bytes are not weights of a known family.
@@ -53,9 +53,7 @@ def unpack_model(data: bytes, name: str, *, training: bool = False) -> VariableR
         state = safetensors.torch.load(data)
         with uninitialised():
             model = family(size)
-        if training:
-            model.prior.attach_density()
-        state = {k: v for k, v in state.items() if training or not k.startswith(DENSITY_PREFIX)}
+        state = {k: v for k, v in state.items() if not k.startswith(DENSITY_PREFIX)}
         model.load_state_dict(state, assign=True)
     except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{name}: not a weights file of this version: {error}") from error

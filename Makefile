@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 
 demo: $(BIN)/python
 	$(BIN)/pip install --quiet '.[demo]'
-	$(BIN)/python -P benchmarks/demo.py
+	$(BIN)/python benchmarks/demo.py
 
 test: $(BIN)/python
 	$(BIN)/pip install --quiet '.[dev]'

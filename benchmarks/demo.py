@@ -30,9 +30,9 @@ def main() -> None:
             run("encode", source, "-o", coded, "--rate", rate, "-f", "-q"),
             run("decode", coded, "-o", decoded, "-f", "-q"),
         )
+        run("info", coded)
         quality = psnr(photograph, np.asarray(Image.open(decoded)))
         rows.append((rate, coded.stat().st_size, quality, *times))
-    run("info", coded)
     print(
         f"\n{source}: {photograph.shape[1]}x{photograph.shape[0]}, {source.stat().st_size} bytes\n"
     )

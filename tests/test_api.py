@@ -60,8 +60,10 @@ def test_errors_are_of_one_family(photograph: Pixels, tmp_path: Path) -> None:
         vrcodec.encode(photograph.astype(float))
     with pytest.raises(InputError, match="absent"):
         vrcodec.encode(tmp_path / "absent.png")
-    with pytest.raises(InputError, match="folder"):
+    with pytest.raises(InputError, match="directory"):
         vrcodec.encode(tmp_path)
+    with pytest.raises(InputError, match="list"):
+        vrcodec.encode([[1, 2], [3, 4]])
     with pytest.raises(InputError):
         vrcodec.open(tmp_path / "absent.vrc")
     with pytest.raises(FormatError):

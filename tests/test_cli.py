@@ -63,7 +63,6 @@ def test_several_inputs_and_one_that_fails(
     assert files(tmp_path / "out") == ["picture.vrc"]
     assert "broken.png" in capsys.readouterr().err
     assert run("encode", "broken.png", "picture.png", "-o", "new.vrc") == 2
-    assert run("encode", "picture.png", "picture.png") == 1
 
 
 @pytest.mark.parametrize(
@@ -76,6 +75,12 @@ def test_several_inputs_and_one_that_fails(
         (2, ["encode", "picture.png", "--device", "abacus"]),
         (2, ["encode", "picture.png", "-o", "picture.png", "-f"]),
         (2, ["nonsense"]),
+        (2, ["encode", "picture.png", "picture.png", "-o", "."]),
+        (2, ["encode", "picture.png", "twin/picture.png", "-o", "twin", "-f"]),
+        (2, ["decode", "photograph.vrc", "-o", "taken.vrc", "-f"]),
+        (2, ["encode", "picture.png", "--bpp", "nan"]),
+        (3, ["encode", "."]),
+        (3, ["encode", ""]),
         (3, ["encode", "absent.png"]),
         (3, ["encode", "photograph.vrc", "-o", "out.vrc"]),
         (3, ["decode", "absent.vrc"]),
@@ -90,7 +95,9 @@ def test_several_inputs_and_one_that_fails(
         (7, ["decode", "photograph.vrc", "--max-pixels", "10"]),
         (8, ["encode", "picture.png", "--size", "50"]),
         (8, ["encode", "picture.png", "--psnr", "80"]),
+        (4, ["decode", "future.vrc"]),
         (9, ["encode", "picture.png", "-o", "nowhere/out.vrc"]),
+        (9, ["encode", "picture.png", "-o", "nowhere/"]),
         (9, ["encode", "picture.png", "-o", "taken.vrc"]),
         (10, ["encode", "picture.png", "--device", "cuda:77"]),
     ],
@@ -105,25 +112,34 @@ def test_exit_codes(
 ) -> None:
     folder = picture_file.parent
     data = vrc_file.read_bytes()
+    (folder / "twin").mkdir()
+    (folder / "twin" / "picture.png").write_bytes(picture_file.read_bytes())
     (folder / "cut.vrc").write_bytes(data[:-9])
     (folder / "taken.vrc").write_bytes(b"precious")
-    (folder / "foreign.vrc").write_bytes(foreign(data))
-    before = {name: (folder / name).read_bytes() for name in files(folder)}
+    (folder / "foreign.vrc").write_bytes(changed(data, weights_id=b"\1" * 8))
+    (folder / "future.vrc").write_bytes(changed(data, method=9))
+    before = contents(folder)
     assert run(*arguments) == code
     message = capsys.readouterr().err
     assert "Traceback" not in message
     assert message.strip()
-    assert {name: (folder / name).read_bytes() for name in files(folder)} == before
+    assert contents(folder) == before
 
 
-def foreign(data: bytes) -> bytes:
-    """The same file, naming weights that nobody has."""
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        name: (folder / name).read_bytes() for name in files(folder) if (folder / name).is_file()
+    }
+
+
+def changed(data: bytes, **fields: object) -> bytes:
+    """The same file with another header."""
     from dataclasses import replace
 
     from vrcodec.bitstream.container import build_container, parse_container
 
     parsed = parse_container(data)
-    return build_container(replace(parsed, header=replace(parsed.header, weights_id=b"\1" * 8)))
+    return build_container(replace(parsed, header=replace(parsed.header, **fields)))
 
 
 def test_errors_name_the_file(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,6 +23,14 @@ def test_writes_with_the_usual_permissions(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "reference"]
 
 
+def test_a_replaced_file_keeps_its_permissions(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 250)
+    path.touch(0o600)
+    path.chmod(0o600)
+    write_atomically(path, b"data", overwrite=True)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def test_refuses_to_overwrite_unless_told(tmp_path: Path) -> None:
     path = tmp_path / "out"
     path.write_bytes(b"old")

@@ -20,7 +20,7 @@ from torch import nn
 from tests.conftest import GOLDEN, ROOT, Pixels
 from vrcodec.catalog import find_by_family
 from vrcodec.codec import Decoder, Encoder
-from vrcodec.errors import InputError, UsageError
+from vrcodec.errors import CorruptError, InputError, UsageError, WeightsError
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.zoo import load_state
 from vrcodec.picture import Picture
@@ -52,7 +52,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pictures(data: Path) -> list[torch.Tensor]:
-    return load_pictures(find_pictures([data]))
+    return load_pictures(find_pictures([data]), print)
 
 
 def trainer_in(folder: Path, recipe: Recipe = TINY) -> Trainer:
@@ -234,6 +234,7 @@ def test_the_command_trains_and_resumes(data: Path, tmp_path: Path) -> None:
     common = ["train", "gained", "--data", str(large), "-o", str(out), "--device", "cpu", "-q"]
     assert run([*common, "--resume", "--steps", "1"]) == 2
     assert run([*common, "--steps", "2", "--batch", "1", "--pause", "0.0001"]) == 0
+    assert run([*common, "--steps", "2", "--batch", "1"]) == 9
     assert run([*common, "--steps", "2", "--batch", "1", "--resume"]) == 0
     card = json.loads((out / "gained.json").read_text())
     assert card["training"][0]["steps"] == 2
@@ -276,6 +277,29 @@ def test_crops_come_from_the_pictures(data: Path) -> None:
     assert np.unique(batch.flatten(1).sum(1).numpy()).size == 8
     with pytest.raises(InputError):
         CropSampler(pictures(data), 500, 0, "cpu")
+
+
+def test_pictures_that_cannot_be_read_are_named_and_left_out(tmp_path: Path) -> None:
+    Image.fromarray(skimage.data.astronaut()[:20, :30]).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    Image.new("I;16", (9, 9)).save(tmp_path / "deep.png")
+    named: list[str] = []
+    loaded = load_pictures(find_pictures([tmp_path]), lambda error: named.append(str(error)))
+    assert [tuple(p.shape) for p in loaded] == [(3, 20, 30)]
+    assert len(named) == 2
+
+
+def test_foreign_weights_are_no_start(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError):
+        trainer_in(tmp_path).start_from({"unknown": torch.zeros(3)})
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    trainer = trainer_in(tmp_path)
+    for content in (b"", b"nonsense"):
+        (tmp_path / "checkpoint.pt").write_bytes(content)
+        with pytest.raises(CorruptError, match="checkpoint"):
+            trainer.resume()
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vrcodec.errors import InputError
+from vrcodec.errors import InputError, VrcError
 from vrcodec.inspection import Info
 from vrcodec.inspection import inspect as _inspect
 from vrcodec.limits import DEFAULT_LIMITS, Limits
@@ -29,6 +29,7 @@ def encode(
     model: str = "gained",
     device: str = "auto",
     strip: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> bytes:
     """Compress ``image`` to the bytes of a .vrc file.
 
@@ -39,8 +40,7 @@ def encode(
     Raises InputError, LimitError, UsageError, WeightsError or DeviceError.
     """
     code = code_from_rate(rate)
-    picture = _picture(image, strip)
-    DEFAULT_LIMITS.check_picture("image", picture.width, picture.height)
+    picture = _picture(image, strip, limits)
     return _encoder(model, device).encode(picture, code)
 
 
@@ -60,31 +60,40 @@ def inspect(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
     return _inspect(bytes(data), limits)
 
 
-def open(path: str | PathLike[str], *, device: str = "auto") -> Image.Image:
+def open(
+    path: str | PathLike[str], *, device: str = "auto", limits: Limits = DEFAULT_LIMITS
+) -> Image.Image:
     """Read and decode a .vrc file. Raises what `decode` raises, and InputError."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return decode(data, device=device)
+    try:
+        return decode(data, device=device, limits=limits)
+    except VrcError as error:
+        raise type(error)(f"{path}: {error}") from error
 
 
-def _picture(image: Any, strip: bool) -> Picture:
+def _picture(image: Any, strip: bool, limits: Limits) -> Picture:
+    import numpy as np
     from PIL import Image
 
     from vrcodec.picture import Picture, picture_from_image, read_picture
 
     if isinstance(image, Image.Image):
+        limits.check_picture("image", *image.size)
         return picture_from_image(image, strip=strip)
+    if isinstance(image, np.ndarray):
+        picture = Picture.from_array(image)
+        limits.check_picture("image", picture.width, picture.height)
+        return picture
     if not isinstance(image, str | PathLike):
-        return Picture.from_array(image)
+        raise InputError(f"cannot encode a {type(image).__name__}; give an image, array or path")
     try:
         with Path(image).open("rb") as file:
-            return read_picture(file, str(image), strip=strip)
-    except IsADirectoryError:
-        raise InputError(f"{image}: is a folder") from None
-    except FileNotFoundError:
-        raise InputError(f"{image}: does not exist") from None
+            return read_picture(file, str(image), strip=strip, limits=limits)
+    except OSError as error:
+        raise InputError(f"{image}: cannot be read: {error.strerror or error}") from error
 
 
 @lru_cache(maxsize=4)

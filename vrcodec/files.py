@@ -9,6 +9,8 @@ from pathlib import Path
 
 from vrcodec.errors import OutputError
 
+_NAME_LENGTH = 40
+
 
 def check_absent(path: Path) -> None:
     """Raise OutputError when ``path`` exists."""
@@ -35,13 +37,16 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool) -> None:
 
 def _replace(path: Path, data: bytes, overwrite: bool) -> None:
     target = path.resolve()
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
+    # The name may be as long as the file system allows; the temporary one must not be longer.
+    prefix = f".{target.name[:_NAME_LENGTH]}."
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
             os.fsync(file.fileno())
+        os.chmod(name, mode)
         _publish(Path(name), target, overwrite)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -22,7 +22,9 @@ def card_table(card: Mapping[str, Any]) -> str:
         "webp": "WebP (method 6)",
         "vtm18": "VTM-18",
     }
-    rates = ", ".join(f"{against[key]:+.1f} % against {name}" for key, name in named.items())
+    rates = ", ".join(
+        f"{against[key]:+.1f} % against {name}" for key, name in named.items() if key in against
+    )
     pictures = card["pictures"]
     lines += [
         "",

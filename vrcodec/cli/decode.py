@@ -13,10 +13,10 @@ from vrcodec.cli.paths import (
     STANDARD,
     Destination,
     about,
-    check_inputs,
-    destination,
+    destinations,
     display_name,
-    read_input,
+    is_special,
+    read_vrc_file,
 )
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
@@ -28,7 +28,7 @@ FORMATS = ("png", "ppm", "npy")
 
 
 @click.command()
-@click.argument("inputs", nargs=-1, required=True, metavar="FILE...")
+@options.inputs_argument("FILE...")
 @options.output_option
 @options.force_option
 @click.option(
@@ -58,22 +58,21 @@ def command(
 
     FILE is a .vrc file, or - for stdin.
     """
-    check_inputs(inputs, target)
     chosen = output_format or _format_of(target)
-    if len(inputs) == 1:
-        destination(inputs[0], target, f".{chosen}", force).check()
+    places = destinations(inputs, target, f".{chosen}", force)
     decode = _decoder(device, precision, threads, limits)
 
     def work(name: str) -> dict[str, Any]:
-        place = destination(name, target, f".{chosen}", force)
+        place = places[name]
         place.check()
         result = _decode_one(decode, name, chosen, place)
-        output.say("{output}: {width}x{height} {mode}, {seconds:.3f} s".format(**result))
+        output.say("{output}: {width}x{height} {mode}".format(**result))
+        output.say("decoded in {seconds} s".format(**result), output.VERBOSE)
         return result
 
     code, results = output.for_each(inputs, work)
     if as_json:
-        output.print_json(results, err=any(r["output"] == "<stdout>" for r in results))
+        output.print_json(results, err=any(p.path is None for p in places.values()))
     return code
 
 
@@ -83,7 +82,7 @@ def _format_of(target: str | None) -> OutputFormat:
     from vrcodec.picture import SUFFIXES
 
     suffix = Path(target).suffix.lower()
-    if suffix and suffix not in SUFFIXES and not Path(target).exists():
+    if suffix and suffix not in SUFFIXES and not is_special(Path(target)):
         known = ", ".join(SUFFIXES)
         raise UsageError(f"{target}: cannot write {suffix}; use {known}, or name a --format")
     return SUFFIXES.get(suffix, "png")
@@ -107,7 +106,7 @@ def _decoder(device: str, precision: str, threads: int | None, limits: Limits) -
 def _decode_one(
     decode: Any, name: str, output_format: OutputFormat, place: Destination
 ) -> dict[str, Any]:
-    data = read_input(name)
+    data = read_vrc_file(name)
     start = time.perf_counter()
     with about(name):
         picture = decode(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vrcodec.cli import options, output
-from vrcodec.cli.paths import about, check_inputs, destination, display_name, read_input
+from vrcodec.cli.paths import about, destinations, display_name, read_picture_file
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
 from vrcodec.rate import code_from_rate, rate_from_code
@@ -38,7 +39,7 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]
 
 
 @click.command()
-@click.argument("inputs", nargs=-1, required=True, metavar="PICTURE...")
+@options.inputs_argument("PICTURE...")
 @options.output_option
 @options.force_option
 @click.option(
@@ -83,15 +84,12 @@ def command(
     PICTURE is an 8-bit RGB or grey picture of any size (PNG, JPEG, PPM, BMP, TIFF, WebP, AVIF), or - for
     stdin.
     """
-    check_inputs(inputs, target)
+    places = destinations(inputs, target, ".vrc", force)
     wanted = _target(rate, bpp, size, psnr)
-    for name in inputs:
-        if len(inputs) == 1:
-            destination(name, target, ".vrc", force).check()
     job = _Job(model, device, precision, threads, limits, strip, wanted, rate)
 
     def work(name: str) -> dict[str, Any]:
-        place = destination(name, target, ".vrc", force)
+        place = places[name]
         place.check()
         result = job.encode(name)
         place.write(result.pop("data"))
@@ -101,12 +99,12 @@ def command(
                 **result
             )
         )
+        output.say("{model}, weights {weights}, {seconds} s".format(**result), output.VERBOSE)
         return result
 
     code, results = output.for_each(inputs, work)
     if as_json:
-        to_stdout = any(r["output"] == "<stdout>" for r in results)
-        output.print_json(results, err=to_stdout)
+        output.print_json(results, err=any(p.path is None for p in places.values()))
     return code
 
 
@@ -115,6 +113,8 @@ def _target(
 ) -> Target | None:
     given = {"bpp": bpp, "size": size, "psnr": psnr}
     chosen = [(kind, value) for kind, value in given.items() if value is not None]
+    if any(math.isnan(value) for _, value in chosen):
+        raise UsageError("a target must be a number")
     if len(chosen) + (rate is not None) > 1:
         raise UsageError("give one of --rate, --bpp, --size and --psnr")
     if not chosen:
@@ -152,7 +152,7 @@ class _Job:
     def encode(self, name: str) -> dict[str, Any]:
         from vrcodec.picture import read_picture
 
-        source = io.BytesIO(read_input(name))
+        source = io.BytesIO(read_picture_file(name))
         picture = read_picture(source, display_name(name), strip=self._strip, limits=self._limits)
         start = time.perf_counter()
         with about(name):
@@ -164,6 +164,7 @@ class _Job:
             "height": picture.height,
             "mode": picture.mode,
             "model": self._model,
+            "weights": self._encoder.weights_id,
             "rate": rate_from_code(code),
             "bytes": len(data),
             "bpp": 8 * len(data) / (picture.width * picture.height),

@@ -7,13 +7,13 @@ from typing import Any
 import click
 
 from vrcodec.cli import options, output
-from vrcodec.cli.paths import about, display_name, read_input
+from vrcodec.cli.paths import about, display_name, read_vrc_file
 from vrcodec.inspection import Info, inspect
 from vrcodec.limits import Limits
 
 
 @click.command()
-@click.argument("inputs", nargs=-1, required=True, metavar="FILE...")
+@options.inputs_argument("FILE...")
 @options.limits_option
 @options.json_option
 @options.verbosity_options
@@ -21,14 +21,14 @@ def command(inputs: tuple[str, ...], limits: Limits, as_json: bool) -> int:
     """Show what .vrc files say about themselves, without decoding them."""
 
     def work(name: str) -> dict[str, Any]:
-        data = read_input(name)
+        data = read_vrc_file(name)
         with about(name):
             found = inspect(data, limits)
         if not as_json:
             output.print_fields(_fields(name, found))
         return {"file": display_name(name), **found.as_dict()}
 
-    code, results = output.for_each(inputs, work)
+    code, results = output.for_each(inputs, work, progress=False)
     if as_json:
         output.print_json(results)
     return code

@@ -69,7 +69,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
             prog_name="vrcodec",
             standalone_mode=False,
         )
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
         error.show()

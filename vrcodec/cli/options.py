@@ -15,11 +15,19 @@ from vrcodec.limits import DEFAULT_LIMITS, Limits
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+
+def inputs_argument(metavar: str) -> Callable[[Function], Function]:
+    """One or more files, or - for stdin."""
+    path = click.Path(allow_dash=True)
+    return click.argument("inputs", nargs=-1, required=True, metavar=metavar, type=path)
+
+
 output_option = click.option(
     "-o",
     "--output",
     "target",
     metavar="PATH",
+    type=click.Path(allow_dash=True),
     help="Output file, a folder for several inputs, or - for stdout. Default: the input's name with "
     "another suffix; stdout when the input is stdin.",
 )

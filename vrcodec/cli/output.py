@@ -27,10 +27,7 @@ _bar: Any = None
 
 
 def set_verbosity(value: int) -> None:
-    """Choose how much is said: # A file from which on one picture takes seconds.
-    _LARGE_BYTES = 2_000_000
-
-    QUIET, NORMAL, VERBOSE or DEBUG."""
+    """Choose how much is said: QUIET, NORMAL, VERBOSE or DEBUG."""
     global verbosity
     verbosity = max(QUIET, min(DEBUG, value))
 
@@ -40,7 +37,7 @@ def _write(message: str) -> None:
     if _bar is None:
         click.echo(message, err=True)
     else:
-        _bar.console.print(message, markup=False, highlight=False, soft_wrap=True)
+        _bar.console.print(message, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def error(message: str) -> None:
@@ -87,14 +84,16 @@ def print_fields(fields: Mapping[str, str]) -> None:
         click.echo(f"{name + ':':<{width + 2}}{value}")
 
 
-def for_each(inputs: Sequence[str], work: Callable[[str], Any]) -> tuple[int, list[Any]]:
+def for_each(
+    inputs: Sequence[str], work: Callable[[str], Any], *, progress: bool = True
+) -> tuple[int, list[Any]]:
     """Call ``work`` on every input; an error of one does not stop the others.
 
     Returns the exit code (the error's own for a single input, 1 when some of several failed) and the
-    results. On a terminal, long work shows progress on stderr.
+    results. On a terminal, long work shows ``progress`` on stderr.
     """
     results, code = [], 0
-    with _progress(inputs) as advance:
+    with _progress(inputs if progress else ()) as advance:
         for name in inputs:
             try:
                 results.append(work(name))
@@ -115,7 +114,8 @@ def _progress(inputs: Sequence[str]) -> Iterator[Callable[[], None]]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, redirect_stdout=False) as bar:
         # Without a total the bar moves to and fro: nothing says how far a single picture is.
         task = bar.add_task("vrcodec", total=len(inputs) if len(inputs) > 1 else None)
         _bar = bar

@@ -7,26 +7,64 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from vrcodec.errors import InputError, OutputError, UsageError, VrcError
+import click
+
+from vrcodec.bitstream.schema import MAGIC
+from vrcodec.errors import (
+    FormatError,
+    InputError,
+    LimitError,
+    OutputError,
+    UsageError,
+    VrcError,
+)
 from vrcodec.files import check_absent, write_atomically
+from vrcodec.limits import DEFAULT_LIMITS
 
 STANDARD = "-"
 
 
-def read_input(name: str) -> bytes:
-    """All bytes of a file or of stdin. Raises InputError."""
-    if name == STANDARD:
-        return sys.stdin.buffer.read()
+def read_picture_file(name: str) -> bytes:
+    """All bytes of a picture, from a file or stdin. Raises InputError or LimitError."""
+    with _opened(name) as file:
+        return _read_limited(file, name, b"")
+
+
+def read_vrc_file(name: str) -> bytes:
+    """All bytes of a .vrc file. What is none is refused by its first bytes. Raises VrcError."""
+    with _opened(name) as file:
+        head = file.read(len(MAGIC))
+        if not head or not MAGIC.startswith(head):
+            raise FormatError(f"{display_name(name)}: not a vrc file")
+        return _read_limited(file, name, head)
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[BinaryIO]:
     try:
-        return Path(name).read_bytes()
-    except OSError as error:
-        raise InputError(f"{name}: cannot be read: {error.strerror or error}") from error
+        if name == STANDARD:
+            yield sys.stdin.buffer
+        else:
+            with Path(name).open("rb") as file:
+                yield file
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{display_name(name)}: cannot be read: {reason}") from error
+
+
+def _read_limited(file: BinaryIO, name: str, head: bytes) -> bytes:
+    limit = DEFAULT_LIMITS.max_file_bytes
+    data = head + file.read(limit)
+    if len(data) > limit:
+        raise LimitError(f"{display_name(name)}: more than {limit} bytes")
+    return data
 
 
 def display_name(name: str) -> str:
-    """How messages call an input."""
-    return "<stdin>" if name == STANDARD else name
+    """How messages call an input; safe to print whatever bytes the name has."""
+    return "<stdin>" if name == STANDARD else click.format_filename(name)
 
 
 @contextmanager
@@ -46,21 +84,25 @@ class Destination:
     force: bool
 
     def __str__(self) -> str:
-        return str(self.path) if self.path else "<stdout>"
+        return click.format_filename(self.path) if self.path else "<stdout>"
 
     def check(self) -> None:
         """Fail before the work rather than after it. Raises OutputError."""
         if self.path is None:
+            if sys.stdout is None:
+                raise OutputError("stdout is closed; name a file with -o")
             if sys.stdout.isatty():
                 raise OutputError(
                     "will not write binary data to a terminal; name a file with -o or use a pipe"
                 )
             return
+        if not self.path.name:
+            raise UsageError(f"{self.path}: is not the name of a file")
         if not self.path.parent.is_dir():
             raise OutputError(f"{self.path}: the folder {self.path.parent} does not exist")
         if self.path.is_dir():
             raise OutputError(f"{self.path}: is a folder")
-        if not self.force and not _is_special(self.path):
+        if not self.force and not is_special(self.path):
             check_absent(self.path)
 
     def write(self, data: bytes) -> None:
@@ -77,30 +119,45 @@ class Destination:
             raise OutputError(f"<stdout>: cannot be written: {error.strerror}") from error
 
 
-def _is_special(path: Path) -> bool:
+def is_special(path: Path) -> bool:
+    """Whether ``path`` is there and no regular file: a device or a named pipe."""
     return path.exists() and not path.is_file()
 
 
-def check_inputs(inputs: Sequence[str], target: str | None) -> None:
-    """Refuse combinations that cannot mean anything. Raises UsageError."""
-    if inputs.count(STANDARD) > 1:
-        raise UsageError("stdin can be read only once")
+def destinations(
+    inputs: Sequence[str], target: str | None, suffix: str, force: bool
+) -> dict[str, Destination]:
+    """Where the result of each input goes: by default beside it, with another suffix.
+
+    Refuses what cannot mean anything, before any work is done. Raises UsageError or OutputError.
+    """
+    if len(set(inputs)) < len(inputs):
+        raise UsageError("an input is named twice")
+    if target not in (None, STANDARD) and str(target).endswith("/") and not Path(target).is_dir():
+        raise OutputError(f"{target}: the folder does not exist")
     if len(inputs) > 1 and target is not None and not Path(target).is_dir():
         raise UsageError(f"{target}: with several inputs, -o must name an existing folder")
+    found = {name: _destination(name, target, suffix, force) for name in inputs}
+    paths = [place.path for place in found.values() if place.path]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise UsageError(f"{path}: two inputs would be written to this file")
+    if len(inputs) == 1:
+        found[inputs[0]].check()
+    return found
 
 
-def destination(name: str, target: str | None, suffix: str, force: bool) -> Destination:
-    """Where the result of input ``name`` goes, by default beside it with ``suffix``.
-
-    Raises UsageError when that is the input itself.
-    """
+def _destination(name: str, target: str | None, suffix: str, force: bool) -> Destination:
     if target == STANDARD or (target is None and name == STANDARD):
         return Destination(None, force)
     if target is not None and not Path(target).is_dir():
         path = Path(target)
     else:
-        stem = Path("stdin" if name == STANDARD else name).with_suffix(suffix)
-        path = Path(target, stem.name) if target else stem
+        source = Path("stdin" if name == STANDARD else name)
+        if not source.name:
+            raise InputError(f"{name or repr(name)}: is not a file")
+        path = source.with_suffix(suffix)
+        path = Path(target, path.name) if target else path
     if name != STANDARD and path.exists() and Path(name).exists() and path.samefile(name):
         raise UsageError(f"{name}: input and output are the same file; name another with -o")
     return Destination(path, force)

@@ -55,7 +55,7 @@ from vrcodec.errors import UsageError
 @click.option("--batch", type=click.IntRange(min=1), help="Crops per step and process.")
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True))
 @click.option("--optimizer", type=click.Choice(["adam", "muon"]))
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @options.device_option
 @options.threads_option
 @options.verbosity_options

@@ -7,13 +7,13 @@ from typing import Any
 import click
 
 from vrcodec.cli import options, output
-from vrcodec.cli.paths import about, display_name, read_input
+from vrcodec.cli.paths import about, display_name, read_vrc_file
 from vrcodec.inspection import check_structure
 from vrcodec.limits import Limits
 
 
 @click.command()
-@click.argument("inputs", nargs=-1, required=True, metavar="FILE...")
+@options.inputs_argument("FILE...")
 @click.option("--full", is_flag=True, help="Decode, too: checks the symbols, needs the weights.")
 @options.device_option
 @options.threads_option
@@ -32,7 +32,7 @@ def command(
     decoders: list[Any] = []
 
     def work(name: str) -> dict[str, Any]:
-        data = read_input(name)
+        data = read_vrc_file(name)
         with about(name):
             info = check_structure(data, limits)
             if full:
@@ -47,7 +47,7 @@ def command(
             output.say(f"{result['file']}: ok")
         return result
 
-    code, results = output.for_each(inputs, work)
+    code, results = output.for_each(inputs, work, progress=full)
     if as_json:
         output.print_json(results)
     return code

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from vrcodec.errors import InputError
+from vrcodec.errors import InputError, VrcError
+from vrcodec.picture import read_picture
 
 SUFFIXES = frozenset({".avif", ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm"})
 
@@ -30,17 +30,29 @@ def find_pictures(folders: Sequence[Path]) -> list[Path]:
     return sorted(set(paths))
 
 
-def load_picture(path: Path) -> Tensor:
-    """Decode one picture to uint8 (3, H, W)."""
-    with Image.open(path) as image:
-        pixels = np.array(image.convert("RGB"))
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+def load_pictures(
+    paths: Iterable[Path], skipped: Callable[[VrcError], None], threads: int = 4
+) -> list[Tensor]:
+    """Decode many pictures to uint8 (3, H, W), in parallel (Pillow releases the interpreter lock).
 
+    Those that the codec itself would refuse (damaged, more than 8 bits ...) are left out, each with a
+    call of ``skipped``.
+    """
 
-def load_pictures(paths: Iterable[Path], threads: int = 4) -> list[Tensor]:
-    """Decode many pictures in parallel (Pillow's decoders release the interpreter lock)."""
+    def load(path: Path) -> Tensor | None:
+        try:
+            with path.open("rb") as file:
+                pixels = read_picture(file, str(path), strip=True).pixels
+        except OSError as error:
+            skipped(InputError(f"{path}: cannot be read: {error.strerror or error}"))
+            return None
+        except VrcError as error:
+            skipped(error)
+            return None
+        return torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous()
+
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(load_picture, paths))
+        return [picture for picture in pool.map(load, paths) if picture is not None]
 
 
 def large_enough(pictures: Sequence[Tensor], side: int) -> list[Tensor]:

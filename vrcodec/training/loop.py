@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from vrcodec.errors import CorruptError, UsageError
+from vrcodec.errors import CorruptError, UsageError, WeightsError
 from vrcodec.models import FAMILIES, VariableRateModel
 from vrcodec.training.data import CropSampler
 from vrcodec.training.loss import Loss, rate_distortion_loss
@@ -98,6 +99,8 @@ class Trainer:
         self.inherited: set[str] = set()
         self.step = 0
         self.seconds = 0.0
+        # Crops seen by all ranks together.
+        self.samples = 0
         self.skipped = 0
         self._set_up_optimizers()
         self.restart_average()
@@ -108,9 +111,14 @@ class Trainer:
         self.guard = GradientGuard(recipe.clip_norm)
 
     def start_from(self, state: dict[str, Tensor]) -> None:
-        """Take over every tensor of ``state`` that fits by name and shape; the rest starts anew."""
+        """Take over every tensor of ``state`` that fits by name and shape; the rest starts anew.
+
+        Raises WeightsError when none fits.
+        """
         own = self.model.state_dict()
         fits = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+        if not fits:
+            raise WeightsError("none of the tensors to start from fits this recipe's model")
         self.model.load_state_dict(fits, strict=False)
         parameters = {k for k, p in self.model.named_parameters() if p.requires_grad}
         # With nothing left to learn anew there is no reason to hold anything still.
@@ -183,6 +191,7 @@ class Trainer:
                 optimizer.step()
             optimizer.zero_grad()
         self.step += 1
+        self.samples += recipe.batch * self.ranks.count
         self.average.update(self.model, self.step)
         return loss, norm
 
@@ -198,11 +207,6 @@ class Trainer:
             if name in self.inherited:
                 parameter.grad = None
 
-    @property
-    def samples(self) -> int:
-        """Crops seen by all ranks together."""
-        return self.step * self.recipe.batch * self.ranks.count
-
     def save(self) -> None:
         """Write the checkpoint, whole or not at all. Only rank 0 writes."""
         if self.ranks.rank:
@@ -213,6 +217,7 @@ class Trainer:
             "optimizers": [o.state_dict() for o in self.optimizers],
             "inherited": sorted(self.inherited),
             "step": self.step,
+            "samples": self.samples,
             "seconds": self.seconds,
             "skipped": self.skipped,
         }
@@ -231,13 +236,13 @@ class Trainer:
                 optimizer.load_state_dict(saved)
         except FileNotFoundError:
             raise UsageError(f"{path}: no checkpoint to resume; leave out --resume") from None
-        except (RuntimeError, KeyError, ValueError) as error:
+        except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
             raise CorruptError(
                 f"{path}: this checkpoint does not fit the recipe: {error}"
             ) from error
         self.inherited = set(state["inherited"])
         self.step, self.seconds = state["step"], state["seconds"]
-        self.skipped = state["skipped"]
+        self.samples, self.skipped = state["samples"], state["skipped"]
 
     def averaged_model(self) -> VariableRateModel:
         """A copy of the model with the averaged weights, in evaluation mode, on the CPU."""

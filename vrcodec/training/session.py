@@ -12,15 +12,19 @@ from torch import Tensor
 
 from vrcodec.cli import output
 from vrcodec.device import resolve_device
+from vrcodec.errors import OutputError
 from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.models.zoo import load_state
 from vrcodec.training.data import CropSampler, find_pictures, large_enough, load_pictures
 from vrcodec.training.evaluate import evaluate
 from vrcodec.training.export import export_model
 from vrcodec.training.klt import principal_components, start_from_klt
-from vrcodec.training.loop import Budget, Log, Ranks, Trainer
+from vrcodec.training.loop import CHECKPOINT, Budget, Log, Ranks, Trainer
 from vrcodec.training.plot import plot_log
 from vrcodec.training.recipes.base import Recipe
+
+# The central part of a held-out picture is cut to a multiple of 16 pixels.
+_MIN_HELD_OUT = 16
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,10 @@ class Session:
 def train(session: Session) -> None:
     """Run ``session``. Rank 0 leaves checkpoint, logs, plot, weights and card in its folder."""
     budget = Budget(session.minutes, session.steps, session.pause_minutes)
-    session.target.mkdir(parents=True, exist_ok=True)
+    _prepare_folder(session)
     with Ranks.join(str(resolve_device(session.device))) as ranks:
         device = _rank_device(session.device, ranks)
-        pictures = load_pictures(find_pictures(session.data))
-        pictures = large_enough(pictures, session.recipe.crop)
+        pictures = large_enough(_load(session.data), session.recipe.crop)
         trainer = Trainer(session.recipe, session.target, device, ranks, session.seed)
         history = _start(trainer, session, pictures)
         # Crops differ between ranks, and after a resume from those seen before it.
@@ -55,9 +58,9 @@ def train(session: Session) -> None:
         torch.manual_seed(seed)
         sampler = CropSampler(pictures, session.recipe.crop, seed, device)
         log = Log(session.target / "log.csv" if ranks.rank == 0 else None, output.say)
-        held_out = (
-            load_pictures(find_pictures([session.eval_folder])) if session.eval_folder else []
-        )
+        held_out: list[Tensor] = []
+        if session.eval_folder and ranks.rank == 0:
+            held_out = large_enough(_load((session.eval_folder,)), _MIN_HELD_OUT)
         evaluator = _Evaluator(session.target / "eval.csv", held_out)
         try:
             trainer.run(sampler, budget, log, evaluator if held_out else None)
@@ -66,6 +69,23 @@ def train(session: Session) -> None:
             trainer.save()
         if ranks.rank == 0:
             _finish(trainer, session, history)
+
+
+def _prepare_folder(session: Session) -> None:
+    """Create the output folder; refuse to begin anew where a run can be resumed."""
+    try:
+        session.target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{session.target}: cannot be created: {error.strerror}") from error
+    if not session.resume and (session.target / CHECKPOINT).exists():
+        raise OutputError(
+            f"{session.target}: holds a run already; add --resume to go on with it, or name another "
+            "folder with -o"
+        )
+
+
+def _load(folders: tuple[Path, ...]) -> list[Tensor]:
+    return load_pictures(find_pictures(folders), lambda error: output.say(f"left out: {error}"))
 
 
 def _rank_device(name: str, ranks: Ranks) -> str:

@@ -47,11 +47,6 @@ class Encoder:
         self._engine = engine or Engine()
         self.model = self._engine.load(self._entry)
 
-    @property
-    def weights_id(self) -> str:
-        """Id of the weights that files of this encoder name, in hexadecimal."""
-        return self._entry.id.hex()
-
     def analyse(self, picture: Picture) -> Latents:
         """The part of the work that does not depend on the rate."""
         with _memory_errors(self._engine.device):

@@ -6,6 +6,7 @@ import io
 import math
 import re
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,7 @@ from vrcodec.limits import Limits
 from vrcodec.rate import code_from_rate, rate_from_code
 
 if TYPE_CHECKING:
+    from vrcodec.codec import Encoder
     from vrcodec.picture import Picture
     from vrcodec.ratecontrol import Target
 
@@ -86,9 +88,11 @@ def command(
     """
     places = destinations(inputs, target, ".vrc", force)
     wanted = _target(rate, bpp, size, psnr)
-    job = _Job(model, device, precision, threads, limits, strip, wanted, rate)
+    code = code_from_rate(DEFAULT_RATE if rate is None else rate)
+    job = _Job(model, device, precision, threads, limits, strip, wanted, code)
 
     def work(name: str) -> dict[str, Any]:
+        """Encode and write one input; returns what --json shows of it."""
         place = places[name]
         place.check()
         result = job.encode(name)
@@ -99,13 +103,13 @@ def command(
                 **result
             )
         )
-        output.say("{model}, weights {weights}, {seconds} s".format(**result), output.VERBOSE)
+        output.say("{model}, {seconds} s".format(**result), output.VERBOSE)
         return result
 
-    code, results = output.for_each(inputs, work)
+    exit_code, results = output.for_each(inputs, work)
     if as_json:
         output.print_json(results, err=any(p.path is None for p in places.values()))
-    return code
+    return exit_code
 
 
 def _target(
@@ -125,35 +129,26 @@ def _target(
     return Target(kind, value)  # type: ignore[arg-type]
 
 
+@dataclass
 class _Job:
     """What all inputs of one command share; the model is loaded once, after the first picture."""
 
-    def __init__(
-        self,
-        model: str,
-        device: str,
-        precision: str,
-        threads: int | None,
-        limits: Limits,
-        strip: bool,
-        target: Target | None,
-        rate: float | None,
-    ) -> None:
-        self._model = model
-        self._device = device
-        self._precision = precision
-        self._threads = threads
-        self._limits = limits
-        self._strip = strip
-        self._target = target
-        self._code = code_from_rate(DEFAULT_RATE if rate is None else rate)
-        self._encoder: Any = None
+    model: str
+    device: str
+    precision: str
+    threads: int | None
+    limits: Limits
+    strip: bool
+    target: Target | None
+    rate_code: int
+    encoder: Encoder | None = None
 
     def encode(self, name: str) -> dict[str, Any]:
+        """Encode one input: its bytes as ``data``, and what there is to say about it."""
         from vrcodec.picture import read_picture
 
         source = io.BytesIO(read_picture_file(name))
-        picture = read_picture(source, display_name(name), strip=self._strip, limits=self._limits)
+        picture = read_picture(source, display_name(name), strip=self.strip, limits=self.limits)
         start = time.perf_counter()
         with about(name):
             data, code = self._encode_picture(picture)
@@ -163,8 +158,7 @@ class _Job:
             "width": picture.width,
             "height": picture.height,
             "mode": picture.mode,
-            "model": self._model,
-            "weights": self._encoder.weights_id,
+            "model": self.model,
             "rate": rate_from_code(code),
             "bytes": len(data),
             "bpp": 8 * len(data) / (picture.width * picture.height),
@@ -172,14 +166,15 @@ class _Job:
         }
 
     def _encode_picture(self, picture: Picture) -> tuple[bytes, int]:
+        """The file and its rate code."""
         from vrcodec.codec import Decoder, Encoder, Engine
 
-        engine = Engine(self._device, self._precision)
-        if self._encoder is None:
-            options.set_threads(self._threads)
-            self._encoder = Encoder(self._model, engine)
-        if self._target is None:
-            return self._encoder.encode(picture, self._code), self._code
+        engine = Engine(self.device, self.precision)
+        if self.encoder is None:
+            options.set_threads(self.threads)
+            self.encoder = Encoder(self.model, engine)
+        if self.target is None:
+            return self.encoder.encode(picture, self.rate_code), self.rate_code
         from vrcodec.ratecontrol import encode_to_target
 
-        return encode_to_target(self._encoder, Decoder(engine, self._limits), picture, self._target)
+        return encode_to_target(self.encoder, Decoder(engine, self.limits), picture, self.target)

@@ -32,6 +32,7 @@ def command(
     decoders: list[Any] = []
 
     def work(name: str) -> dict[str, Any]:
+        """Check one file; returns what --json shows of it."""
         data = read_vrc_file(name)
         with about(name):
             info = check_structure(data, limits)

@@ -65,6 +65,7 @@ class HyperpriorModel(VariableRateModel):
         """The four factors of rate ``code``."""
 
     def forward(self, x: Tensor, rate: Tensor) -> dict[str, Tensor | dict[str, Tensor]]:
+        """Noise for the rate, straight-through rounding for the distortion; plain rounding in evaluation."""
         gain, inverse_gain, hyper_gain, hyper_inverse_gain = self.scaling(rate)
         y = self.analysis_net(x - 0.5).float() * gain
         z = self.hyper_analysis_net(pad_to_multiple(y, HYPER_STRIDE)).float() * hyper_gain
@@ -147,6 +148,7 @@ class HyperpriorModel(VariableRateModel):
 
     @torch.inference_mode()
     def compress(self, latents: Latents, rate: RateState) -> list[Stream]:
+        """Quantise and code, a row of blocks at a time: z first, then y with what z says of it."""
         assert isinstance(rate, Scaling)
         y = latents.y * rate.gain.to(latents.y)
         grid = LatentGrid(*y.shape[-2:])
@@ -182,6 +184,7 @@ class HyperpriorModel(VariableRateModel):
     def decompress(
         self, streams: Sequence[Stream], rate: RateState, width: int, height: int
     ) -> Pixels:
+        """Decode z of all blocks, then y by rows of blocks, then synthesise in strips."""
         assert isinstance(rate, Scaling)
         grid = LatentGrid.of_picture(width, height)
         y_hat = self._decode_latents(streams, rate, grid)

@@ -40,6 +40,7 @@ def load_pictures(
     """
 
     def load(path: Path) -> Tensor | None:
+        """One picture, or None when it is left out."""
         try:
             with path.open("rb") as file:
                 pixels = read_picture(file, str(path), strip=True).pixels

@@ -18,12 +18,16 @@ from PIL import Image
 from torch import nn
 
 from tests.conftest import GOLDEN, ROOT, Pixels
+from vrcodec.bench.estimate import table_bits
+from vrcodec.bitstream.rans import CodingTables
+from vrcodec.bitstream.tables import TOTAL, gaussian_pmf, gaussian_tables, scale_of
 from vrcodec.catalog import find_by_family
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, InputError, UsageError, WeightsError
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.zoo import load_state
 from vrcodec.picture import Picture
+from vrcodec.training.calibrate import fit_tables
 from vrcodec.training.data import CropSampler, find_pictures, load_pictures
 from vrcodec.training.loop import Budget, Log, Ranks, Trainer
 from vrcodec.training.optim import GradientGuard, learning_rate_factor
@@ -87,6 +91,26 @@ def test_a_session_leaves_usable_weights(
     assert entry.card["training"][0]["samples"] == 404
     decoded = Decoder().decode(Encoder().encode(Picture.from_array(photograph), 30_000))
     assert decoded.pixels.shape == photograph.shape
+
+
+def test_tables_are_fitted_to_what_residuals_are_like() -> None:
+    """Symbols whose scale is not what the prior said cost less with fitted tables than with Gaussians."""
+    random = np.random.default_rng(0)
+    counts = np.zeros((64, 2 * 4096 + 1))
+    scales = scale_of(20) * 2.0 ** random.normal(0, 0.7, 200_000)
+    symbols = np.rint(random.normal(0, scales)).astype(int)
+    np.add.at(counts, (20, symbols + 4096), 1)
+    fitted = fit_tables(counts)
+    fitted.check()
+    indices = np.full(len(symbols), 20)
+    costs = [
+        table_bits(symbols.astype(np.int32), indices, CodingTables(tables))
+        for tables in (gaussian_tables(), fitted)
+    ]
+    assert costs[1] < 0.97 * costs[0]
+    # Tables that met nothing stay Gaussian.
+    untouched = fitted.table(40)[len(fitted.table(40)) // 2 - 1] / TOTAL
+    assert untouched == pytest.approx(gaussian_pmf(scale_of(40), 10)[10], rel=0.03)
 
 
 def test_training_lowers_the_loss(data: Path, tmp_path: Path) -> None:
@@ -187,6 +211,7 @@ def test_two_processes_learn_the_same(data: Path, tmp_path: Path) -> None:
 import os, torch
 from pathlib import Path
 from tests.test_train import TINY, pictures, state
+from vrcodec.training.calibrate import fit_tables
 from vrcodec.training.data import CropSampler
 from vrcodec.training.loop import Budget, Log, Ranks, Trainer
 

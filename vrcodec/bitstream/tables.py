@@ -79,6 +79,17 @@ def quantise_pmf(pmf: npt.NDArray[np.float64], escape: float) -> IntArray:
     return frequencies
 
 
+def trimmed_table(pmf: npt.NDArray[np.float64]) -> IntArray:
+    """The smallest table for ``pmf`` over -r .. r that leaves the escape at most its usual probability."""
+    middle = len(pmf) // 2
+    pairs = pmf[middle + 1 :] + pmf[:middle][::-1]
+    # What lies outside -m .. m, for m = 0 .. r.
+    tail = np.concatenate((np.cumsum(pairs[::-1])[::-1], [0.0]))
+    half = max(1, int(np.argmax(tail <= ESCAPE_PROBABILITY)))
+    inside = pmf[middle - half : middle + half + 1]
+    return quantise_pmf(inside, max(float(tail[half]), ESCAPE_PROBABILITY))
+
+
 def stack_tables(tables: Sequence[IntArray]) -> TableSet:
     """Collect single tables into a set."""
     sizes = np.array([len(table) for table in tables], dtype=np.int64)
@@ -87,17 +98,23 @@ def stack_tables(tables: Sequence[IntArray]) -> TableSet:
 
 def gaussian_tables() -> TableSet:
     """One table for each scale 2^(-3 + 3k/16), k = 0 .. 63, of a rounded zero-mean Gaussian."""
-    return stack_tables([_gaussian_table(_scale(index)) for index in range(SCALE_COUNT)])
+    return stack_tables([_gaussian_table(scale_of(index)) for index in range(SCALE_COUNT)])
 
 
-def _scale(index: int) -> float:
+def scale_of(index: float) -> float:
+    """Standard deviation that table ``index`` stands for."""
     return float(2.0 ** (SCALE_MIN_LOG2 + index * SCALE_STEP_LOG2))
 
 
-def _gaussian_table(scale: float) -> IntArray:
-    half = max(1, math.ceil(4.2 * scale))
-    edges = [0.5 * math.erfc(-(n - 0.5) / (scale * math.sqrt(2))) for n in range(-half, half + 2)]
+def gaussian_pmf(scale: float, reach: int) -> npt.NDArray[np.float64]:
+    """Probabilities of the rounded zero-mean Gaussian over -reach .. reach."""
+    edges = [0.5 * math.erfc(-(n - 0.5) / (scale * math.sqrt(2))) for n in range(-reach, reach + 2)]
     pmf = np.diff(np.array(edges))
     # erfc loses the far right side to 1 - tiny; the left side mirrors it exactly.
-    pmf[half + 1 :] = pmf[:half][::-1]
+    pmf[reach + 1 :] = pmf[:reach][::-1]
+    return pmf
+
+
+def _gaussian_table(scale: float) -> IntArray:
+    pmf = gaussian_pmf(scale, max(1, math.ceil(4.2 * scale)))
     return quantise_pmf(pmf, max(1.0 - pmf.sum(), ESCAPE_PROBABILITY))

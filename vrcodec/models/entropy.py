@@ -11,20 +11,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from vrcodec.bitstream.tables import (
-    ESCAPE_PROBABILITY,
     SCALE_MAX_LOG2,
     SCALE_MIN_LOG2,
     SCALE_STEP_LOG2,
-    IntArray,
     TableSet,
     gaussian_tables,
-    quantise_pmf,
     stack_tables,
+    trimmed_table,
 )
 from vrcodec.models.blocks import bounded
 
@@ -88,10 +85,14 @@ class _TableBuffers(nn.Module):
 
 
 class GaussianConditional(_TableBuffers):
-    """Tables of the rounded Gaussian, one for each scale of the grid."""
+    """Tables of the residual of y, one for each scale of the grid.
+
+    In training it is a rounded Gaussian. The tables are that, too, or what residuals turn out to be
+    like (`vrcodec.training.calibrate`).
+    """
 
     def freeze(self) -> None:
-        """Compute the tables. Done once, at export."""
+        """Take the tables of the Gaussian. Done once, at export."""
         self.freeze_tables(gaussian_tables())
 
 
@@ -130,15 +131,6 @@ class FactorizedPrior(_TableBuffers):
         grid = torch.arange(-reach, reach + 1, dtype=torch.float32)
         pmf = self.likelihood(grid.expand(1, self.channels, 1, -1), noisy=False)
         rows = pmf[0, :, 0].double().cpu().numpy()
-        self.freeze_tables(stack_tables([_trim(row) for row in rows]))
-
-
-def _trim(pmf: npt.NDArray[np.float64]) -> IntArray:
-    """Smallest symmetric table that leaves at most the escape's probability outside."""
-    pmf = np.where(pmf > 1.5 * LIKELIHOOD_FLOOR, pmf, 0.0)
-    middle = len(pmf) // 2
-    pairs = pmf[middle + 1 :] + pmf[:middle][::-1]
-    tail = np.concatenate((np.cumsum(pairs[::-1])[::-1], [0.0]))
-    half = max(1, int(np.argmax(tail <= ESCAPE_PROBABILITY)))
-    inside = pmf[middle - half : middle + half + 1]
-    return quantise_pmf(inside, max(float(tail[half]), ESCAPE_PROBABILITY))
+        # The density's own floor is no probability.
+        rows = np.where(rows > 1.5 * LIKELIHOOD_FLOOR, rows, 0.0)
+        self.freeze_tables(stack_tables([trimmed_table(row) for row in rows]))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from vrcodec.bitstream.grid import BLOCK, HYPER_STRIDE, STRIDE, Block, LatentGrid
+from vrcodec.bitstream.guard import Reals
 from vrcodec.bitstream.rans import SYMBOL_LIMIT, CodingTables, Indices, Symbols
 from vrcodec.bitstream.streams import Stream, StreamReader, StreamWriter
 from vrcodec.models import backbone
@@ -42,6 +43,15 @@ class Prior:
 
     mean: Tensor
     t: Tensor
+
+
+@dataclass(frozen=True)
+class CodedBlock:
+    """What is coded of y in one block: symbols and real-valued table indices, both (n,)."""
+
+    block: Block
+    symbols: Symbols
+    t: Reals
 
 
 class HyperpriorModel(VariableRateModel):
@@ -128,9 +138,7 @@ class HyperpriorModel(VariableRateModel):
     def quantised_hyper_latent(self, latents: Latents, rate: RateState) -> Tensor:
         """z_hat (1, N, h, w) float64 of ``latents`` at ``rate``: all that the decoder's tables follow from."""
         assert isinstance(rate, Scaling)
-        with torch.inference_mode():
-            z = self._quantised_z(latents.y * rate.gain.to(latents.y), rate)
-            return self._dequantise_z(z, rate)
+        return self._dequantise_z(self.quantise(latents, rate)[0], rate)
 
     def _dequantise_z(self, z: Symbols, rate: Scaling) -> Tensor:
         z_hat = torch.from_numpy(z).double().unsqueeze(0) * rate.hyper_inverse_gain
@@ -148,26 +156,36 @@ class HyperpriorModel(VariableRateModel):
 
     @torch.inference_mode()
     def compress(self, latents: Latents, rate: RateState) -> list[Stream]:
-        """Quantise and code, a row of blocks at a time: z first, then y with what z says of it."""
+        """Quantise and code: for each block z first, then y with what z says of it."""
+        z, coded_blocks = self.quantise(latents, rate)
+        streams = []
+        for coded in coded_blocks:
+            writer = StreamWriter()
+            self._put_z(writer, z, coded.block)
+            writer.put_guarded(coded.symbols, coded.t, self._y_tables)
+            streams.append(writer.finish())
+        return streams
+
+    def quantise(self, latents: Latents, rate: RateState) -> tuple[Symbols, Iterator[CodedBlock]]:
+        """Symbols of z (N, h, w), and those of y with their table indices, block by block."""
         assert isinstance(rate, Scaling)
         y = latents.y * rate.gain.to(latents.y)
-        grid = LatentGrid(*y.shape[-2:])
         z = self._quantised_z(y, rate)
-        streams = []
-        for blocks, prior in self._priors(self._dequantise_z(z, rate), grid):
+        return z, self._quantised_y(y, self._dequantise_z(z, rate))
+
+    @torch.inference_mode()
+    def _quantised_y(self, y: Tensor, z_hat: Tensor) -> Iterator[CodedBlock]:
+        for blocks, prior in self._priors(z_hat, LatentGrid(*y.shape[-2:])):
             rows = slice(blocks[0].top, blocks[0].bottom)
             residual = y[..., rows, :].to(prior.mean) - prior.mean
             symbols = residual.round_().clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT).int()
             for block in blocks:
-                writer = StreamWriter()
-                self._put_z(writer, z, block)
                 columns = slice(block.left, block.right)
                 t = prior.t[0, :, :, columns].cpu().numpy()
                 values = symbols[0, :, :, columns].cpu().numpy()
-                writer.put_guarded(values.reshape(-1), t.reshape(-1), self._y_tables)
-                streams.append(writer.finish())
-        return streams
+                yield CodedBlock(block, values.reshape(-1), t.reshape(-1))
 
+    @torch.inference_mode()
     def _quantised_z(self, y: Tensor, rate: Scaling) -> Symbols:
         padded = pad_to_multiple(y, HYPER_STRIDE).contiguous(memory_format=torch.channels_last)
         units = max(1, self._units(y.shape[-1] * STRIDE) // HYPER_STRIDE)

@@ -9,24 +9,37 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vrcodec.catalog import weights_id
 from vrcodec.files import write_atomically
 from vrcodec.models import VariableRateModel
+from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.models.zoo import pack_model
+from vrcodec.training.calibrate import calibrated_tables
 
 History = Sequence[Mapping[str, Any]]
 
 
-def export_model(model: VariableRateModel, folder: Path, history: History) -> Path:
+def export_model(
+    model: VariableRateModel,
+    folder: Path,
+    history: History,
+    pictures: Sequence[Tensor] = (),
+    crops: int = 200,
+) -> Path:
     """Freeze the tables of ``model`` and write ``<family>.safetensors`` and its card to ``folder``.
 
-    ``history``: what training went into it, oldest first. Returns the path of the weights.
+    ``history``: what training went into it, oldest first. ``pictures`` (3, H, W), uint8: from as many
+    ``crops`` of them the tables of y are fitted; without, they are plain Gaussians. Returns the path of
+    the weights.
     """
     model.prior.freeze()
-    model.gaussian.freeze()
+    if pictures and isinstance(model, HyperpriorModel):
+        model.gaussian.freeze_tables(calibrated_tables(model, pictures, crops, seed=0))
+    else:
+        model.gaussian.freeze()
     data = pack_model(model)
     path = folder / f"{model.family}.safetensors"
     write_atomically(path, data, overwrite=True)

@@ -68,7 +68,7 @@ def train(session: Session) -> None:
             # Also when the user interrupts: what was learnt is kept.
             trainer.save()
         if ranks.rank == 0:
-            _finish(trainer, session, history)
+            _finish(trainer, session, history, pictures)
 
 
 def _prepare_folder(session: Session) -> None:
@@ -119,7 +119,9 @@ def _read_history(path: Path) -> list[dict[str, Any]]:
     return history
 
 
-def _finish(trainer: Trainer, session: Session, history: list[dict[str, Any]]) -> None:
+def _finish(
+    trainer: Trainer, session: Session, history: list[dict[str, Any]], pictures: list[Tensor]
+) -> None:
     stage = {
         "data": [folder.name for folder in session.data],
         "crop": trainer.recipe.crop,
@@ -131,7 +133,7 @@ def _finish(trainer: Trainer, session: Session, history: list[dict[str, Any]]) -
         "hours": round(trainer.seconds / 3600, 3),
         "device": _device_words(trainer.device),
     }
-    path = export_model(trainer.averaged_model(), session.target, [*history, stage])
+    path = export_model(trainer.averaged_model(), session.target, [*history, stage], pictures)
     plot_log(session.target / "log.csv", session.target / "log.png")
     output.say(f"{path}: {trainer.step} steps, {trainer.samples} samples")
 

@@ -12,12 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import skimage.data
+from hypothesis import settings
 from PIL import Image
 
 from vrcodec.codec import Decoder, Encoder
 
 Pixels = npt.NDArray[np.uint8]
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+# How fast an example runs says nothing on a machine that does other things, too.
+settings.register_profile("vrcodec", deadline=None)
+settings.load_profile("vrcodec")
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"

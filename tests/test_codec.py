@@ -95,7 +95,7 @@ def test_damage_never_passes_for_a_picture(decoder: Decoder, name: str) -> None:
             decoder.decode(data[:length])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_forged_streams_are_noticed(data: st.DataObject) -> None:
     """Damage under checksums that fit: whoever forges the container still meets that of the symbols."""

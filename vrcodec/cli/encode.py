@@ -58,7 +58,7 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]
 @click.option(
     "--model", default="gained", show_default=True, help="Model family; see `vrcodec models`."
 )
-@click.option("--strip", is_flag=True, help="Encode without ICC profile, EXIF and XMP.")
+@click.option("--strip", is_flag=True, help="Encode without ICC profile, gamma, EXIF and XMP.")
 @options.device_option
 @options.threads_option
 @options.precision_option

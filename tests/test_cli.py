@@ -265,6 +265,8 @@ def test_interruption_leaves_nothing(tmp_path: Path, number: int, code: int) -> 
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # A shell that runs the tests in the background has them ignore SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not _waits_for_input(process.pid):
         time.sleep(0.05)

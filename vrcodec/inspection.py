@@ -44,8 +44,16 @@ def inspect(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
 
     Raises FormatError, CorruptError or LimitError.
     """
+    return _describe(_parse_supported(data, limits), len(data))
+
+
+def _parse_supported(data: bytes, limits: Limits) -> Container:
     container = parse_container(data, limits)
     check_supported(container)
+    return container
+
+
+def _describe(container: Container, size: int) -> Info:
     header = container.header
     return Info(
         version=".".join(map(str, header.version)),
@@ -55,8 +63,8 @@ def inspect(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
         height=header.height,
         mode=MODES[header.mode],
         rate=rate_from_code(header.rate_code),
-        bytes=len(data),
-        bpp=8 * len(data) / (header.width * header.height),
+        bytes=size,
+        bpp=8 * size / (header.width * header.height),
         streams=[len(chunk.payload) for chunk in container.streams()],
         other_chunks=[(c.type, len(c.payload)) for c in container.chunks if c.ancillary],
     )
@@ -69,10 +77,10 @@ def check_structure(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
     """
     from vrcodec.bitstream.streams import parse_stream
 
-    info = inspect(data, limits)
-    for chunk in parse_container(data, limits).streams():
+    container = _parse_supported(data, limits)
+    for chunk in container.streams():
         parse_stream(chunk.payload)
-    return info
+    return _describe(container, len(data))
 
 
 def check_supported(container: Container) -> None:

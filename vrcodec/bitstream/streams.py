@@ -6,11 +6,12 @@ import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
+from construct import VarInt
 
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.guard import Reals, Tie, apply_ties, find_ties, round_to_table
 from vrcodec.bitstream.rans import CodingTables, Indices, StreamDecoder, StreamEncoder, Symbols
-from vrcodec.bitstream.varint import read_varint, write_varint
+from vrcodec.bitstream.varint import read_varint
 from vrcodec.errors import CorruptError, LimitError
 
 # A picture has one tie in a few million symbols; flat pictures, whose symbols tie together or not at
@@ -105,9 +106,9 @@ def build_stream(stream: Stream) -> bytes:
     if len(stream.ties) > MAX_TIES:
         raise LimitError("the picture needs more ties than the format allows")
     checksum: bytes = schema.Checksum.build(stream.symbols_crc)
-    parts, previous = [checksum, write_varint(len(stream.ties))], 0
+    parts, previous = [checksum, VarInt.build(len(stream.ties))], 0
     for tie in stream.ties:
-        parts += [write_varint(tie.position - previous), bytes([tie.index])]
+        parts += [VarInt.build(tie.position - previous), bytes([tie.index])]
         previous = tie.position
     return b"".join([*parts, stream.data])
 

@@ -16,13 +16,3 @@ def read_varint(data: bytes, position: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, position + index + 1
     raise CorruptError(f"a number at byte {position} of a chunk is incomplete or too long")
-
-
-def write_varint(value: int) -> bytes:
-    """The bytes of a number >= 0."""
-    encoded = bytearray()
-    while value >= 0x80:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vrcodec.cli import options, output
+from vrcodec.cli.decoding import lazy_decoder
 from vrcodec.cli.paths import (
     STANDARD,
     Destination,
@@ -22,6 +23,7 @@ from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
 
 if TYPE_CHECKING:
+    from vrcodec.cli.decoding import Decode
     from vrcodec.picture import OutputFormat
 
 FORMATS = ("png", "ppm", "npy")
@@ -60,7 +62,7 @@ def command(
     """
     chosen = output_format or _format_of(target)
     places = destinations(inputs, target, f".{chosen}", force)
-    decode = _decoder(device, precision, threads, limits)
+    decode = lazy_decoder(device, precision, threads, limits)
 
     def work(name: str) -> dict[str, Any]:
         place = places[name]
@@ -88,23 +90,8 @@ def _format_of(target: str | None) -> OutputFormat:
     return SUFFIXES.get(suffix, "png")
 
 
-def _decoder(device: str, precision: str, threads: int | None, limits: Limits) -> Any:
-    """A function bytes -> Picture that loads torch when first called."""
-    cache: list[Any] = []
-
-    def decode(data: bytes) -> Any:
-        if not cache:
-            from vrcodec.codec import Decoder, Engine
-
-            options.set_threads(threads)
-            cache.append(Decoder(Engine(device, precision), limits))
-        return cache[0].decode(data)
-
-    return decode
-
-
 def _decode_one(
-    decode: Any, name: str, output_format: OutputFormat, place: Destination
+    decode: Decode, name: str, output_format: OutputFormat, place: Destination
 ) -> dict[str, Any]:
     data = read_vrc_file(name)
     start = time.perf_counter()

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from vrcodec.cli import options, output
+from vrcodec.cli.decoding import lazy_decoder
 from vrcodec.cli.paths import about, display_name, read_vrc_file
 from vrcodec.inspection import check_structure
 from vrcodec.limits import Limits
@@ -29,7 +30,7 @@ def command(
     as_json: bool,
 ) -> int:
     """Check that .vrc files are whole: structure and checksums."""
-    decoders: list[Any] = []
+    decode = lazy_decoder(device, "auto", threads, limits)
 
     def work(name: str) -> dict[str, Any]:
         """Check one file; returns what --json shows of it."""
@@ -37,12 +38,7 @@ def command(
         with about(name):
             info = check_structure(data, limits)
             if full:
-                if not decoders:
-                    from vrcodec.codec import Decoder, Engine
-
-                    options.set_threads(threads)
-                    decoders.append(Decoder(Engine(device), limits))
-                decoders[0].decode(data)
+                decode(data)
         result = {"file": display_name(name), "ok": True, "decoded": full, "bytes": info.bytes}
         if not as_json:
             output.say(f"{result['file']}: ok")

@@ -77,7 +77,6 @@ class CropSampler:
         areas = np.array([p.shape[-2] * p.shape[-1] for p in usable], dtype=np.float64)
         self._weights = areas / areas.sum()
         self._crop = crop
-        self._device = device
         self._random = np.random.default_rng(seed)
 
     def batch(self, count: int) -> Tensor:

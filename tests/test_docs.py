@@ -11,7 +11,7 @@ import click
 import pytest
 
 from tests.conftest import GOLDEN, ROOT
-from vrcodec.bench.report import card_table
+from vrcodec.bench.card import card_table
 from vrcodec.bitstream.container import parse_container
 from vrcodec.bitstream.streams import parse_stream
 from vrcodec.cli.main import COMMANDS, cli

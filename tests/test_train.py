@@ -24,11 +24,12 @@ from vrcodec.bitstream.tables import TOTAL, gaussian_pmf, gaussian_tables, scale
 from vrcodec.catalog import find_by_family
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, InputError, UsageError, WeightsError
+from vrcodec.folders import find_pictures
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.zoo import load_state
 from vrcodec.picture import Picture
 from vrcodec.training.calibrate import fit_tables
-from vrcodec.training.data import CropSampler, find_pictures, load_pictures
+from vrcodec.training.data import CropSampler, load_pictures
 from vrcodec.training.loop import Budget, Log, Ranks, Trainer
 from vrcodec.training.optim import GradientGuard, learning_rate_factor
 from vrcodec.training.recipes import FAMILIES, load_recipe

@@ -19,6 +19,7 @@ from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.models.base import Latents, VariableRateModel
 from vrcodec.models.zoo import load_model
 from vrcodec.picture import Picture
+from vrcodec.stages import stage
 
 DEFAULT_MODEL = "gained"
 
@@ -65,8 +66,9 @@ class Encoder:
             _MODE_NUMBERS[picture.mode],
             rate_code,
         )
-        chunks = [Chunk(schema.CHUNK_STREAM, build_stream(stream)) for stream in streams]
-        return build_container(Container(header, chunks))
+        with stage("container"):
+            chunks = [Chunk(schema.CHUNK_STREAM, build_stream(stream)) for stream in streams]
+            return build_container(Container(header, chunks))
 
 
 class Decoder:
@@ -82,19 +84,22 @@ class Decoder:
 
         Raises FormatError, CorruptError, LimitError, WeightsError or DeviceError.
         """
-        container = parse_container(data, self._limits)
-        check_supported(container)
+        with stage("container"):
+            container = parse_container(data, self._limits)
+            check_supported(container)
         header = container.header
         model = self._model(header)
         rate = model.rate_state(header.rate_code)
         with _memory_errors(self._engine.device):
-            streams = [parse_stream(chunk.payload) for chunk in container.streams()]
+            with stage("container"):
+                streams = [parse_stream(chunk.payload) for chunk in container.streams()]
             pixels = model.decompress(streams, rate, header.width, header.height)
         return Picture(pixels, MODES[header.mode])
 
     def _model(self, header: Header) -> VariableRateModel:
         if header.weights_id not in self._models:
-            self._models[header.weights_id] = self._engine.load(find_by_id(header.weights_id))
+            with stage("load"):
+                self._models[header.weights_id] = self._engine.load(find_by_id(header.weights_id))
         model = self._models[header.weights_id]
         if model.method != header.method:
             raise FormatError(

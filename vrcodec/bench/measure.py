@@ -1,101 +1,115 @@
-"""Rate and quality of vrcodec and its rivals on a folder of pictures, from real files."""
+"""Measuring a codec on a picture: real files, written, read and decoded again."""
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from vrcodec.bench.metrics import Pixels, ms_ssim, psnr
-from vrcodec.bench.rivals import Rival
-from vrcodec.codec import Decoder, Encoder, Engine
-from vrcodec.picture import Picture, read_picture
-from vrcodec.rate import code_from_rate
+from vrcodec.bench.codecs import Codec, Coder
+from vrcodec.bench.memory import peak_memory
+from vrcodec.bench.metrics import Metric, Pixels
+from vrcodec.errors import TargetError
+from vrcodec.picture import Picture
+from vrcodec.stages import recorded, stage
+
+# Stages that a second picture does not need again.
+_ONCE = ("load",)
+
+# Peaks of encoding and decoding, in MiB.
+Memory = tuple[float | None, float | None]
+
+
+@dataclass
+class Cost:
+    """``seconds`` without the loading of weights; ``stages`` of it, in seconds; ``mib`` peak memory."""
+
+    seconds: float = 0.0
+    stages: dict[str, float] = field(default_factory=dict)
+    mib: float | None = None
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture at one setting. Times in seconds; ``bpp`` from the size of the file."""
+    """One picture at one setting. ``bytes`` on disk; ``quality`` by name of the metric."""
 
-    picture: str
     setting: float
-    bpp: float
-    psnr: float
-    ms_ssim: float
-    encode_seconds: float
-    decode_seconds: float
+    bytes: int
+    quality: dict[str, float | None]
+    encode: Cost
+    decode: Cost
 
 
-def load_folder(folder: Path) -> dict[str, Picture]:
-    """Every PNG picture of ``folder``, by file name."""
-    pictures = {}
-    for path in sorted(folder.glob("*.png")):
-        with path.open("rb") as file:
-            pictures[path.name] = read_picture(file, str(path), strip=True)
-    return pictures
+def picture_hash(picture: Picture) -> str:
+    """SHA-256 of mode, size and pixels, in hexadecimal."""
+    head = f"{picture.mode} {picture.width}x{picture.height} ".encode()
+    return hashlib.sha256(head + picture.pixels.tobytes()).hexdigest()
 
 
-def measure_model(
-    family: str, pictures: dict[str, Picture], rates: Sequence[float], engine: Engine
-) -> list[Sample]:
-    """Encode to a file, read it back and decode it, with a decoder that knows nothing else."""
-    encoder, decoder = Encoder(family, engine), Decoder(engine)
-    samples = []
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "picture.vrc")
-        for name, picture in pictures.items():
-            for rate in rates:
-                start = time.perf_counter()
-                path.write_bytes(encoder.encode(picture, code_from_rate(rate)))
-                middle = time.perf_counter()
-                decoded = decoder.decode(path.read_bytes())
-                times = middle - start, time.perf_counter() - middle
-                size = path.stat().st_size
-                samples.append(_sample(name, rate, picture, size, decoded.pixels, *times))
-    return samples
+@dataclass(frozen=True)
+class Trial:
+    """How to measure: ``synchronise`` is called before looking at the clock."""
+
+    metrics: Sequence[Metric]
+    synchronise: Callable[[], None]
+
+    def measure(self, codec: Codec, picture: Picture, points: Sequence[float]) -> Iterator[Sample]:
+        """One `Sample` for each of ``points``; a target that no rate meets is passed over.
+
+        A first round trip, whose times do not count, measures the memory.
+        """
+        coder = codec.coder()
+        memory = _memory(coder, picture, points[len(points) // 2])
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "picture" + codec.suffix)
+            for point in points:
+                with suppress(TargetError):
+                    yield self._sample(coder, picture, point, path, memory)
+
+    def _sample(
+        self, coder: Coder, picture: Picture, point: float, path: Path, memory: Memory
+    ) -> Sample:
+        with self._cost(memory[0]) as encode:
+            data = coder.encode(picture, point)
+            with stage("file"):
+                path.write_bytes(data)
+        with self._cost(memory[1]) as decode:
+            with stage("file"):
+                data = path.read_bytes()
+            decoded = coder.decode(data)
+        seen = _seen(picture), _seen(decoded)
+        quality = {metric.name: metric.compute(*seen) for metric in self.metrics}
+        return Sample(point, path.stat().st_size, quality, encode, decode)
+
+    @contextmanager
+    def _cost(self, mib: float | None) -> Iterator[Cost]:
+        cost = Cost(mib=mib)
+        with recorded(self.synchronise) as times:
+            start = time.perf_counter()
+            yield cost
+            self.synchronise()
+            elapsed = time.perf_counter() - start
+        once = sum(times.seconds.pop(name, 0.0) for name in _ONCE)
+        cost.seconds, cost.stages = elapsed - once, times.seconds
 
 
-def measure_rival(rival: Rival, pictures: dict[str, Picture]) -> list[Sample]:
-    """The same for another codec; its times are not taken apart and stay zero."""
-    samples = []
-    for name, picture in pictures.items():
-        for quality in rival.qualities:
-            size, decoded = rival.round_trip(picture.pixels, quality)
-            samples.append(_sample(name, quality, picture, size, decoded, 0.0, 0.0))
-    return samples
+def _memory(coder: Coder, picture: Picture, point: float) -> Memory:
+    try:
+        with peak_memory() as encode:
+            data = coder.encode(picture, point)
+    except TargetError:
+        return None, None
+    # Loads the weights, which are no part of what a picture needs.
+    coder.decode(data)
+    with peak_memory() as decode:
+        coder.decode(data)
+    return encode.mib, decode.mib
 
 
-def _sample(
-    name: str, setting: float, picture: Picture, size: int, decoded: Pixels, *times: float
-) -> Sample:
-    bpp = 8 * size / (picture.width * picture.height)
-    quality = psnr(picture.pixels, decoded), ms_ssim(picture.pixels, decoded)
-    return Sample(name, setting, bpp, *quality, *times)
-
-
-def mean_curve(samples: Sequence[Sample]) -> list[dict[str, float]]:
-    """Mean over the pictures at each setting, in order of the setting."""
-    curve = []
-    for setting in sorted({sample.setting for sample in samples}):
-        rows: list[dict[str, Any]] = [asdict(s) for s in samples if s.setting == setting]
-        columns = ("bpp", "psnr", "ms_ssim", "encode_seconds", "decode_seconds")
-        means = {c: sum(row[c] for row in rows) / len(rows) for c in columns}
-        curve.append({"setting": setting, **means})
-    return curve
-
-
-def steps_back(samples: Sequence[Sample], value: Callable[[Sample], float]) -> list[str]:
-    """Pictures for which ``value`` falls somewhere when the setting rises."""
-    pictures: dict[str, list[Sample]] = {}
-    for sample in samples:
-        pictures.setdefault(sample.picture, []).append(sample)
-    found = []
-    for name, own in pictures.items():
-        values = [value(s) for s in sorted(own, key=lambda s: s.setting)]
-        if any(b < a for a, b in pairwise(values)):
-            found.append(name)
-    return found
+def _seen(picture: Picture) -> Pixels:
+    """(H, W, 3) as a user gets them: the three channels of a grey picture are one."""
+    return Picture.from_array(picture.to_array()).pixels

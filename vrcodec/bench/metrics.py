@@ -1,11 +1,20 @@
-"""Quality and rate metrics, on 8-bit pictures."""
+"""Quality metrics on 8-bit pictures.
+
+SSIMULACRA 2 comes from a package that brings its code. Two that one might look for are not here: LPIPS,
+because its packages fetch the weights of its network when they run, and butteraugli, for which there is
+no package.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from vrcodec.errors import UsageError
 
@@ -13,6 +22,9 @@ Pixels = npt.NDArray[np.uint8]
 
 # MS-SSIM halves a picture four times and then needs an 11-pixel window.
 MS_SSIM_MIN_SIDE = 161
+SSIMULACRA2_MIN_SIDE = 8
+# In dB: what no difference at all counts as.
+CAP = 100.0
 
 
 def psnr(a: Pixels, b: Pixels) -> float:
@@ -21,37 +33,77 @@ def psnr(a: Pixels, b: Pixels) -> float:
     return float("inf") if error == 0 else float(10 * np.log10(255.0**2 / error))
 
 
-def ms_ssim(a: Pixels, b: Pixels) -> float:
-    """Multi-scale structural similarity (Wang et al. 2003) of two (H, W, 3) uint8 pictures, 0 .. 1."""
+def capped_psnr(a: Pixels, b: Pixels) -> float:
+    """`psnr`, at most `CAP` dB, so that a picture that is reproduced exactly does not own the mean."""
+    return min(psnr(a, b), CAP)
+
+
+def ms_ssim(a: Pixels, b: Pixels) -> float | None:
+    """Multi-scale structural similarity (Wang et al. 2003) of two (H, W, 3) uint8 pictures, 0 .. 1.
+
+    None for pictures with a side below `MS_SSIM_MIN_SIDE`, for which it is not defined.
+    """
     import torch
     from pytorch_msssim import ms_ssim as compute
 
     if min(a.shape[:2]) < MS_SSIM_MIN_SIDE:
-        raise UsageError(f"MS-SSIM needs pictures of at least {MS_SSIM_MIN_SIDE} pixels a side")
+        return None
     x, y = (torch.from_numpy(p.copy()).permute(2, 0, 1).unsqueeze(0).float() for p in (a, b))
     return float(compute(x, y, data_range=255))
 
 
-def bd_rate(
-    anchor_bpp: Sequence[float],
-    anchor_psnr: Sequence[float],
-    bpp: Sequence[float],
-    quality: Sequence[float],
-) -> float:
-    """Average difference in rate at equal PSNR, in per cent; negative is better than the anchor.
+def ssimulacra2(a: Pixels, b: Pixels) -> float | None:
+    """SSIMULACRA 2 (Cloudinary 2022) of two (H, W, 3) uint8 pictures; 100 when equal.
 
-    Bjontegaard's measure with PCHIP interpolation over the common range of PSNR.
+    None for pictures with a side below 8 pixels.
     """
-    import bjontegaard
+    from ssimulacra2 import compute_ssimulacra2
 
-    return float(
-        bjontegaard.bd_rate(
-            anchor_bpp,
-            anchor_psnr,
-            bpp,
-            quality,
-            method="pchip",
-            require_matching_points=False,
-            min_overlap=0,
-        )
+    if min(a.shape[:2]) < SSIMULACRA2_MIN_SIDE:
+        return None
+    return float(compute_ssimulacra2(_as_file(a), _as_file(b)))
+
+
+def _as_file(pixels: Pixels) -> io.BytesIO:
+    """The package reads files: an uncompressed one in memory."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=0)
+    return buffer
+
+
+def as_decibels(similarity: float) -> float:
+    """A similarity in 0 .. 1, such as MS-SSIM, in dB: -10 log10(1 - similarity), at most `CAP`."""
+    return float(-10 * np.log10(max(1 - similarity, 10 ** (-CAP / 10))))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of quality, higher is better. ``scale`` maps it to the scale on which curves are compared."""
+
+    name: str
+    title: str
+    compute: Callable[[Pixels, Pixels], float | None]
+    package: str | None = None
+    scale: Callable[[float], float] = float
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("psnr", "PSNR (dB)", capped_psnr),
+        Metric("ms-ssim", "MS-SSIM (dB)", ms_ssim, "pytorch_msssim", as_decibels),
+        Metric("ssimulacra2", "SSIMULACRA 2", ssimulacra2, "ssimulacra2"),
     )
+}
+DEFAULT_METRICS = ("psnr", "ms-ssim")
+
+
+def choose_metrics(names: Sequence[str]) -> tuple[Metric, ...]:
+    """The metrics called ``names``, PSNR first. Raises UsageError for one that is not to be had."""
+    for name in names:
+        if name not in METRICS:
+            raise UsageError(f"no metric {name!r}; there are: {', '.join(METRICS)}")
+        package = METRICS[name].package
+        if package and find_spec(package) is None:
+            raise UsageError(f"the metric {name} needs more packages: pip install 'vrcodec[bench]'")
+    return tuple(METRICS[name] for name in dict.fromkeys(("psnr", *names)))

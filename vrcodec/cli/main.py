@@ -16,7 +16,7 @@ from vrcodec import __version__
 from vrcodec.cli import output
 from vrcodec.errors import VrcError
 
-COMMANDS = ("encode", "decode", "info", "verify", "models", "train")
+COMMANDS = ("encode", "decode", "info", "verify", "models", "bench", "train")
 
 EXIT_INTERNAL = 1
 EXIT_INTERRUPTED = 130

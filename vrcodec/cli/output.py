@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import click
@@ -93,7 +93,9 @@ def for_each(
     results. On a terminal, long work shows ``progress`` on stderr.
     """
     results, code = [], 0
-    with _progress(inputs if progress else ()) as advance:
+    large = len(inputs) > 1 or any(map(_is_large, inputs))
+    total = len(inputs) if len(inputs) > 1 else None
+    with progress_bar(total) if progress and large else nullcontext(_no_step) as advance:
         for name in inputs:
             try:
                 results.append(work(name))
@@ -103,21 +105,26 @@ def for_each(
     return (1 if code and len(inputs) > 1 else code), results
 
 
+def _no_step() -> None:
+    pass
+
+
 @contextmanager
-def _progress(inputs: Sequence[str]) -> Iterator[Callable[[], None]]:
-    """A bar for several inputs, a spinner for a large one, where a person can see it."""
+def progress_bar(total: int | None) -> Iterator[Callable[[], None]]:
+    """A bar with the time left, where a person can see it; yields what to call after each step.
+
+    Without a ``total`` it moves to and fro: nothing says how far a single picture is.
+    """
     global _bar
-    long = len(inputs) > 1 or any(map(_is_large, inputs))
-    if not long or verbosity < NORMAL or not sys.stderr.isatty():
-        yield lambda: None
+    if verbosity < NORMAL or not sys.stderr.isatty():
+        yield _no_step
         return
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True)
     with Progress(console=console, transient=True, redirect_stdout=False) as bar:
-        # Without a total the bar moves to and fro: nothing says how far a single picture is.
-        task = bar.add_task("vrcodec", total=len(inputs) if len(inputs) > 1 else None)
+        task = bar.add_task("vrcodec", total=total)
         _bar = bar
         try:
             yield lambda: bar.advance(task)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from vrcodec.models.blocks import LEAKY_SLOPE, Block, Conv2d, Pointwise
+from vrcodec.models.blocks import LEAKY_SLOPE, Block, Conv2d, PixelUnshuffle, Pointwise
 
 _UNSHUFFLE = 8
 _PATCH = 3 * _UNSHUFFLE**2
@@ -43,7 +43,7 @@ def analysis(size: BackboneSize) -> nn.Sequential:
     """
     c, m = size.channels, size.latent
     return nn.Sequential(
-        nn.PixelUnshuffle(_UNSHUFFLE),
+        PixelUnshuffle(_UNSHUFFLE),
         Pointwise(_PATCH, c),
         *(Block(c) for _ in range(size.blocks)),
         Conv2d(c, m, 2, stride=2),

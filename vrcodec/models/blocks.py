@@ -56,6 +56,24 @@ class Pointwise(nn.Linear):
         return F.conv2d(x, self.weight[:, :, None, None], self.bias)
 
 
+class PixelUnshuffle(nn.Module):
+    """`nn.PixelUnshuffle`, (B, C, rH, rW) -> (B, C r^2, H, W), that keeps the channels-last layout.
+
+    PyTorch's returns channels first, and every layer behind it then converts to and fro.
+    """
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        r = self.factor
+        b, c, h, w = x.shape
+        patches = x.permute(0, 2, 3, 1).reshape(b, h // r, r, w // r, r, c)
+        flat = patches.permute(0, 1, 3, 5, 2, 4).reshape(b, h // r, w // r, c * r * r)
+        return flat.permute(0, 3, 1, 2)
+
+
 class Block(nn.Module):
     """Residual block: a depthwise 3x3 branch, then a gated 1x1 branch.
 
@@ -75,10 +93,14 @@ class Block(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        spread = F.leaky_relu(self.spread(self._narrow(x)), LEAKY_SLOPE, inplace=not self.training)
+        # Without gradients, memory is reused: fresh pages cost more than the arithmetic on them.
+        reuse = not torch.is_grad_enabled()
+        spread = F.leaky_relu(self.spread(self._narrow(x)), LEAKY_SLOPE, inplace=reuse)
         x = x + self.mix(self.depthwise(spread))
         left, right = self.gate(self._narrow(x)).chunk(2, dim=1)
-        return x + self.merge(F.silu(left) * right)
+        branch = self.merge(F.silu(left, inplace=reuse) * right)
+        # The sum above is ours to overwrite; what came in is not.
+        return x.add_(branch) if reuse else x + branch
 
     def _narrow(self, x: Tensor) -> Tensor:
         """Input of a branch. With bfloat16 weights only the branches are in bfloat16, not their sum."""

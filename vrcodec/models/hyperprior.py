@@ -24,6 +24,7 @@ from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.base import Latents, Pixels, RateState, VariableRateModel
 from vrcodec.models.blocks import pad_to_multiple, round_straight_through
 from vrcodec.models.entropy import gaussian_likelihood, scale_index
+from vrcodec.stages import stage
 from vrcodec.strips import StripGeometry, default_strip_units, in_strips, strips
 
 
@@ -98,13 +99,14 @@ class HyperpriorModel(VariableRateModel):
     def analysis(self, pixels: Pixels) -> Latents:
         height, width = pixels.shape[:2]
         padding = ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0))
-        padded = np.pad(pixels, padding, mode="edge")
-        x = torch.from_numpy(padded).to(self.device).permute(2, 0, 1).unsqueeze(0)
         geometry = StripGeometry(STRIDE, 1, self.size.halo)
-        return Latents(in_strips(self._analyse, x, geometry, self._units(x.shape[-1])))
+        with stage("analysis"):
+            padded = np.pad(pixels, padding, mode="edge")
+            x = torch.from_numpy(padded).to(self.device).permute(2, 0, 1).unsqueeze(0)
+            return Latents(in_strips(self._analyse, x, geometry, self._units(x.shape[-1])))
 
     def _analyse(self, x: Tensor) -> Tensor:
-        x = x.contiguous(memory_format=torch.channels_last).float() / 255 - 0.5
+        x = x.contiguous(memory_format=torch.channels_last).float().div_(255).sub_(0.5)
         return self.analysis_net(x)
 
     def _synthesise(self, y_hat: Tensor) -> Tensor:
@@ -124,7 +126,8 @@ class HyperpriorModel(VariableRateModel):
         for blocks in grid.bands():
             up, down = blocks[0].hyper().top, blocks[0].hyper().bottom
             low, high = max(0, up - geometry.halo), min(grid.hyper_height, down + geometry.halo)
-            rows = in_strips(self._hyper_synthesise, z_hat[..., low:high, :], geometry, units)
+            with stage("entropy parameters"):
+                rows = in_strips(self._hyper_synthesise, z_hat[..., low:high, :], geometry, units)
             first = blocks[0].top - low * HYPER_STRIDE
             rows = rows[..., first : first + blocks[0].bottom - blocks[0].top, : grid.width]
             mean, log2_scale = rows.chunk(2, dim=1)
@@ -160,10 +163,11 @@ class HyperpriorModel(VariableRateModel):
         z, coded_blocks = self.quantise(latents, rate)
         streams = []
         for coded in coded_blocks:
-            writer = StreamWriter()
-            self._put_z(writer, z, coded.block)
-            writer.put_guarded(coded.symbols, coded.t, self._y_tables)
-            streams.append(writer.finish())
+            with stage("coding"):
+                writer = StreamWriter()
+                self._put_z(writer, z, coded.block)
+                writer.put_guarded(coded.symbols, coded.t, self._y_tables)
+                streams.append(writer.finish())
         return streams
 
     def quantise(self, latents: Latents, rate: RateState) -> tuple[Symbols, Iterator[CodedBlock]]:
@@ -177,21 +181,24 @@ class HyperpriorModel(VariableRateModel):
     def _quantised_y(self, y: Tensor, z_hat: Tensor) -> Iterator[CodedBlock]:
         for blocks, prior in self._priors(z_hat, LatentGrid(*y.shape[-2:])):
             rows = slice(blocks[0].top, blocks[0].bottom)
-            residual = y[..., rows, :].to(prior.mean) - prior.mean
-            symbols = residual.round_().clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT).int()
+            with stage("quantisation"):
+                residual = y[..., rows, :].to(prior.mean) - prior.mean
+                symbols = residual.round_().clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT).int()
             for block in blocks:
                 columns = slice(block.left, block.right)
-                t = prior.t[0, :, :, columns].cpu().numpy()
-                values = symbols[0, :, :, columns].cpu().numpy()
-                yield CodedBlock(block, values.reshape(-1), t.reshape(-1))
+                with stage("quantisation"):
+                    t = prior.t[0, :, :, columns].cpu().numpy().reshape(-1)
+                    values = symbols[0, :, :, columns].cpu().numpy().reshape(-1)
+                yield CodedBlock(block, values, t)
 
     @torch.inference_mode()
     def _quantised_z(self, y: Tensor, rate: Scaling) -> Symbols:
-        padded = pad_to_multiple(y, HYPER_STRIDE).contiguous(memory_format=torch.channels_last)
         units = max(1, self._units(y.shape[-1] * STRIDE) // HYPER_STRIDE)
-        z = in_strips(self.hyper_analysis_net, padded, StripGeometry(HYPER_STRIDE, 1, 1), units)
-        z = (z * rate.hyper_gain.to(z)).round_().clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT)
-        symbols: Symbols = z[0].int().cpu().numpy()
+        with stage("hyper-analysis"):
+            padded = pad_to_multiple(y, HYPER_STRIDE).contiguous(memory_format=torch.channels_last)
+            z = in_strips(self.hyper_analysis_net, padded, StripGeometry(HYPER_STRIDE, 1, 1), units)
+            z = (z * rate.hyper_gain.to(z)).round_().clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+            symbols: Symbols = z[0].int().cpu().numpy()
         return symbols
 
     def _put_z(self, writer: StreamWriter, z: Symbols, block: Block) -> None:
@@ -209,29 +216,34 @@ class HyperpriorModel(VariableRateModel):
         pixels = np.empty((grid.height * STRIDE, grid.width * STRIDE, 3), np.uint8)
         geometry = StripGeometry(1, STRIDE, self.size.halo)
         units = self._units(pixels.shape[1])
-        for top, rows in strips(self._synthesise, y_hat, geometry, units):
-            pixels[top : top + rows.shape[-2]] = rows[0].permute(1, 2, 0).cpu().numpy()
+        with stage("synthesis"):
+            for top, rows in strips(self._synthesise, y_hat, geometry, units):
+                pixels[top : top + rows.shape[-2]] = rows[0].permute(1, 2, 0).cpu().numpy()
         return pixels[:height, :width]
 
     def _decode_latents(self, streams: Sequence[Stream], rate: Scaling, grid: LatentGrid) -> Tensor:
         readers = [StreamReader(stream) for stream in streams]
         z = np.empty((self.size.hyper, grid.hyper_height, grid.hyper_width), np.int32)
-        for block, reader in zip(_all_blocks(grid), readers, strict=True):
-            self._get_z(reader, z, block)
+        with stage("coding"):
+            for block, reader in zip(_all_blocks(grid), readers, strict=True):
+                self._get_z(reader, z, block)
         remaining = iter(readers)
         bands = []
         inverse = rate.inverse_gain.to(self.exact_device)
         for blocks, prior in self._priors(self._dequantise_z(z, rate), grid):
-            t = prior.t[0].cpu().numpy()
-            symbols = np.empty(t.shape, np.int32)
-            for block in blocks:
-                reader = next(remaining)
-                part = t[:, :, block.left : block.right]
-                values = reader.get_guarded(part.reshape(-1), self._y_tables)
-                symbols[:, :, block.left : block.right] = values.reshape(part.shape)
-                reader.finish()
-            y_hat = (torch.from_numpy(symbols).to(prior.mean).unsqueeze(0) + prior.mean) * inverse
-            bands.append(y_hat.to(self.device, torch.float32))
+            with stage("coding"):
+                t = prior.t[0].cpu().numpy()
+                symbols = np.empty(t.shape, np.int32)
+                for block in blocks:
+                    reader = next(remaining)
+                    part = t[:, :, block.left : block.right]
+                    values = reader.get_guarded(part.reshape(-1), self._y_tables)
+                    symbols[:, :, block.left : block.right] = values.reshape(part.shape)
+                    reader.finish()
+            with stage("dequantisation"):
+                residual = torch.from_numpy(symbols).to(prior.mean).unsqueeze(0)
+                y_hat = (residual + prior.mean) * inverse
+                bands.append(y_hat.to(self.device, torch.float32))
         return torch.cat(bands, dim=-2)
 
     def _get_z(self, reader: StreamReader, z: Symbols, block: Block) -> None:

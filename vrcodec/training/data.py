@@ -14,20 +14,9 @@ from torch.nn import functional as F
 from vrcodec.errors import InputError, VrcError
 from vrcodec.picture import read_picture
 
-SUFFIXES = frozenset({".avif", ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm"})
-
 # Half of the crops are shrunk by a factor drawn from this range: it averages away sensor noise and
 # compression artefacts of the training pictures, which otherwise set a floor at high rates.
 SHRINK = (0.5, 0.9)
-
-
-def find_pictures(folders: Sequence[Path]) -> list[Path]:
-    """All picture files below ``folders``, sorted. Raises InputError when there is none."""
-    paths = [p for folder in folders for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES]
-    if not paths:
-        names = ", ".join(str(folder) for folder in folders)
-        raise InputError(f"no training pictures below {names}")
-    return sorted(set(paths))
 
 
 def load_pictures(

@@ -13,9 +13,10 @@ from torch import Tensor
 from vrcodec.cli import output
 from vrcodec.device import resolve_device
 from vrcodec.errors import OutputError
+from vrcodec.folders import find_pictures
 from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.models.zoo import load_state
-from vrcodec.training.data import CropSampler, find_pictures, large_enough, load_pictures
+from vrcodec.training.data import CropSampler, large_enough, load_pictures
 from vrcodec.training.evaluate import evaluate
 from vrcodec.training.export import export_model
 from vrcodec.training.klt import principal_components, start_from_klt

@@ -1,0 +1,81 @@
+"""Results on disk, so that an interrupted run can go on.
+
+One JSON object a line, appended as results come in: a run that is killed loses at most its last line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from vrcodec.bench.measure import Cost, Sample
+from vrcodec.errors import OutputError
+
+_FILE = "results.jsonl"
+
+# Codec, setting, picture's hash, conditions.
+Key = tuple[str, float, str, str]
+
+
+def default_folder() -> Path:
+    """Where results are kept: below XDG_CACHE_HOME, or ~/.cache."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "vrcodec" / "bench"
+
+
+class Cache:
+    """Samples by codec and weights, setting, picture, and conditions (machine, threads, versions).
+
+    ``reuse``: look up what earlier runs left. What is measured is kept in any case.
+    """
+
+    def __init__(self, folder: Path, conditions: str, *, reuse: bool) -> None:
+        self._path = folder / _FILE
+        self._conditions = conditions
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._samples = _read(self._path) if reuse else {}
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot keep results here: {error.strerror}") from error
+
+    def get(
+        self, identity: str, setting: float, picture: str, metrics: Sequence[str]
+    ) -> Sample | None:
+        """A sample that has all of ``metrics``, if there is one."""
+        sample = self._samples.get((identity, setting, picture, self._conditions))
+        return sample if sample and set(metrics) <= set(sample.quality) else None
+
+    def put(self, identity: str, picture: str, samples: Sequence[Sample]) -> None:
+        """Keep ``samples`` of one codec and picture."""
+        lines = [
+            json.dumps([[identity, s.setting, picture, self._conditions], asdict(s)]) + "\n"
+            for s in samples
+        ]
+        try:
+            with self._path.open("a") as file:
+                file.write("".join(lines))
+        except OSError as error:
+            raise OutputError(f"{self._path}: cannot be written: {error.strerror}") from error
+
+
+def _read(path: Path) -> dict[Key, Sample]:
+    samples: dict[Key, Sample] = {}
+    if not path.exists():
+        return samples
+    for line in path.read_text(errors="replace").splitlines():
+        # A line that a killed run left unfinished is no reason to stop.
+        try:
+            key, value = json.loads(line)
+            samples[tuple(key)] = _sample(value)
+        except (ValueError, TypeError, KeyError):
+            continue
+    return samples
+
+
+def _sample(value: dict[str, Any]) -> Sample:
+    encode, decode = (Cost(**value.pop(name)) for name in ("encode", "decode"))
+    return Sample(**value, encode=encode, decode=decode)

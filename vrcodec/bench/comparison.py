@@ -1,0 +1,68 @@
+"""Every curve against one of them, the anchor."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from vrcodec.bench.bdrate import BdRate
+from vrcodec.bench.curves import Curve, compare
+from vrcodec.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A curve's BD-rates against the anchor: of the means, and of each picture both have."""
+
+    curve: str
+    metric: str
+    pooled: BdRate | None
+    pictures: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def median(self) -> float | None:
+        """Of the pictures."""
+        return statistics.median(self.pictures.values()) if self.pictures else None
+
+    @property
+    def worst(self) -> tuple[str, float] | None:
+        """The picture with the highest BD-rate."""
+        return max(self.pictures.items(), key=lambda item: item[1], default=None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "pooled": asdict(self.pooled) if self.pooled else None,
+            "median_of_pictures": self.median,
+            "pictures": self.pictures,
+        }
+
+
+def choose_anchor(curves: Sequence[Curve], name: str | None) -> Curve | None:
+    """The curve called ``name``; without a name the first that is not ours.
+
+    None when there is nothing to compare with. Raises UsageError for an unknown name.
+    """
+    if name is None:
+        return next((curve for curve in curves if not curve.own), None)
+    for curve in curves:
+        if curve.name == name:
+            return curve
+    raise UsageError(f"no curve {name!r}; there are: {', '.join(c.name for c in curves)}")
+
+
+def comparisons(anchor: Curve, curves: Sequence[Curve], metric: str) -> list[Comparison]:
+    """Every other curve against ``anchor``."""
+    return [_comparison(anchor, curve, metric) for curve in curves if curve is not anchor]
+
+
+def _comparison(anchor: Curve, curve: Curve, metric: str) -> Comparison:
+    pictures = {}
+    for name, own in curve.pictures.items():
+        rate = compare(anchor.pictures[name], own, metric) if name in anchor.pictures else None
+        if rate and rate.pchip is not None:
+            pictures[name] = rate.pchip
+    pooled = compare(anchor.columns, curve.columns, metric)
+    return Comparison(curve.name, metric, pooled, pictures)

@@ -1,0 +1,163 @@
+"""Rate-distortion curves, in the columns of CompressAI's results files."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vrcodec.bench.bdrate import BdRate, bd_rate
+from vrcodec.bench.codecs import OWN_PREFIX, Codec
+from vrcodec.bench.measure import Cost, Sample
+from vrcodec.bench.metrics import METRICS
+from vrcodec.bench.runner import Outcome, PictureInfo
+from vrcodec.errors import InputError
+
+Columns = dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A codec's curve. ``columns``: means over the pictures; ``pictures``: the same for each alone.
+
+    ``details``: what is known of a measured codec: speed, memory, stages. Empty for published curves.
+    """
+
+    name: str
+    title: str
+    description: str
+    columns: Columns
+    pictures: dict[str, Columns] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def own(self) -> bool:
+        """Whether it is one of our families', measured in this run."""
+        return self.measured and self.title.startswith(OWN_PREFIX)
+
+    @property
+    def measured(self) -> bool:
+        """Whether this run made it."""
+        return bool(self.pictures)
+
+
+def curve_of(codec: Codec, outcome: Outcome) -> Curve | None:
+    """The curve of a measured codec over the pictures that all codecs have; None without any."""
+    infos = outcome.complete()
+    samples = {info.name: outcome.samples[codec.name][info.name] for info in infos}
+    settings = _common_settings(samples.values())
+    if not settings:
+        return None
+    chosen = {
+        name: [s for s in of_picture if s.setting in settings]
+        for name, of_picture in samples.items()
+    }
+    pictures = {info.name: _columns(chosen[info.name], info) for info in infos}
+    return Curve(
+        codec.name, codec.title, codec.settings, _mean(pictures), pictures, _details(chosen, infos)
+    )
+
+
+def _common_settings(samples: Any) -> set[float]:
+    of_pictures = [{sample.setting for sample in of_picture} for of_picture in samples]
+    return set.intersection(*of_pictures) if of_pictures else set()
+
+
+def _columns(samples: Sequence[Sample], info: PictureInfo) -> Columns:
+    columns: Columns = {
+        "setting": [s.setting for s in samples],
+        "bpp": [8 * s.bytes / info.pixels for s in samples],
+    }
+    for name in samples[0].quality:
+        values = [s.quality[name] for s in samples]
+        known = [v for v in values if v is not None]
+        if len(known) < len(values):
+            continue
+        columns[name] = known
+        if METRICS[name].scale is not float:
+            columns[f"{name}-db"] = [METRICS[name].scale(v) for v in known]
+    columns["encoding_time"] = [s.encode.seconds for s in samples]
+    columns["decoding_time"] = [s.decode.seconds for s in samples]
+    return columns
+
+
+def _mean(pictures: Mapping[str, Columns]) -> Columns:
+    """Mean of the pictures' columns, for those that all have."""
+    tables = list(pictures.values())
+    names = [name for name in tables[0] if all(name in table for table in tables)]
+    return {
+        name: [math.fsum(v) / len(v) for v in zip(*(t[name] for t in tables), strict=True)]
+        for name in names
+    }
+
+
+def _details(
+    samples: Mapping[str, Sequence[Sample]], infos: Sequence[PictureInfo]
+) -> dict[str, Any]:
+    every = [sample for of_picture in samples.values() for sample in of_picture]
+    pixels = sum(info.pixels * len(samples[info.name]) for info in infos)
+    return {
+        "encode": _side([s.encode for s in every], pixels),
+        "decode": _side([s.decode for s in every], pixels),
+    }
+
+
+def _side(costs: Sequence[Cost], pixels: int) -> dict[str, Any]:
+    seconds = math.fsum(c.seconds for c in costs)
+    stages: dict[str, float] = {}
+    for cost in costs:
+        for name, spent in cost.stages.items():
+            stages[name] = stages.get(name, 0.0) + spent
+    known = [c.mib for c in costs if c.mib is not None]
+    return {
+        "megapixels_per_second": pixels / 1e6 / seconds,
+        "seconds": seconds / len(costs),
+        "stages": {name: spent / len(costs) for name, spent in stages.items()},
+        "peak_memory_mib": max(known) if known else None,
+    }
+
+
+def quality_column(metric: str) -> str:
+    """The column on which curves are compared by ``metric``."""
+    return metric if METRICS[metric].scale is float else f"{metric}-db"
+
+
+def compare(anchor: Columns, own: Columns, metric: str) -> BdRate | None:
+    """BD-rate of ``own`` against ``anchor``; None where one lacks the metric, or nothing overlaps."""
+    column = quality_column(metric)
+    if column not in anchor or column not in own:
+        return None
+    return bd_rate(anchor["bpp"], anchor[column], own["bpp"], own[column])
+
+
+def read_curves(path: Path) -> list[Curve]:
+    """Curves of a results file in CompressAI's shape, or of one that `vrcodec bench --json` wrote.
+
+    Raises InputError.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+        found = [_published(part, path) for part in document.get("curves", [document])]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not a results file in CompressAI's shape: {error}") from error
+    return found
+
+
+def _published(part: Mapping[str, Any], path: Path) -> Curve:
+    columns = {
+        str(name): [float(v) for v in values]
+        for name, values in part["results"].items()
+        if isinstance(values, list) and all(isinstance(v, int | float) for v in values)
+    }
+    length = len(columns["bpp"])
+    if not length or "psnr" not in columns or any(len(c) != length for c in columns.values()):
+        raise ValueError("needs bpp and psnr, and columns of one length")
+    if "ms-ssim" in columns:
+        columns.setdefault("ms-ssim-db", [METRICS["ms-ssim"].scale(v) for v in columns["ms-ssim"]])
+    name = str(part.get("name") or path.stem)
+    return Curve(name, name, str(part.get("description") or f"from {path.name}"), columns)

@@ -1,0 +1,69 @@
+"""What a measurement was made on and with."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from PIL import features
+
+from vrcodec import __version__
+from vrcodec.device import resolve_device
+
+_PACKAGES = (
+    "torch",
+    "numpy",
+    "pillow",
+    "constriction",
+    "bjontegaard",
+    "pytorch-msssim",
+    "ssimulacra2",
+    "pillow-jxl-plugin",
+    "mozjpeg-lossless-optimization",
+)
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def machine(device: str, threads: int) -> dict[str, Any]:
+    """Processor, cores, threads in use, accelerator, operating system."""
+    found: dict[str, Any] = {
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "threads": threads,
+        "device": str(resolve_device(device)),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+    if found["device"].startswith("cuda"):
+        import torch
+
+        found["accelerator"] = torch.cuda.get_device_name(found["device"])
+    return found
+
+
+def _cpu() -> str:
+    if _CPUINFO.exists():
+        for line in _CPUINFO.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what takes part, this program first."""
+    found = {"vrcodec": __version__, "python": ".".join(map(str, sys.version_info[:3]))}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    for feature in ("libjpeg_turbo", "webp", "avif", "jpg_2000"):
+        version = features.version(feature)
+        if version:
+            found[feature] = version
+    return found

@@ -1,0 +1,72 @@
+"""Where the time of one picture goes."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vrcodec.bench.codecs import synchroniser
+from vrcodec.codec import Decoder, Encoder, Engine
+from vrcodec.errors import DeviceError
+from vrcodec.picture import Picture, serialise_picture
+from vrcodec.rate import code_from_rate
+from vrcodec.stages import recorded
+
+REPEATS = 9
+
+_IMPORT = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Seconds by stage. ``start``: what happens once in a process; the others: medians, warm."""
+
+    start: dict[str, float]
+    encode: dict[str, float]
+    decode: dict[str, float]
+
+
+def profile(family: str, picture: Picture, rate: float, engine: Engine) -> Profile:
+    """Time the stages of ``picture`` at ``rate``. Raises WeightsError or DeviceError."""
+    start = {
+        "import torch": _import_seconds("torch"),
+        "import all": _import_seconds("vrcodec.codec"),
+    }
+    begin = time.perf_counter()
+    encoder, decoder = Encoder(family, engine), Decoder(engine)
+    start["load"] = time.perf_counter() - begin
+    code = code_from_rate(rate)
+    data = encoder.encode(picture, code)
+    decoder.decode(data)
+    synchronise = synchroniser(engine)
+    encode = _stages(lambda: encoder.encode(picture, code), synchronise)
+    decode = _stages(lambda: decoder.decode(data), synchronise)
+    begin = time.perf_counter()
+    serialise_picture(picture, "png")
+    decode["write PNG"] = time.perf_counter() - begin
+    return Profile(start, encode, decode)
+
+
+def _import_seconds(module: str) -> float:
+    """In a fresh process: this one has it already."""
+    command = [sys.executable, "-c", _IMPORT.format(module)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise DeviceError(f"cannot import {module} in a process of its own: {result.stderr[-200:]}")
+    return float(result.stdout)
+
+
+def _stages(work: Callable[[], object], synchronise: Callable[[], None]) -> dict[str, float]:
+    runs = []
+    for _ in range(REPEATS):
+        with recorded(synchronise) as times:
+            begin = time.perf_counter()
+            work()
+            total = time.perf_counter() - begin
+        times.seconds["other"] = total - sum(times.seconds.values())
+        runs.append(times.seconds)
+    return {name: statistics.median(run[name] for run in runs) for name in runs[0]}

@@ -1,0 +1,101 @@
+"""Results as one HTML file to look at, which needs nothing but a browser."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import resources
+from typing import Any
+
+from vrcodec.bench.curves import quality_column
+from vrcodec.bench.metrics import METRICS
+from vrcodec.bench.results import Results
+from vrcodec.bench.show import Showcase
+from vrcodec.bench.text import (
+    Table,
+    codec_table,
+    cost_table,
+    curve_table,
+    picture_table,
+    verdicts,
+)
+from vrcodec.errors import UsageError
+
+
+def report(results: Results, metrics: Sequence[str], shown: Sequence[Showcase]) -> str:
+    """The report as HTML, with scripts, styles and pictures inside.
+
+    Raises UsageError when plotly, whose script draws the curves, is missing.
+    """
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise UsageError("a report needs plotly: pip install 'vrcodec[bench]'") from error
+    parts = {
+        "STYLE": _part("report.css"),
+        "PLOTLY": get_plotlyjs(),
+        "SCRIPT": _part("report.js"),
+        "DATA": _embedded(_data(results, metrics, shown)),
+        "VERDICTS": "".join(f"<p>{html.escape(s)}</p>" for s in verdicts(results)),
+        "CODECS": _table(codec_table(results, metrics)),
+        "COSTS": _table(cost_table(results)),
+        "PICTURES": _table(picture_table(results, "psnr")),
+        "CURVES": "".join(
+            f"<h3>{html.escape(curve.title)}</h3>" + _table(curve_table(curve, metrics))
+            for curve in results.own
+        ),
+        "CONTEXT": _context(results),
+    }
+    page = _part("report.html")
+    for name, text in parts.items():
+        page = page.replace(f"<!-- {name} -->", text, 1)
+    return page
+
+
+def _part(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _embedded(value: Any) -> str:
+    """JSON that no HTML parser mistakes for the end of a script."""
+    return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
+
+
+def _data(results: Results, metrics: Sequence[str], shown: Sequence[Showcase]) -> dict[str, Any]:
+    return {
+        "metrics": [{"column": quality_column(m), "title": METRICS[m].title} for m in metrics],
+        "curves": [
+            {
+                "title": curve.title,
+                "measured": curve.measured,
+                "columns": curve.columns,
+                "pictures": curve.pictures,
+            }
+            for curve in results.curves
+        ],
+        "pictures": [info.name for info in results.pictures],
+        "shown": [asdict(showcase) for showcase in shown],
+    }
+
+
+def _table(table: Table) -> str:
+    head, rows = table
+    cells = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f'<div class="wide" tabindex="0" role="region" aria-label="Table"><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _context(results: Results) -> str:
+    notes = [
+        f"{len(results.pictures)} pictures: {', '.join(info.name for info in results.pictures)}.",
+        *(f"{c.title}: {c.description}." for c in results.curves),
+        *(f"{name}: {json.dumps(value)}" for name, value in results.context.items()),
+        *(f"Problem: {problem}" for problem in results.problems),
+    ]
+    if results.interrupted:
+        notes.append("Interrupted: results of what was finished.")
+    return "".join(f"<li>{html.escape(note)}</li>" for note in notes)

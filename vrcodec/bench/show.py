@@ -1,0 +1,93 @@
+"""Pictures to look at: the original, ours and the rivals' at the size of ours."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+
+from vrcodec.bench.codecs import Codec, Coder, Family
+from vrcodec.bench.metrics import Pixels, capped_psnr
+from vrcodec.picture import Picture
+
+# A report is one file: of larger pictures it holds the middle.
+MAX_SIDE = 1024
+# Shares of our points: a small file and a middling one.
+LEVELS = (0.25, 0.5)
+# Kinds of a format that look alike need not be shown beside it.
+_NOT_SHOWN = ("jpeg444", "mozjpeg")
+_BISECTIONS = 8
+
+
+@dataclass(frozen=True)
+class View:
+    """One decoded picture. ``uri``: its pixels, lossless."""
+
+    title: str
+    bpp: float
+    psnr: float
+    uri: str
+
+
+@dataclass(frozen=True)
+class Showcase:
+    """A picture. ``levels``: for each of a few sizes, our view first, then the others at that size."""
+
+    name: str
+    width: int
+    height: int
+    original: str
+    levels: list[list[View]]
+
+
+def showcase(name: str, picture: Picture, codecs: Sequence[Codec]) -> Showcase:
+    """Encode ``picture`` by the first of ``codecs`` at a few of its points, and by the others to match."""
+    shown = [codec for codec in codecs if codec.name not in _NOT_SHOWN]
+    coders = [codec.coder() for codec in shown]
+    own, points = coders[0], shown[0].points
+    levels = []
+    for share in LEVELS:
+        data = own.encode(picture, points[round(share * (len(points) - 1))])
+        files = [data]
+        files += [
+            matched(codec, coder, picture, len(data))
+            for codec, coder in zip(shown[1:], coders[1:], strict=True)
+        ]
+        levels.append([_view(*each, picture) for each in zip(shown, coders, files, strict=True)])
+    width, height = _crop(picture.pixels).shape[1::-1]
+    return Showcase(name, int(width), int(height), _uri(picture.pixels), levels)
+
+
+def matched(codec: Codec, coder: Coder, picture: Picture, size: int) -> bytes:
+    """The file of ``codec``, between its first and last point, whose size comes closest to ``size``."""
+    low, high = (0.0, 1.0) if isinstance(codec, Family) else (codec.points[0], codec.points[-1])
+    best = coder.encode(picture, low)
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        data = coder.encode(picture, middle)
+        if abs(len(data) - size) < abs(len(best) - size):
+            best = data
+        low, high = (middle, high) if len(data) < size else (low, middle)
+    return best
+
+
+def _view(codec: Codec, coder: Coder, data: bytes, picture: Picture) -> View:
+    decoded = coder.decode(data)
+    bpp = 8 * len(data) / (picture.width * picture.height)
+    seen = Picture.from_array(decoded.to_array()).pixels
+    return View(codec.title, bpp, capped_psnr(picture.pixels, seen), _uri(seen))
+
+
+def _crop(pixels: Pixels) -> Pixels:
+    height, width = pixels.shape[:2]
+    top, left = max(0, height - MAX_SIDE) // 2, max(0, width - MAX_SIDE) // 2
+    return pixels[top : top + MAX_SIDE, left : left + MAX_SIDE]
+
+
+def _uri(pixels: Pixels) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(_crop(pixels)).save(buffer, "WEBP", lossless=True)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,8 +1,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+KODAK ?=
 
-.PHONY: demo test clean
+.PHONY: demo test results clean
 
 demo: $(BIN)/python
 	$(BIN)/pip install --quiet '.[demo]'
@@ -14,6 +15,12 @@ test: $(BIN)/python
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy vrcodec
 	$(BIN)/python -m pytest
+
+# The Kodak pictures are not part of the repository: make results KODAK=/path/to/kodak
+results: $(BIN)/python
+	@test -d "$(KODAK)" || { echo "name the folder of the Kodak pictures: make results KODAK=..." >&2; exit 2; }
+	$(BIN)/pip install --quiet '.[bench]'
+	VRCODEC_WEIGHTS=weights $(BIN)/python benchmarks/results.py "$(KODAK)"
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vrcodec.bench.measure import load_folder
 from vrcodec.bitstream.grid import HYPER_STRIDE
 from vrcodec.bitstream.guard import GUARD, round_to_table
 from vrcodec.bitstream.tables import SCALE_COUNT
 from vrcodec.codec import Encoder, Engine
+from vrcodec.folders import read_folder
 from vrcodec.models.entropy import scale_index
 from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.rate import RATE_CODE_MAX
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("family")
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
-    pictures = load_folder(arguments.folder)
+    pictures = read_folder(arguments.folder)
     model = Encoder(arguments.family, Engine("cpu")).model
     assert isinstance(model, HyperpriorModel)
     ties = values = 0

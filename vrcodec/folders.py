@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vrcodec.errors import InputError
+
+if TYPE_CHECKING:
+    from vrcodec.picture import Picture
 
 SUFFIXES = frozenset(
     {".avif", ".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
@@ -24,3 +28,14 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
     if not found:
         raise InputError(f"no pictures below {', '.join(map(str, paths))}")
     return sorted(found)
+
+
+def read_folder(folder: Path) -> dict[str, Picture]:
+    """Every picture below ``folder``, by file name, without metadata. Raises InputError or LimitError."""
+    from vrcodec.picture import read_picture
+
+    pictures = {}
+    for path in find_pictures([folder]):
+        with path.open("rb") as file:
+            pictures[path.name] = read_picture(file, str(path), strip=True)
+    return pictures

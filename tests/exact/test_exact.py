@@ -17,11 +17,11 @@ import pytest
 import skimage.data
 import torch
 
-from vrcodec.bench.measure import load_folder
 from vrcodec.bitstream.grid import HYPER_STRIDE
 from vrcodec.bitstream.guard import GUARD, round_to_table
 from vrcodec.bitstream.streams import StreamReader
 from vrcodec.codec import Decoder, Encoder, Engine
+from vrcodec.folders import read_folder
 from vrcodec.models.entropy import scale_index
 from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.picture import Picture
@@ -40,7 +40,7 @@ def pictures() -> dict[str, Picture]:
     """The 24 Kodak pictures when VRCODEC_KODAK names their folder, else photographs of scikit-image."""
     folder = os.environ.get("VRCODEC_KODAK", "")
     if folder and Path(folder).is_dir():
-        return load_folder(Path(folder))
+        return read_folder(Path(folder))
     names = ("astronaut", "chelsea", "coffee")
     return {name: Picture.from_array(getattr(skimage.data, name)()) for name in names}
 

@@ -71,7 +71,7 @@ def _read(path: Path) -> dict[Key, Sample]:
         try:
             key, value = json.loads(line)
             samples[tuple(key)] = _sample(value)
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             continue
     return samples
 

@@ -20,6 +20,7 @@ def card_table(card: Mapping[str, Any]) -> str:
     named = {
         "jpeg": "JPEG (Pillow, 4:2:0, optimised)",
         "webp": "WebP (method 6)",
+        "avif": "AVIF (speed 4, 4:4:4)",
         "vtm18": "VTM-18",
     }
     rates = ", ".join(

@@ -94,11 +94,14 @@ class Family:
 
     def coder(self) -> FamilyCoder:
         """One encoder a process, and a new decoder."""
-        return FamilyCoder(_encoder(self.name, self.engine), Decoder(self.engine), self.by)
+        return FamilyCoder(
+            _encoder(self.name, self.weights, self.engine), Decoder(self.engine), self.by
+        )
 
 
 @lru_cache(maxsize=8)
-def _encoder(family: str, engine: Engine) -> Encoder:
+def _encoder(family: str, weights: str, engine: Engine) -> Encoder:
+    """``weights``: what is installed may change while this process lives."""
     return Encoder(family, engine)
 
 

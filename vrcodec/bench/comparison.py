@@ -43,14 +43,17 @@ class Comparison:
 def choose_anchor(curves: Sequence[Curve], name: str | None) -> Curve | None:
     """The curve called ``name``; without a name the first that is not ours.
 
-    None when there is nothing to compare with. Raises UsageError for an unknown name.
+    None when there is nothing to compare with.
     """
     if name is None:
         return next((curve for curve in curves if not curve.own), None)
-    for curve in curves:
-        if curve.name == name:
-            return curve
-    raise UsageError(f"no curve {name!r}; there are: {', '.join(c.name for c in curves)}")
+    return next((curve for curve in curves if curve.name == name), None)
+
+
+def check_anchor(name: str | None, known: Sequence[str]) -> None:
+    """Raise UsageError, before the work, when no curve will be called ``name``."""
+    if name is not None and name not in known:
+        raise UsageError(f"no curve {name!r} to compare with; there are: {', '.join(known)}")
 
 
 def comparisons(anchor: Curve, curves: Sequence[Curve], metric: str) -> list[Comparison]:

@@ -140,15 +140,17 @@ def read_curves(path: Path) -> list[Curve]:
     """
     try:
         document = json.loads(path.read_bytes())
-        found = [_published(part, path) for part in document.get("curves", [document])]
+        if "curves" in document:
+            # An earlier run of ours: its curves may be called like those of this one.
+            return [_published(c, f"{c['name']} ({path.stem})", path) for c in document["curves"]]
+        return [_published(document, str(document.get("name") or path.stem), path)]
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not a results file in CompressAI's shape: {error}") from error
-    return found
 
 
-def _published(part: Mapping[str, Any], path: Path) -> Curve:
+def _published(part: Mapping[str, Any], name: str, path: Path) -> Curve:
     columns = {
         str(name): [float(v) for v in values]
         for name, values in part["results"].items()
@@ -159,5 +161,4 @@ def _published(part: Mapping[str, Any], path: Path) -> Curve:
         raise ValueError("needs bpp and psnr, and columns of one length")
     if "ms-ssim" in columns:
         columns.setdefault("ms-ssim-db", [METRICS["ms-ssim"].scale(v) for v in columns["ms-ssim"]])
-    name = str(part.get("name") or path.stem)
     return Curve(name, name, str(part.get("description") or f"from {path.name}"), columns)

@@ -7,20 +7,15 @@ from collections.abc import Sequence
 
 from vrcodec.bench.curves import Curve, quality_column
 from vrcodec.bench.metrics import METRICS
-from vrcodec.errors import UsageError
-
-FORMATS = ("png", "svg", "pdf")
 
 
 def plot(curves: Sequence[Curve], metrics: Sequence[str], file_format: str) -> bytes:
-    """One panel for each metric, as a file of ``file_format``, one of `FORMATS`.
+    """One panel for each metric, as a file of ``file_format``: png, svg or pdf.
 
-    Measured curves are solid, published ones dashed. Raises UsageError when matplotlib is missing.
+    Measured curves are solid, published ones dashed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError("a plot needs matplotlib: pip install 'vrcodec[bench]'") from error
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(5.5 * len(metrics), 4.5), layout="constrained")
     for axes, metric in zip(
         figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True

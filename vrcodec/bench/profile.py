@@ -51,6 +51,11 @@ def profile(family: str, picture: Picture, rate: float, engine: Engine) -> Profi
     return Profile(start, encode, decode)
 
 
+def _start_seconds() -> dict[str, float]:
+    torch, everything = _import_seconds("torch"), _import_seconds("vrcodec.codec")
+    return {"import torch": torch, "import the rest": max(0.0, everything - torch)}
+
+
 def _import_seconds(module: str) -> float:
     """In a fresh process: this one has it already."""
     command = [sys.executable, "-c", _IMPORT.format(module)]

@@ -71,7 +71,7 @@ def gather(
     anchor: str | None,
     context: dict[str, Any],
 ) -> Results:
-    """Put curves and comparisons together. Raises UsageError for an anchor that is not there."""
+    """Put curves and comparisons together."""
     measured = [curve_of(codec, outcome) for codec in plan.codecs]
     curves = [curve for curve in measured if curve] + list(published if any(measured) else [])
     chosen = choose_anchor(curves, anchor) if curves else None

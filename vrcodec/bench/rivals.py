@@ -76,10 +76,10 @@ def _saved(image: Image.Image, name: str, **settings: Any) -> bytes:
 
 
 def _jpeg(subsampling: str) -> Save:
-    def encode(image: Image.Image, quality: float) -> bytes:
+    def save(image: Image.Image, quality: float) -> bytes:
         return _saved(image, "JPEG", quality=int(quality), optimize=True, subsampling=subsampling)
 
-    return encode
+    return save
 
 
 def _mozjpeg(image: Image.Image, quality: float) -> bytes:
@@ -93,8 +93,11 @@ def _webp(image: Image.Image, quality: float) -> bytes:
     return _saved(image, "WEBP", quality=int(quality), method=6)
 
 
-def _avif(image: Image.Image, quality: float) -> bytes:
-    return _saved(image, "AVIF", quality=int(quality), speed=4, subsampling="4:4:4")
+def _avif(**settings: Any) -> Save:
+    def save(image: Image.Image, quality: float) -> bytes:
+        return _saved(image, "AVIF", quality=int(quality), speed=4, subsampling="4:4:4", **settings)
+
+    return save
 
 
 def _jxl(image: Image.Image, quality: float) -> bytes:
@@ -132,6 +135,7 @@ def _jpeg_library() -> str | None:
 
 
 _JPEG_QUALITIES = (5.0, 10, 20, 30, 45, 60, 75, 85, 92, 96)
+_AVIF_QUALITIES = (1.0, 8, 18, 30, 42, 54, 66, 78, 88)
 _OPTIMISED = "optimised Huffman tables"
 
 RIVALS = {
@@ -182,8 +186,18 @@ RIVALS = {
             title="AVIF 4:4:4",
             scale="quality",
             fixed="speed 4",
-            points=(1.0, 8, 18, 30, 42, 54, 66, 78, 88),
-            save=_avif,
+            points=_AVIF_QUALITIES,
+            save=_avif(),
+            library=_module("avif", "libavif"),
+            suffix=".avif",
+        ),
+        Rival(
+            name="avif-psnr",
+            title="AVIF 4:4:4, for PSNR",
+            scale="quality",
+            fixed="speed 4, tune psnr",
+            points=_AVIF_QUALITIES,
+            save=_avif(advanced={"tune": "psnr"}),
             library=_module("avif", "libavif"),
             suffix=".avif",
         ),

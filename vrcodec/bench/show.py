@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
@@ -15,10 +15,10 @@ from vrcodec.picture import Picture
 
 # A report is one file: of larger pictures it holds the middle.
 MAX_SIDE = 1024
-# Shares of our points: a small file and a middling one.
-LEVELS = (0.25, 0.5)
+# Of ours: a small file and a middling one.
+RATES = (0.2, 0.5)
 # Kinds of a format that look alike need not be shown beside it.
-_NOT_SHOWN = ("jpeg444", "mozjpeg")
+_NOT_SHOWN = ("jpeg444", "mozjpeg", "avif-psnr")
 _BISECTIONS = 8
 
 
@@ -44,16 +44,14 @@ class Showcase:
 
 
 def showcase(name: str, picture: Picture, codecs: Sequence[Codec]) -> Showcase:
-    """Encode ``picture`` by the first of ``codecs`` at a few of its points, and by the others to match."""
-    shown = [codec for codec in codecs if codec.name not in _NOT_SHOWN]
+    """Encode ``picture`` by the first of ``codecs``, a family, at a few rates; by the others to match."""
+    shown = [_by_rate(codec) for codec in codecs if codec.name not in _NOT_SHOWN]
     coders = [codec.coder() for codec in shown]
-    own, points = coders[0], shown[0].points
     levels = []
-    for share in LEVELS:
-        data = own.encode(picture, points[round(share * (len(points) - 1))])
-        files = [data]
+    for rate in RATES:
+        files = [coders[0].encode(picture, rate)]
         files += [
-            matched(codec, coder, picture, len(data))
+            matched(codec, coder, picture, len(files[0]))
             for codec, coder in zip(shown[1:], coders[1:], strict=True)
         ]
         levels.append([_view(*each, picture) for each in zip(shown, coders, files, strict=True)])
@@ -63,7 +61,7 @@ def showcase(name: str, picture: Picture, codecs: Sequence[Codec]) -> Showcase:
 
 def matched(codec: Codec, coder: Coder, picture: Picture, size: int) -> bytes:
     """The file of ``codec``, between its first and last point, whose size comes closest to ``size``."""
-    low, high = (0.0, 1.0) if isinstance(codec, Family) else (codec.points[0], codec.points[-1])
+    low, high = codec.points[0], codec.points[-1]
     best = coder.encode(picture, low)
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
@@ -72,6 +70,11 @@ def matched(codec: Codec, coder: Coder, picture: Picture, size: int) -> bytes:
             best = data
         low, high = (middle, high) if len(data) < size else (low, middle)
     return best
+
+
+def _by_rate(codec: Codec) -> Codec:
+    """Our families over their whole range, whatever points they were measured at."""
+    return replace(codec, points=(0.0, 1.0), by="rate") if isinstance(codec, Family) else codec
 
 
 def _view(codec: Codec, coder: Coder, data: bytes, picture: Picture) -> View:

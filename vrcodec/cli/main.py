@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -99,4 +101,16 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 def main() -> None:
     """Console script."""
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(run())
+    _leave(run())
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit, but do not take torch apart first: that takes 0.4 s, for memory that is freed anyway."""
+    if "torch" in sys.modules:
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            # What could not be written has been reported.
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -21,18 +21,12 @@ from vrcodec.bench.text import (
     picture_table,
     verdicts,
 )
-from vrcodec.errors import UsageError
 
 
 def report(results: Results, metrics: Sequence[str], shown: Sequence[Showcase]) -> str:
-    """The report as HTML, with scripts, styles and pictures inside.
+    """The report as HTML, with scripts, styles and pictures inside."""
+    from plotly.offline import get_plotlyjs
 
-    Raises UsageError when plotly, whose script draws the curves, is missing.
-    """
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError as error:
-        raise UsageError("a report needs plotly: pip install 'vrcodec[bench]'") from error
     parts = {
         "STYLE": _part("report.css"),
         "PLOTLY": get_plotlyjs(),
@@ -86,7 +80,8 @@ def _table(table: Table) -> str:
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
-    return f'<div class="wide" tabindex="0" role="region" aria-label="Table"><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>'
+    opening = '<div class="wide" tabindex="0" role="region" aria-label="Table">'
+    return f"{opening}<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def _context(results: Results) -> str:

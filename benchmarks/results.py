@@ -1,0 +1,193 @@
+"""Measure every family on the Kodak pictures, beside its rivals and published curves.
+
+    python benchmarks/results.py /path/to/kodak [--resume]
+
+Writes docs/RESULTS.md and docs/results.svg, the measured figures of every card in weights/, and the table of
+the README. `make results KODAK=/path/to/kodak` runs it in an environment of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from vrcodec.bench.card import card_table
+from vrcodec.bench.codecs import Family
+from vrcodec.bench.curves import Curve, compare, read_curves
+from vrcodec.bench.estimate import counted_bits
+from vrcodec.bench.measure import Sample
+from vrcodec.bench.plot import plot
+from vrcodec.bench.request import Request, context, make_plan
+from vrcodec.bench.results import Results, gather
+from vrcodec.bench.runner import Outcome, run
+from vrcodec.bench.text import (
+    codec_table,
+    cost_table,
+    curve_table,
+    markdown,
+    picture_table,
+    verdicts,
+)
+from vrcodec.catalog import find_by_family
+from vrcodec.cli.output import progress_bar
+from vrcodec.codec import DEFAULT_MODEL, Encoder
+from vrcodec.folders import read_folder
+from vrcodec.rate import code_from_rate
+from vrcodec.training.export import write_card
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+DOCUMENT = ROOT / "docs" / "RESULTS.md"
+PLOT = ROOT / "docs" / "results.svg"
+PUBLISHED = Path(__file__).parent / "published"
+
+RATES = tuple(step / 10 for step in range(11))
+METRICS = ("psnr", "ms-ssim", "ssimulacra2")
+# What a card is compared with: key in the card -> curve.
+CARD_ANCHORS = {"jpeg": "jpeg420", "webp": "webp", "avif": "avif", "vtm18": "VTM 18.0 (VVC intra)"}
+COMMAND = "make results KODAK=/path/to/kodak"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--resume", action="store_true")
+    arguments = parser.parse_args()
+    request = Request(
+        (arguments.folder,), ("all",), RATES, metrics=METRICS, resume=arguments.resume
+    )
+    plan = make_plan(request, print)
+    with progress_bar(len(plan.paths) * len(plan.codecs)) as step:
+        outcome = run(plan, lambda word: step())
+    if outcome.problems or outcome.interrupted:
+        raise SystemExit("\n".join(outcome.problems) or "interrupted; --resume goes on")
+    published = [c for path in sorted(PUBLISHED.glob("*.json")) for c in read_curves(path)]
+    about = context(request, plan)
+    against_jpeg = gather(plan, outcome, published, "jpeg420", about)
+    against_vtm = gather(plan, outcome, published, CARD_ANCHORS["vtm18"], about)
+    PLOT.write_bytes(plot(against_jpeg.curves, METRICS[:2], "svg"))
+    DOCUMENT.write_text(document(against_jpeg, against_vtm))
+    for family in (codec for codec in plan.codecs if isinstance(codec, Family)):
+        update_card(family, against_jpeg.curves, outcome, arguments.folder)
+
+
+def document(against_jpeg: Results, against_vtm: Results) -> str:
+    """The text of docs/RESULTS.md."""
+    machine, versions = against_jpeg.context["machine"], against_jpeg.context["versions"]
+    libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
+    sections = [
+        "# Results",
+        f"Written by `{COMMAND}`; do not edit. Means over the {len(against_jpeg.pictures)} Kodak "
+        "pictures, from the sizes of real files; every file was read back and decoded. "
+        f"{machine['cpu']}, {machine['threads']} threads. {libraries}.",
+        "![Rate-distortion curves](results.svg)",
+        "\n".join(f"- {sentence}" for sentence in verdicts(against_jpeg) + verdicts(against_vtm)),
+        "## Against JPEG 4:2:0",
+        "BD-rate: difference in bits at equal quality, negative is fewer; PCHIP, Akima in brackets; over "
+        "the range of quality that both curves cover. MS-SSIM is compared in dB. Codecs without times "
+        "below are published curves.",
+        markdown(codec_table(against_jpeg, METRICS)),
+        "## Against VTM 18.0",
+        markdown(codec_table(against_vtm, METRICS[:1])),
+        "## Speed and memory",
+        "Seconds for a 768x512 picture, warm, with file; megapixels a second; peak memory beyond what was "
+        "there before (libraries, weights and the picture). Our encoder and decoder use all threads, as "
+        "do those of AVIF and JPEG XL.",
+        markdown(cost_table(against_jpeg)),
+        "## Our families, point by point",
+        *(_family(curve) for curve in against_jpeg.own),
+        "## Each picture: BD-rate (PSNR) against JPEG 4:2:0",
+        markdown(picture_table(against_jpeg, "psnr")),
+        "## Settings and sources",
+        "\n".join(f"- {curve.title}: {curve.description}" for curve in against_jpeg.curves),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _family(curve: Curve) -> str:
+    training = find_by_family(curve.name).card.get("training", [])
+    samples = sum(stage.get("samples", 0) for stage in training)
+    hours = sum(stage.get("hours", 0) for stage in training)
+    words = f"Trained for {samples:,} samples in {hours:.1f} hours."
+    return f"### {curve.name}\n\n{words}\n\n{markdown(curve_table(curve, METRICS))}"
+
+
+def update_card(family: Family, curves: Sequence[Curve], outcome: Outcome, folder: Path) -> None:
+    """Put the figures of ``family`` into its card and, for the default model, the README."""
+    entry = find_by_family(family.name)
+    own = next(curve for curve in curves if curve.name == family.name)
+    samples = outcome.samples[family.name]
+    card = {
+        **entry.card,
+        "pictures": {"folder": folder.name, "count": len(samples)},
+        "curve": _points(own),
+        "bd_rate_percent": _bd_rates(own, curves),
+        "written_over_estimated": _written_over_estimated(family, folder, samples),
+        "not_monotone": {
+            "bytes": steps_back(samples, lambda s: s.bytes),
+            "psnr": steps_back(samples, lambda s: s.quality["psnr"] or 0.0),
+        },
+    }
+    write_card(entry.path.with_suffix(".json"), card)
+    if family.name == DEFAULT_MODEL:
+        update_readme(card_table(card))
+
+
+def _points(curve: Curve) -> list[dict[str, float]]:
+    names = {
+        "setting": "setting",
+        "bpp": "bpp",
+        "psnr": "psnr",
+        "ms-ssim": "ms_ssim",
+        "encoding_time": "encode_seconds",
+        "decoding_time": "decode_seconds",
+    }
+    columns = {key: curve.columns[column] for column, key in names.items()}
+    rows = zip(*columns.values(), strict=True)
+    return [{k: round(v, 5) for k, v in zip(columns, row, strict=True)} for row in rows]
+
+
+def _bd_rates(own: Curve, curves: Sequence[Curve]) -> dict[str, float]:
+    by_name = {curve.name: curve for curve in curves}
+    rates = {}
+    for key, name in CARD_ANCHORS.items():
+        found = compare(by_name[name].columns, own.columns, "psnr") if name in by_name else None
+        if found and found.pchip is not None:
+            rates[key] = round(found.pchip, 2)
+    return rates
+
+
+def _written_over_estimated(
+    family: Family, folder: Path, samples: dict[str, list[Sample]]
+) -> float:
+    """Bytes of all files over what the tables promise for their symbols."""
+    encoder = Encoder(family.name, family.engine)
+    with counted_bits() as estimated:
+        for picture in read_folder(folder).values():
+            latents = encoder.analyse(picture)
+            for rate in RATES:
+                encoder.encode(picture, code_from_rate(rate), latents)
+    written = sum(8 * sample.bytes for of_picture in samples.values() for sample in of_picture)
+    return round(written / sum(estimated), 5)
+
+
+def steps_back(samples: dict[str, list[Sample]], value: Callable[[Sample], float]) -> list[str]:
+    """Pictures for which ``value`` falls somewhere when the rate rises."""
+    return [
+        name
+        for name, own in samples.items()
+        if any(value(b) < value(a) for a, b in pairwise(sorted(own, key=lambda s: s.setting)))
+    ]
+
+
+def update_readme(table: str) -> None:
+    """Put ``table`` between the marks of the README."""
+    start, end = "<!-- results -->\n", "\n<!-- end of results -->"
+    before, _, rest = README.read_text().partition(start)
+    README.write_text(before + start + table + end + rest.partition(end)[2])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""A benchmark as a user asks for it, and the plan that it comes to.
+
+Light to import: torch and the codecs come in when the plan is made.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from vrcodec.errors import UsageError
+from vrcodec.limits import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vrcodec.bench.codecs import Codec
+    from vrcodec.bench.runner import Plan
+    from vrcodec.codec import Engine
+
+PLOT_SUFFIXES = (".png", ".svg", ".pdf")
+DEFAULT_RIVALS = ("jpeg", "webp", "avif", "jxl", "jp2k")
+DEFAULT_RATES = tuple(i / 8 for i in range(9))
+# What --quick does with.
+_QUICK_PICTURES, _QUICK_POINTS = 3, 5
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for; see `vrcodec bench --help`."""
+
+    paths: tuple[Path, ...]
+    models: tuple[str, ...] = ("gained",)
+    rates: tuple[float, ...] | None = None
+    bpps: tuple[float, ...] | None = None
+    rivals: tuple[str, ...] = DEFAULT_RIVALS
+    published: tuple[Path, ...] = ()
+    anchor: str | None = None
+    metrics: tuple[str, ...] = ("psnr", "ms-ssim")
+    json_path: Path | None = None
+    csv_path: Path | None = None
+    report_path: Path | None = None
+    show: tuple[str, ...] = ()
+    plot_path: Path | None = None
+    force: bool = False
+    quick: bool = False
+    profile: bool = False
+    resume: bool = False
+    cache: Path | None = None
+    jobs: int = 1
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+    limits: Limits = DEFAULT_LIMITS
+
+    def check(self) -> None:
+        """Refuse before the work what would fail after it. Raises UsageError."""
+        if self.rates is not None and self.bpps is not None:
+            raise UsageError("give --rates or --bpps, not both")
+        if self.rates is not None and not 0 <= self.rates[0] <= self.rates[-1] <= 1:
+            raise UsageError("rates must lie between 0 and 1")
+        if self.bpps is not None and self.bpps[0] <= 0:
+            raise UsageError("bits per pixel must be more than 0")
+        if self.plot_path and self.plot_path.suffix.lower() not in PLOT_SUFFIXES:
+            raise UsageError(f"{self.plot_path}: a plot is one of {', '.join(PLOT_SUFFIXES)}")
+        if is_stdout(self.json_path) and is_stdout(self.csv_path):
+            raise UsageError("only one of --json and --csv can go to stdout")
+        for path, package in ((self.plot_path, "matplotlib"), (self.report_path, "plotly")):
+            if path and find_spec(package) is None:
+                raise UsageError(f"{path}: needs {package}: pip install 'vrcodec[bench]'")
+        if not self.models:
+            raise UsageError("name at least one model")
+
+    def files(self) -> list[Path]:
+        """Files that will be written."""
+        paths = (self.json_path, self.csv_path, self.report_path, self.plot_path)
+        return [path for path in paths if path and not is_stdout(path)]
+
+    @property
+    def points(self) -> tuple[float, ...]:
+        """Rates, or bits per pixel."""
+        return self.bpps or self.rates or DEFAULT_RATES
+
+    @property
+    def by(self) -> Literal["rate", "bpp"]:
+        """What the points are."""
+        return "rate" if self.bpps is None else "bpp"
+
+    def engine(self) -> Engine:
+        """Where our networks run."""
+        from vrcodec.codec import Engine
+
+        return Engine(self.device, self.precision)
+
+
+def is_stdout(path: Path | None) -> bool:
+    """Whether ``path`` is the - of stdout."""
+    return path is not None and str(path) == "-"
+
+
+def make_plan(request: Request, say: Callable[[str], None]) -> Plan:
+    """Find pictures, models and rivals; ``say`` is told of rivals that are left out. Raises VrcError."""
+    import torch
+
+    from vrcodec.bench.cache import default_folder
+    from vrcodec.bench.codecs import choose_families, thinned
+    from vrcodec.bench.machine import machine, versions
+    from vrcodec.bench.metrics import choose_metrics
+    from vrcodec.bench.rivals import choose_rivals
+    from vrcodec.bench.runner import Plan, named
+    from vrcodec.folders import find_pictures
+
+    paths = named(find_pictures(request.paths), request.paths)
+    points = request.points
+    rivals, missing = choose_rivals(request.rivals)
+    for words in missing:
+        say(words)
+    if request.quick:
+        paths = {name: paths[name] for name in thinned(list(paths), _QUICK_PICTURES)}
+        points = thinned(points, _QUICK_POINTS)
+        rivals = [replace(r, points=thinned(r.points, _QUICK_POINTS)) for r in rivals]
+    families = choose_families(request.models, points, request.by, request.engine())
+    codecs: list[Codec] = [*families, *rivals]
+    threads = request.threads or max(1, torch.get_num_threads() // request.jobs)
+    metrics = tuple(metric.name for metric in choose_metrics(request.metrics))
+    conditions = f"{machine(request.device, threads)} {versions()} {request.jobs} jobs"
+    return Plan(
+        paths,
+        codecs,
+        metrics,
+        request.engine(),
+        request.limits,
+        request.cache or default_folder(),
+        conditions,
+        request.resume,
+        threads,
+        request.jobs,
+    )
+
+
+def context(request: Request, plan: Plan) -> dict[str, Any]:
+    """What results were made on and with."""
+    from vrcodec.bench.codecs import Family
+    from vrcodec.bench.machine import machine, versions
+
+    families = [codec for codec in plan.codecs if isinstance(codec, Family)]
+    return {
+        "machine": {**machine(request.device, plan.threads), "jobs": plan.jobs},
+        "versions": versions(),
+        "weights": {family.name: family.weights for family in families},
+        "command": ["vrcodec", *sys.argv[1:]],
+    }

@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 KODAK ?=
 
-.PHONY: demo test results clean
+.PHONY: demo test results performance clean
 
 demo: $(BIN)/python
 	$(BIN)/pip install --quiet '.[demo]'
@@ -21,6 +21,10 @@ results: $(BIN)/python
 	@test -d "$(KODAK)" || { echo "name the folder of the Kodak pictures: make results KODAK=..." >&2; exit 2; }
 	$(BIN)/pip install --quiet '.[bench]'
 	VRCODEC_WEIGHTS=weights $(BIN)/python benchmarks/results.py "$(KODAK)"
+
+performance: $(BIN)/python
+	$(BIN)/pip install --quiet '.[bench,demo]'
+	$(BIN)/python -m benchmarks.performance
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

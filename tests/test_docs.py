@@ -101,6 +101,22 @@ def test_the_readmes_figures_are_those_of_the_card() -> None:
     assert card_table(card) in README
 
 
+def test_results_are_those_of_the_cards() -> None:
+    text = (ROOT / "docs" / "RESULTS.md").read_text()
+    for path in (ROOT / "weights").glob("*.json"):
+        card = json.loads(path.read_text())
+        assert card["id"] in text
+        for point in card["curve"]:
+            row = f"| {point['setting']:.3f} | {point['bpp']:.4f} | {point['psnr']:.2f} |"
+            assert row in text, (path.name, row)
+
+
+def test_the_performance_document_is_that_of_its_record() -> None:
+    from benchmarks.performance import DOCUMENT, RECORD, document
+
+    assert document(json.loads(RECORD.read_text())) == DOCUMENT.read_text()
+
+
 def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import skimage.data
     from PIL import Image

@@ -42,6 +42,7 @@ PHOTOGRAPH = str(GOLDEN / "photograph.vrc")
         ("import vrcodec", set()),
         (command("--help"), set()),
         (command("encode", "--help"), set()),
+        (command("bench", "--help"), set()),
         (command("info", PHOTOGRAPH), set()),
         (command("info", "--json", PHOTOGRAPH), set()),
         (f"import vrcodec; vrcodec.inspect(open({PHOTOGRAPH!r}, 'rb').read())", set()),

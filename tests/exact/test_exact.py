@@ -28,6 +28,8 @@ from vrcodec.picture import Picture
 from vrcodec.strips import StripGeometry, in_strips
 
 RATE_CODES = (0, 32768, 65535)
+# A flip in float32 is rare enough that a few small pictures may have none.
+ENOUGH_PICTURES = 20
 
 
 @pytest.fixture(autouse=True)
@@ -167,16 +169,19 @@ def table_indices(picture: Picture, dtype: torch.dtype) -> list[np.ndarray]:
     return [scale_index(out.chunk(2, dim=1)[1].double()).numpy() for out in outputs]
 
 
-def test_float32_would_flip_indices(pictures: dict[str, Picture]) -> None:
-    flips = {torch.float32: 0, torch.float64: 0}
-    largest = 0.0
+def test_float32_would_not_do(pictures: dict[str, Picture]) -> None:
+    """Its noise is wider than the guard band, and in enough pictures it flips an index."""
+    flips = dict.fromkeys((torch.float32, torch.float64), 0)
+    noise = dict.fromkeys(flips, 0.0)
     for picture in pictures.values():
         for dtype in flips:
             reference, *others = table_indices(picture, dtype)
             expected = round_to_table(reference, 64)
             flips[dtype] += sum(int((round_to_table(t, 64) != expected).sum()) for t in others)
-            if dtype == torch.float64:
-                largest = max([largest, *(float(np.abs(t - reference).max()) for t in others)])
-    assert flips[torch.float32] > 0
+            noise[dtype] = max(
+                [noise[dtype], *(float(np.abs(t - reference).max()) for t in others)]
+            )
+    assert noise[torch.float32] > GUARD
+    assert flips[torch.float32] > 0 or len(pictures) < ENOUGH_PICTURES
+    assert noise[torch.float64] < GUARD / 1000
     assert flips[torch.float64] == 0
-    assert largest < GUARD / 1000

@@ -61,13 +61,16 @@ class StreamEncoder:
 
         Values must lie within +-`SYMBOL_LIMIT`.
         """
-        half = tables.halves[indices]
-        escaped = np.abs(symbols) > half
-        entries = np.where(escaped, 2 * half + 1, symbols + half).astype(np.int32)
-        for table, members in _groups(indices, len(tables)):
+        groups = _Groups(indices, len(tables))
+        half = groups.spread(tables.halves)
+        entries = symbols[groups.order] + half
+        escaped = np.flatnonzero((entries < 0) | (entries > 2 * half))
+        entries[escaped] = 2 * half[escaped] + 1
+        for table, members in groups:
             self._steps.append((entries[members], tables.models[table]))
-        if escaped.any():
-            self._put_escapes(symbols[escaped], half[escaped])
+        if len(escaped):
+            positions = np.sort(groups.order[escaped])
+            self._put_escapes(symbols[positions], tables.halves[indices[positions]])
 
     def _put_escapes(self, symbols: Symbols, half: Symbols) -> None:
         rest = np.abs(symbols) - half
@@ -102,14 +105,19 @@ class StreamDecoder:
 
     def get(self, indices: Indices, tables: CodingTables) -> Symbols:
         """Decode one symbol for each entry of ``indices`` (n,)."""
-        entries = np.empty(len(indices), np.int32)
-        for table, members in _groups(indices, len(tables)):
-            entries[members] = self._coder.decode(tables.models[table], len(members))
-        half = tables.halves[indices]
-        symbols: Symbols = entries - half
-        escaped = entries == 2 * half + 1
-        if escaped.any():
-            symbols[escaped] = self._get_escapes(half[escaped])
+        groups = _Groups(indices, len(tables))
+        values = np.empty(len(indices), np.int32)
+        for table, members in groups:
+            count = members.stop - members.start
+            values[members] = self._coder.decode(tables.models[table], count)
+        half = groups.spread(tables.halves)
+        values -= half
+        escaped = np.flatnonzero(values > half)
+        symbols = np.empty_like(values)
+        symbols[groups.order] = values
+        if len(escaped):
+            positions = np.sort(groups.order[escaped])
+            symbols[positions] = self._get_escapes(tables.halves[indices[positions]])
         return symbols
 
     def _get_escapes(self, half: Symbols) -> Symbols:
@@ -131,14 +139,25 @@ class StreamDecoder:
         return bool(self._coder.is_empty())
 
 
-def _groups(indices: Indices, tables: int) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
-    """Yield (table, positions that use it) for every table in use, ascending, positions ascending."""
-    if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= tables):
-        raise CorruptError("a table index outside the table set")
-    order = np.argsort(indices, kind="stable")
-    ends = np.cumsum(np.bincount(indices, minlength=tables))
-    start = 0
-    for table, end in enumerate(ends):
-        if end > start:
-            yield table, order[start:end]
-        start = int(end)
+class _Groups:
+    """Symbols sorted by table, those of one table in their order.
+
+    ``order`` (n,): their positions. Iterating yields (table, slice of the sorted symbols) for every table
+    in use, ascending. Raises CorruptError when an index names no table.
+    """
+
+    def __init__(self, indices: Indices, tables: int) -> None:
+        if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= tables):
+            raise CorruptError("a table index outside the table set")
+        self.order = np.argsort(indices, kind="stable")
+        self._ends = np.searchsorted(indices[self.order], np.arange(tables), side="right")
+        self._counts = np.diff(self._ends, prepend=0)
+
+    def spread(self, of_tables: Symbols) -> Symbols:
+        """(n,) what ``of_tables`` says of each sorted symbol's table."""
+        return np.repeat(of_tables, self._counts)
+
+    def __iter__(self) -> Iterator[tuple[int, slice]]:
+        for table in np.flatnonzero(self._counts).tolist():
+            end = int(self._ends[table])
+            yield table, slice(end - int(self._counts[table]), end)

@@ -1,0 +1,44 @@
+"""What the performance scripts share: a picture, medians, the machine's own rates."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import skimage.data
+import torch
+
+from vrcodec.picture import Picture
+
+REPEATS = 15
+# Large enough for the matrix units, small enough for the cache.
+_SIDE = 2048
+_COPY_BYTES = 1 << 28
+
+
+def photograph(width: int = 768, height: int = 512) -> Picture:
+    """A photograph that scikit-image carries, repeated and cut to size."""
+    tile = skimage.data.astronaut()
+    down, across = -(-height // tile.shape[0]), -(-width // tile.shape[1])
+    return Picture.from_array(np.tile(tile, (down, across, 1))[:height, :width].copy())
+
+
+def median(work: Callable[[], object], repeats: int = REPEATS) -> float:
+    """Median duration of ``work`` in seconds, after two unmeasured calls."""
+    durations = []
+    for _ in range(repeats + 2):
+        start = time.perf_counter()
+        work()
+        durations.append(time.perf_counter() - start)
+    return statistics.median(durations[2:])
+
+
+def multiply_rates() -> dict[torch.dtype, float]:
+    """Operations per second (a multiplication and an addition are two) of a plain matrix product."""
+    rates = {}
+    for dtype in (torch.float64, torch.float32, torch.bfloat16):
+        a = torch.randn(_SIDE, _SIDE, dtype=torch.float64).to(dtype)
+        rates[dtype] = 2 * _SIDE**3 / median(lambda a=a: a @ a, 7)
+    return rates

@@ -1,0 +1,150 @@
+"""All performance measurements, against those of the last time, written to docs/PERFORMANCE.md.
+
+    python -m benchmarks.performance [--dry-run]
+
+On an idle machine. What changed by more than a tenth since benchmarks/performance.json is said; ratios
+(times the limit, times import torch) can be compared between machines, seconds cannot. `make performance`
+runs it in an environment of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks import compressai_models, processes, stages
+from vrcodec.bench.machine import machine, versions
+from vrcodec.bench.text import markdown
+
+RECORD = Path(__file__).parent / "performance.json"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "PERFORMANCE.md"
+HISTORY = Path(__file__).parent / "history.md"
+_NOTICEABLE = 0.1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--dry-run", action="store_true", help="compare, but write nothing")
+    arguments = parser.parse_args()
+    found = measure()
+    if RECORD.exists():
+        before = dict(ratios(json.loads(RECORD.read_text())))
+        for name, value in ratios(found):
+            if name in before and abs(value / before[name] - 1) > _NOTICEABLE:
+                print(f"{name}: {value:.2f}, was {before[name]:.2f}")
+    if arguments.dry_run:
+        print(document(found))
+        return
+    RECORD.write_text(json.dumps(found, indent=1) + "\n")
+    DOCUMENT.write_text(document(found))
+
+
+def measure() -> dict[str, Any]:
+    """Everything, the most sensitive first."""
+    measured = stages.measure()
+    return {
+        "machine": machine("cpu", measured["threads"]),
+        "versions": versions(),
+        "stages": measured,
+        "cold": processes.cold(),
+        "memory": processes.memory(),
+        "compressai": compressai_models.measure(),
+    }
+
+
+def ratios(found: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """The figures that do not depend on how fast the machine is, by name."""
+    for side in ("encode", "decode"):
+        for stage, row in found["stages"][side].items():
+            if row["times_the_limit"] is not None:
+                yield f"{side}, {stage}, times its limit", row["times_the_limit"]
+    for command, seconds in found["cold"].items():
+        yield f"{command}, times import torch", seconds / found["cold"]["import torch"]
+    for row in found["memory"]:
+        name = f"{row['command']}, MiB a megapixel at {row['megapixels']} megapixels"
+        yield name, row["mib_per_megapixel"]
+
+
+def document(found: dict[str, Any]) -> str:
+    """The text of docs/PERFORMANCE.md."""
+    cpu, threads = found["machine"]["cpu"], found["machine"]["threads"]
+    libraries = ", ".join(
+        f"{n} {found['versions'][n]}" for n in ("python", "torch", "constriction")
+    )
+    rates = found["stages"]["gflops_of_a_matrix_product"]
+    words = ", ".join(f"{rate} GFLOP/s in {name}" for name, rate in rates.items())
+    sections = [
+        "# Performance",
+        "Written by `make performance`; do not edit. Times of one machine: "
+        f"{cpu}, {threads} threads; {libraries}. Rate and quality are in [RESULTS.md](RESULTS.md).",
+        "## Stages, warm",
+        f"A {found['stages']['picture']} photograph at rate 0.5. The limit of a network is its operations "
+        f"at the rate of a plain matrix product of the same types on this machine ({words}); that of "
+        "the coder is one call of the coding library for as many symbols of one table.",
+        markdown(_stage_table(found["stages"])),
+        "## Whole commands, cold",
+        "Start of the interpreter, import of torch, weights, picture, network, file. Commands leave without "
+        "taking torch apart, which `python -c 'import torch'` does not.",
+        markdown(_cold_table(found["cold"])),
+        "## Memory",
+        "Peak of resident memory of whole commands, interpreter and torch (about 0.5 GiB) included, PPM in "
+        "and out.",
+        markdown(_memory_table(found["memory"])),
+        "## The same work in CompressAI's models",
+        "A 768x512 photograph, warm, the same threads; theirs in float32 with random weights, on which "
+        "their time hardly depends. Our model runs in float32, bfloat16 and float64, each where it must.",
+        markdown(_compressai_table(found["compressai"])),
+        HISTORY.read_text().strip(),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _stage_table(measured: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    rows = [
+        [side, stage, f"{row['ms']:.1f}", *_limit(row)]
+        for side in ("encode", "decode")
+        for stage, row in measured[side].items()
+    ]
+    return ["", "stage", "ms", "limit ms", "times the limit"], rows
+
+
+def _limit(row: dict[str, float | None]) -> list[str]:
+    limit, times = row["limit_ms"], row["times_the_limit"]
+    return ["", ""] if limit is None else [f"{limit:.1f}", f"{times:.2f}"]
+
+
+def _cold_table(cold: dict[str, float]) -> tuple[list[str], list[list[str]]]:
+    base = cold["import torch"]
+    rows = [[name, f"{value:.2f}", f"{value / base:.2f}"] for name, value in cold.items()]
+    return ["command", "s", "times import torch"], rows
+
+
+def _memory_table(memory: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    keys = ["megapixels", "command", "seconds", "peak_mib", "mib_per_megapixel"]
+    head = ["megapixels", "command", "s", "peak MiB", "MiB a megapixel"]
+    return head, [[str(row[key]) for key in keys] for row in memory]
+
+
+def _compressai_table(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    ours = rows[0]
+    head = ["model", "parameters", "encode s", "decode s", "times ours"]
+    cells = []
+    for row in rows:
+        times = [row[side] / ours[side] for side in ("encode_s", "decode_s")]
+        cells.append(
+            [
+                row["model"],
+                f"{row['parameters_millions']} M",
+                f"{row['encode_s']:.3f}",
+                f"{row['decode_s']:.3f}",
+                " / ".join(f"{value:.1f}" for value in times),
+            ]
+        )
+    return head, cells
+
+
+if __name__ == "__main__":
+    main()

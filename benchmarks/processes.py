@@ -1,0 +1,81 @@
+"""Whole commands: cold start against `import torch`, and memory by the size of the picture.
+
+python benchmarks/processes.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import photograph
+
+_COLD_REPEATS = 5
+_MIB = 1024
+# Width and height: 1, 12 and 50 megapixels.
+SIZES = {1: (1250, 800), 12: (4000, 3000), 50: (8600, 5800)}
+
+
+def cold() -> dict[str, float]:
+    """Median seconds of whole processes, in turns, so that all see the same machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        png, vrc = Path(folder, "a.png"), Path(folder, "a.vrc")
+        photograph().to_image().save(png)
+        _run("-m", "vrcodec", "encode", str(png), "-q")
+        commands = {
+            "import torch": ["-c", "import torch"],
+            "encode": ["-m", "vrcodec", "encode", str(png), "-f", "-q"],
+            "decode": ["-m", "vrcodec", "decode", str(vrc), "-f", "-q", "-o", f"{folder}/b.png"],
+            "info": ["-m", "vrcodec", "info", str(vrc)],
+            "--help": ["-m", "vrcodec", "--help"],
+        }
+        times: dict[str, list[float]] = {name: [] for name in commands}
+        for _ in range(_COLD_REPEATS):
+            for name, arguments in commands.items():
+                times[name].append(_run(*arguments)[0])
+    return {name: round(statistics.median(values), 3) for name, values in times.items()}
+
+
+def memory() -> list[dict[str, Any]]:
+    """Peak memory and seconds of encode and decode commands, by megapixels."""
+    rows = []
+    for megapixels, (width, height) in SIZES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            ppm, vrc = Path(folder, "a.ppm"), Path(folder, "a.vrc")
+            photograph(width, height).to_image().save(ppm)
+            encode = _run("-m", "vrcodec", "encode", str(ppm), "-q")
+            decode = _run("-m", "vrcodec", "decode", str(vrc), "-q", "-o", f"{folder}/b.ppm")
+        for name, (seconds, mib) in (("encode", encode), ("decode", decode)):
+            rows.append(
+                {
+                    "megapixels": megapixels,
+                    "command": name,
+                    "seconds": round(seconds, 2),
+                    "peak_mib": round(mib),
+                    "mib_per_megapixel": round(mib / (width * height / 1e6), 1),
+                }
+            )
+    return rows
+
+
+def _run(*arguments: str) -> tuple[float, float]:
+    """Seconds and peak resident MiB of a process of this interpreter. Raises CalledProcessError."""
+    start = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    elapsed = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, arguments)
+    return elapsed, usage.ru_maxrss / _MIB
+
+
+if __name__ == "__main__":
+    print(json.dumps({"cold": cold(), "memory": memory()}, indent=1))

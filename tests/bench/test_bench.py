@@ -72,6 +72,25 @@ def test_json_has_compressais_shape_and_can_be_read_back(
     assert again[0].columns["bpp"] == found["results"]["bpp"]
 
 
+def test_compressai_can_plot_it(run: Run, folder: Path, tmp_path: Path) -> None:
+    from compressai.utils.plot.__main__ import parse_json_file
+
+    assert run("bench", folder, *FEW, "--json", "out.json") == 0
+    results = document(tmp_path / "out.json")["results"]
+    plotted = parse_json_file(tmp_path / "out.json", "psnr")
+    assert (plotted["name"], plotted["xs"]) == ("gained", results["bpp"])
+    assert plotted["ys"] == results["psnr"]
+    in_decibels = parse_json_file(tmp_path / "out.json", "ms-ssim")["ys"]
+    assert list(in_decibels) == pytest.approx(results["ms-ssim-db"])
+
+
+def test_both_names_of_a_column_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.json"
+    path.write_text(json.dumps({"results": {"bpp": [1.0], "psnr-rgb": [30.0]}}))
+    (curve,) = read_curves(path)
+    assert curve.columns == {"bpp": [1.0], "psnr": [30.0]}
+
+
 def test_a_mean_is_the_mean_of_the_pictures(run: Run, folder: Path, tmp_path: Path) -> None:
     assert run("bench", folder, *FEW, "--json", "out.json") == 0
     curve = document(tmp_path / "out.json")["curves"][0]

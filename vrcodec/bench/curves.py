@@ -18,6 +18,9 @@ from vrcodec.errors import InputError
 
 Columns = dict[str, list[float]]
 
+# CompressAI has called its columns by both names: first ours, then theirs since version 1.2.
+ALIASES = {"psnr": "psnr-rgb", "ms-ssim": "ms-ssim-rgb"}
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -150,15 +153,18 @@ def read_curves(path: Path) -> list[Curve]:
         raise InputError(f"{path}: not a results file in CompressAI's shape: {error}") from error
 
 
-def _published(part: Mapping[str, Any], name: str, path: Path) -> Curve:
+def _published(part: Mapping[str, Any], title: str, path: Path) -> Curve:
     columns = {
         str(name): [float(v) for v in values]
         for name, values in part["results"].items()
         if isinstance(values, list) and all(isinstance(v, int | float) for v in values)
     }
+    for name, alias in ALIASES.items():
+        if alias in columns:
+            columns.setdefault(name, columns.pop(alias))
     length = len(columns["bpp"])
     if not length or "psnr" not in columns or any(len(c) != length for c in columns.values()):
         raise ValueError("needs bpp and psnr, and columns of one length")
     if "ms-ssim" in columns:
         columns.setdefault("ms-ssim-db", [METRICS["ms-ssim"].scale(v) for v in columns["ms-ssim"]])
-    return Curve(name, name, str(part.get("description") or f"from {path.name}"), columns)
+    return Curve(title, title, str(part.get("description") or f"from {path.name}"), columns)

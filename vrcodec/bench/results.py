@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from vrcodec.bench.comparison import Comparison, choose_anchor, comparisons
-from vrcodec.bench.curves import Curve, curve_of
+from vrcodec.bench.curves import ALIASES, Curve, curve_of
 from vrcodec.bench.runner import Outcome, PictureInfo, Plan
 
 
@@ -58,7 +58,14 @@ def _curve(curve: Curve) -> dict[str, Any]:
         "name": curve.name,
         "title": curve.title,
         "description": curve.description,
-        "results": curve.columns,
+        "results": {
+            **curve.columns,
+            **{
+                alias: curve.columns[name]
+                for name, alias in ALIASES.items()
+                if name in curve.columns
+            },
+        },
         "results_of_pictures": curve.pictures,
         **curve.details,
     }

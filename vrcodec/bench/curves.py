@@ -80,21 +80,33 @@ def _columns(samples: Sequence[Sample], info: PictureInfo) -> Columns:
         if len(known) < len(values):
             continue
         columns[name] = known
-        if METRICS[name].scale is not float:
-            columns[f"{name}-db"] = [METRICS[name].scale(v) for v in known]
     columns["encoding_time"] = [s.encode.seconds for s in samples]
     columns["decoding_time"] = [s.decode.seconds for s in samples]
-    return columns
+    return _with_decibels(columns)
 
 
 def _mean(pictures: Mapping[str, Columns]) -> Columns:
-    """Mean of the pictures' columns, for those that all have."""
+    """Mean of the pictures' columns, for those that all have.
+
+    Decibels of MS-SSIM are those of its mean, as in published curves.
+    """
     tables = list(pictures.values())
     names = [name for name in tables[0] if all(name in table for table in tables)]
-    return {
+    means = {
         name: [math.fsum(v) / len(v) for v in zip(*(t[name] for t in tables), strict=True)]
         for name in names
     }
+    return _with_decibels(means)
+
+
+def _with_decibels(columns: Columns) -> Columns:
+    """Add the columns on which metrics are compared that are not compared as they are."""
+    added = {
+        quality_column(name): [metric.scale(v) for v in columns[name]]
+        for name, metric in METRICS.items()
+        if name in columns
+    }
+    return {**columns, **added}
 
 
 def _details(
@@ -165,6 +177,5 @@ def _published(part: Mapping[str, Any], title: str, path: Path) -> Curve:
     length = len(columns["bpp"])
     if not length or "psnr" not in columns or any(len(c) != length for c in columns.values()):
         raise ValueError("needs bpp and psnr, and columns of one length")
-    if "ms-ssim" in columns:
-        columns.setdefault("ms-ssim-db", [METRICS["ms-ssim"].scale(v) for v in columns["ms-ssim"]])
-    return Curve(title, title, str(part.get("description") or f"from {path.name}"), columns)
+    description = str(part.get("description") or f"from {path.name}")
+    return Curve(title, title, description, _with_decibels(columns))

@@ -138,6 +138,24 @@ def test_a_broken_picture_is_reported_and_left_out(
     assert "broken.png" in found["problems"][0]
 
 
+def test_what_a_rival_cannot_code_is_reported(
+    run: Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """WebP ends at 16383 pixels a side."""
+    Image.new("RGB", (16400, 2)).save(folder / "long.png")
+    assert run("bench", folder, *FEW, "--json", "out.json") == 1
+    assert "long.png: WebP fails" in capsys.readouterr().err
+    assert len(document(tmp_path / "out.json")["pictures"]) == 3
+
+
+def test_a_missing_package_is_named(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("vrcodec.bench.request.find_spec", lambda name: None)
+    assert run("bench", folder) == 2
+    assert "pip install 'vrcodec[bench]'" in capsys.readouterr().err
+
+
 def test_only_broken_pictures(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "bad"
     folder.mkdir()

@@ -68,9 +68,10 @@ class Request:
             raise UsageError(f"{self.plot_path}: a plot is one of {', '.join(PLOT_SUFFIXES)}")
         if is_stdout(self.json_path) and is_stdout(self.csv_path):
             raise UsageError("only one of --json and --csv can go to stdout")
-        for path, package in ((self.plot_path, "matplotlib"), (self.report_path, "plotly")):
-            if path and find_spec(package) is None:
-                raise UsageError(f"{path}: needs {package}: pip install 'vrcodec[bench]'")
+        needed = {"matplotlib": self.plot_path, "plotly": self.report_path, "bjontegaard": True}
+        for package, wanted in needed.items():
+            if wanted and find_spec(package) is None:
+                raise UsageError(f"needs the package {package}: pip install 'vrcodec[bench]'")
         if not self.models:
             raise UsageError("name at least one model")
 

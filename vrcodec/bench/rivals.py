@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
 from importlib.util import find_spec
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, features
 
-from vrcodec.errors import UsageError
+from vrcodec.errors import InputError, UsageError
 from vrcodec.picture import Picture
 
 Save = Callable[[Image.Image, float], bytes]
@@ -52,13 +53,22 @@ class Rival:
         return self
 
     def encode(self, picture: Picture, setting: float) -> bytes:
-        """A file of ``picture`` in its own mode."""
-        return self.save(picture.to_image(), setting)
+        """A file of ``picture`` in its own mode. Raises InputError for what the codec cannot code."""
+        with self._refusals():
+            return self.save(picture.to_image(), setting)
 
     def decode(self, data: bytes) -> Picture:
-        """The picture of a file, through Pillow."""
-        with Image.open(io.BytesIO(data)) as image:
+        """The picture of a file, through Pillow. Raises InputError."""
+        with self._refusals(), Image.open(io.BytesIO(data)) as image:
             return Picture.from_array(np.asarray(image))
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Formats have limits of their own, on sides for example; each library says so in its own way."""
+        try:
+            yield
+        except Exception as error:
+            raise InputError(f"{self.title} fails: {error}") from error
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Functions in fields cannot travel to another process; the name can.

@@ -16,11 +16,10 @@ from vrcodec.bench.estimate import counted_bits
 from vrcodec.bench.metrics import psnr
 from vrcodec.bitstream.container import build_container, parse_container
 from vrcodec.codec import Decoder, Encoder
-from vrcodec.errors import CorruptError, LimitError, TargetError, UsageError, VrcError
+from vrcodec.errors import CorruptError, LimitError, UsageError, VrcError
 from vrcodec.limits import Limits
 from vrcodec.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX, code_from_rate, rate_from_code
-from vrcodec.ratecontrol import Target, encode_to_target
 
 _sides = random.Random(0)
 SIZES = [(_sides.randint(1, 130), _sides.randint(1, 130)) for _ in range(300)]
@@ -146,34 +145,3 @@ def test_rate_code_is_close_and_stable(rate: float) -> None:
 def test_rate_outside_its_range_is_refused(rate: float) -> None:
     with pytest.raises(UsageError):
         code_from_rate(rate)
-
-
-@pytest.mark.parametrize(("kind", "value"), [("size", 1800), ("bpp", 0.45)])
-def test_size_targets_are_met_from_below(
-    encoder: Encoder, decoder: Decoder, photograph: Pixels, kind: str, value: float
-) -> None:
-    picture = Picture.from_array(photograph)
-    target = Target(kind, value)
-    data, code = encode_to_target(encoder, decoder, picture, target)
-    assert len(data) <= target.max_bytes(picture)
-    assert len(encoder.encode(picture, code + 1)) > target.max_bytes(picture)
-
-
-def test_psnr_target_is_the_smallest_file_that_reaches_it(
-    encoder: Encoder, decoder: Decoder, photograph: Pixels
-) -> None:
-    picture = Picture.from_array(photograph)
-    ends = [psnr(decoder.decode(encoder.encode(picture, c)).pixels, photograph) for c in (0, 65535)]
-    wanted = sum(ends) / 2
-    data, code = encode_to_target(encoder, decoder, picture, Target("psnr", wanted))
-    assert psnr(decoder.decode(data).pixels, photograph) >= wanted
-    before = decoder.decode(encoder.encode(picture, code - 1)).pixels
-    assert psnr(before, photograph) < wanted
-
-
-@pytest.mark.parametrize("target", [Target("size", 50), Target("bpp", 0.001), Target("psnr", 70)])
-def test_targets_out_of_reach_are_refused(
-    encoder: Encoder, decoder: Decoder, photograph: Pixels, target: Target
-) -> None:
-    with pytest.raises(TargetError):
-        encode_to_target(encoder, decoder, Picture.from_array(photograph), target)

@@ -104,6 +104,10 @@ class Picture:
         mean = self.pixels.astype(np.uint16).sum(axis=2)
         return ((mean + 1) // 3).astype(np.uint8)
 
+    def displayed(self) -> npt.NDArray[np.uint8]:
+        """(H, W, 3) as a user gets it: the three channels of a grey picture are one."""
+        return Picture.from_array(self.to_array()).pixels
+
     def to_image(self) -> Image.Image:
         """A Pillow image of the picture's mode."""
         return Image.fromarray(self.to_array())

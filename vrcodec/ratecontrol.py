@@ -1,85 +1,220 @@
-"""Finding the rate that meets a target: bytes, bits per pixel or PSNR.
+"""Finding the rate that meets a target: bytes, bits per pixel, PSNR or MS-SSIM.
 
-The analysis runs once; each probe repeats only what the rate changes. Bytes and PSNR rise with the rate
-code, so bisection over the 16 bits of the code finds the best that still meets the target.
+The analysis runs once; each probe repeats only what the rate changes. The logarithm of the file's size
+and the quality in dB are nearly linear in the rate, so a few probes at the points where a line through
+the last ones meets the target suffice; where a picture defies that, the search falls back to bisection
+of the 16-bit rate code.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from vrcodec.bench.metrics import psnr
+from vrcodec.bench.metrics import as_decibels, capped_psnr, ms_ssim
 from vrcodec.codec import Decoder, Encoder
-from vrcodec.errors import TargetError
+from vrcodec.errors import TargetError, UsageError
 from vrcodec.picture import Picture
-from vrcodec.rate import RATE_CODE_MAX
+from vrcodec.rate import RATE_CODE_MAX, rate_from_code
+
+Kind = Literal["size", "bpp", "psnr", "ssim"]
+
+# How close to the target is close enough: a share of the bytes, or dB.
+BYTES_TOLERANCE = 0.005
+QUALITY_TOLERANCE = 0.02
+
+# Where a search begins, from the mean over photographs: the value at rate 0, and its slope.
+_TYPICAL_LOG_BPP = (math.log(0.09), 3.1)
+_TYPICAL_PSNR = (26.2, 14.0)
+_TYPICAL_SSIM = (9.4, 13.5)
 
 
 @dataclass(frozen=True)
 class Target:
-    """``size``: at most so many bytes. ``bpp``: at most so many bits a pixel. ``psnr``: at least so many dB."""
+    """``size``, ``bpp``: at most so many bytes, bits a pixel. ``psnr`` (dB), ``ssim``: at least as good."""
 
-    kind: Literal["size", "bpp", "psnr"]
+    kind: Kind
     value: float
 
-    def max_bytes(self, picture: Picture) -> float:
-        """The limit on the file's size; infinite for a PSNR target."""
-        if self.kind == "size":
-            return self.value
-        if self.kind == "bpp":
-            return self.value * picture.width * picture.height / 8
-        return float("inf")
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value) or (self.kind != "psnr" and self.value <= 0):
+            raise UsageError(f"{self.value:g} is no {self.kind} to aim at")
+        if self.kind == "ssim" and self.value >= 1:
+            raise UsageError("an MS-SSIM to aim at is below 1")
+
+
+@dataclass(frozen=True)
+class Found:
+    """The chosen file. ``achieved``: what it comes to, in the unit of the target.
+
+    ``met`` is false when no rate meets the target: then it is the nearest there is.
+    """
+
+    data: bytes
+    code: int
+    achieved: float
+    met: bool
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Values in ``low`` .. ``high`` are close enough. ``ceiling``: meeting it means at most ``high``,
+    otherwise at least ``low``. ``origin`` and ``slope``: what to expect at rate 0, and per unit of rate.
+    """
+
+    low: float
+    high: float
+    ceiling: bool
+    origin: float
+    slope: float
+
+    @property
+    def aim(self) -> float:
+        """The middle of what is close enough."""
+        return (self.low + self.high) / 2
 
 
 def encode_to_target(
-    encoder: Encoder, decoder: Decoder, picture: Picture, target: Target
-) -> tuple[bytes, int]:
-    """The file that meets ``target``, and its rate code.
+    encoder: Encoder, decoder: Decoder, picture: Picture, target: Target, *, strict: bool = False
+) -> Found:
+    """The best file within a size, or the smallest that is as good as asked for, within a tolerance.
 
-    For a size: the largest file within it. For a PSNR: the smallest file that reaches it. Raises
-    TargetError when no rate does.
+    When no rate meets ``target``: the nearest, or with ``strict`` a TargetError that names it.
     """
-    latents = encoder.analyse(picture)
-    files: dict[int, bytes] = {}
-
-    def encoded(code: int) -> bytes:
-        if code not in files:
-            files[code] = encoder.encode(picture, code, latents)
-        return files[code]
-
-    if target.kind == "psnr":
-
-        def reaches(code: int) -> bool:
-            decoded = decoder.decode(encoded(code))
-            return psnr(decoded.to_array(), picture.to_array()) >= target.value
-
-        if not reaches(RATE_CODE_MAX):
-            raise TargetError(f"no rate reaches {target.value:g} dB on this picture; ask for less")
-        code = _first(reaches)
-        return encoded(code), code
-
-    limit = target.max_bytes(picture)
-    if len(encoded(0)) > limit:
-        raise TargetError(
-            f"the smallest file for this picture has {len(encoded(0))} bytes, and the target "
-            f"allows {int(limit)}; ask for more or make the picture smaller"
-        )
-    code = _first(lambda c: len(encoded(c)) > limit) - 1
-    return encoded(code), code
+    probe = _Probe(encoder, decoder, picture, target.kind)
+    code, met = search(probe.value, _goal(target, picture))
+    found = Found(probe.data(code), code, probe.achieved(code), met)
+    if strict and not met:
+        raise TargetError(nearest_words(found, target))
+    return found
 
 
-def _first(holds: Callable[[int], bool]) -> int:
-    """The smallest code for which ``holds`` is true, for a predicate that changes once.
+def nearest_words(found: Found, target: Target) -> str:
+    """What to say when no rate meets ``target``."""
+    edge = "at most" if target.kind in ("size", "bpp") else "at least"
+    unit = {"size": "bytes", "bpp": "bits a pixel", "psnr": "dB", "ssim": "MS-SSIM"}[target.kind]
+    return (
+        f"no rate gives {edge} {target.value:.6g} {unit}; the nearest is {found.achieved:.6g} at rate "
+        f"{rate_from_code(found.code):g}"
+    )
 
-    One past the last code when it never is.
+
+def _goal(target: Target, picture: Picture) -> Goal:
+    if target.kind in ("size", "bpp"):
+        pixels = picture.width * picture.height
+        limit = target.value if target.kind == "size" else target.value * pixels / 8
+        origin, slope = _TYPICAL_LOG_BPP
+        high = math.log(limit)
+        low = high + math.log1p(-BYTES_TOLERANCE)
+        return Goal(low, high, True, origin + math.log(pixels / 8), slope)
+    origin, slope = _TYPICAL_PSNR if target.kind == "psnr" else _TYPICAL_SSIM
+    low = target.value if target.kind == "psnr" else as_decibels(target.value)
+    return Goal(low, low + QUALITY_TOLERANCE, False, origin, slope)
+
+
+class _Probe:
+    """Encodes at rates, and remembers the files that may still be wanted."""
+
+    def __init__(self, encoder: Encoder, decoder: Decoder, picture: Picture, kind: Kind) -> None:
+        self._encoder, self._decoder, self._picture, self._kind = encoder, decoder, picture, kind
+        self._latents = encoder.analyse(picture)
+        self._files: dict[int, bytes] = {}
+        self._quality: dict[int, float] = {}
+
+    def data(self, code: int) -> bytes:
+        """The file at rate ``code``."""
+        if code not in self._files:
+            self._files[code] = self._encoder.encode(self._picture, code, self._latents)
+        return self._files[code]
+
+    def value(self, code: int) -> float:
+        """What the search sees: the logarithm of the bytes, or dB."""
+        if self._kind in ("size", "bpp"):
+            return math.log(len(self.data(code)))
+        return as_decibels(self._measured(code)) if self._kind == "ssim" else self._measured(code)
+
+    def achieved(self, code: int) -> float:
+        """The same in the unit of the target."""
+        size = len(self.data(code))
+        if self._kind == "size":
+            return size
+        if self._kind == "bpp":
+            return 8 * size / (self._picture.width * self._picture.height)
+        return self._measured(code)
+
+    def _measured(self, code: int) -> float:
+        if code not in self._quality:
+            decoded = self._decoder.decode(self.data(code))
+            self._quality[code] = self._compared(decoded)
+        return self._quality[code]
+
+    def _compared(self, decoded: Picture) -> float:
+        seen = self._picture.displayed(), decoded.displayed()
+        if self._kind == "psnr":
+            return capped_psnr(*seen)
+        similarity = ms_ssim(*seen)
+        if similarity is None:
+            raise UsageError("MS-SSIM is not defined for a picture with a side below 161 pixels")
+        return similarity
+
+
+def search(value: Callable[[int], float], goal: Goal) -> tuple[int, bool]:
+    """The rate code whose ``value`` meets ``goal`` best, and whether it meets it.
+
+    ``value`` should rise with the code. Ends when a value is close enough, or when two neighbouring
+    codes lie on either side: then the one that meets the goal.
     """
-    low, high = 0, RATE_CODE_MAX + 1
-    while low < high:
-        middle = (low + high) // 2
-        if holds(middle):
-            high = middle
+    # The bracket: codes known to be too low and too high, with their values.
+    below: tuple[int, float] | None = None
+    above: tuple[int, float] | None = None
+    slope, turn = goal.slope / RATE_CODE_MAX, 0
+    code = _clipped((goal.aim - goal.origin) / slope, 0, RATE_CODE_MAX)
+    while True:
+        found = value(code)
+        if goal.low <= found <= goal.high:
+            return code, True
+        if found < goal.low:
+            below = code, found
         else:
-            low = middle + 1
-    return low
+            above = code, found
+        end = _at_an_end(goal, below, above)
+        if end:
+            return end
+        turn += 1
+        if below and above:
+            slope = (above[1] - below[1]) / (above[0] - below[0])
+        code = _next(goal, below, above, slope, turn)
+
+
+Known = tuple[int, float]
+
+
+def _at_an_end(goal: Goal, below: Known | None, above: Known | None) -> tuple[int, bool] | None:
+    """The answer when there is nothing left to try."""
+    if below and above:
+        if above[0] - below[0] > 1:
+            return None
+        return (below[0] if goal.ceiling else above[0]), True
+    if below and below[0] == RATE_CODE_MAX:
+        return RATE_CODE_MAX, goal.ceiling
+    if above and above[0] == 0:
+        return 0, not goal.ceiling
+    return None
+
+
+def _next(goal: Goal, below: Known | None, above: Known | None, slope: float, turn: int) -> int:
+    """The code to try: where the line meets the aim, every third time the middle of the bracket."""
+    low = below[0] + 1 if below else 0
+    high = above[0] - 1 if above else RATE_CODE_MAX
+    if below and above and (turn % 3 == 0 or slope <= 0):
+        return (low + high) // 2
+    nearest = min((k for k in (below, above) if k), key=lambda k: abs(k[1] - goal.aim))
+    # With one side known, a curve flatter than expected must not be crept along.
+    stride = 1.0 if below and above else 2.0 ** max(0, turn - 2)
+    return _clipped(nearest[0] + stride * (goal.aim - nearest[1]) / slope, low, high)
+
+
+def _clipped(position: float, low: int, high: int) -> int:
+    return int(min(max(round(position), low), high))

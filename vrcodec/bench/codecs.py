@@ -118,7 +118,7 @@ class FamilyCoder:
         if self.by == "rate":
             return self.encoder.encode(picture, code_from_rate(setting))
         target = Target("bpp", setting)
-        return encode_to_target(self.encoder, self.decoder, picture, target)[0]
+        return encode_to_target(self.encoder, self.decoder, picture, target, strict=True).data
 
     def decode(self, data: bytes) -> Picture:
         """The picture of a file."""

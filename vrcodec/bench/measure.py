@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vrcodec.bench.codecs import Codec, Coder
 from vrcodec.bench.memory import peak_memory
-from vrcodec.bench.metrics import Metric, Pixels
+from vrcodec.bench.metrics import Metric
 from vrcodec.errors import TargetError
 from vrcodec.picture import Picture
 from vrcodec.stages import recorded, stage
@@ -81,7 +81,7 @@ class Trial:
             with stage("file"):
                 data = path.read_bytes()
             decoded = coder.decode(data)
-        seen = _seen(picture), _seen(decoded)
+        seen = picture.displayed(), decoded.displayed()
         quality = {metric.name: metric.compute(*seen) for metric in self.metrics}
         return Sample(point, path.stat().st_size, quality, encode, decode)
 
@@ -108,8 +108,3 @@ def _memory(coder: Coder, picture: Picture, point: float) -> Memory:
     with peak_memory() as decode:
         coder.decode(data)
     return encode.mib, decode.mib
-
-
-def _seen(picture: Picture) -> Pixels:
-    """(H, W, 3) as a user gets them: the three channels of a grey picture are one."""
-    return Picture.from_array(picture.to_array()).pixels

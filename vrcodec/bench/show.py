@@ -80,7 +80,7 @@ def _by_rate(codec: Codec) -> Codec:
 def _view(codec: Codec, coder: Coder, data: bytes, picture: Picture) -> View:
     decoded = coder.decode(data)
     bpp = 8 * len(data) / (picture.width * picture.height)
-    seen = Picture.from_array(decoded.to_array()).pixels
+    seen = decoded.displayed()
     return View(codec.title, bpp, capped_psnr(picture.pixels, seen), _uri(seen))
 
 

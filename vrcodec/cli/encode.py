@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import re
 import time
 from dataclasses import dataclass
@@ -56,6 +55,14 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]
 @click.option("--size", type=ByteSize(), help="At most this file size: 40000, 40kB, 39KiB.")
 @click.option("--psnr", type=float, help="The smallest file with at least so many dB.")
 @click.option(
+    "--ssim", type=float, help="The smallest file with at least this MS-SSIM, such as 0.98."
+)
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Write nothing when no rate meets the target, instead of the nearest file there is.",
+)
+@click.option(
     "--model", default="gained", show_default=True, help="Model family; see `vrcodec models`."
 )
 @click.option("--strip", is_flag=True, help="Encode without ICC profile, gamma, EXIF and XMP.")
@@ -73,6 +80,8 @@ def command(
     bpp: float | None,
     size: float | None,
     psnr: float | None,
+    ssim: float | None,
+    strict: bool,
     model: str,
     strip: bool,
     device: str,
@@ -87,9 +96,9 @@ def command(
     stdin.
     """
     places = destinations(inputs, target, ".vrc", force)
-    wanted = _target(rate, bpp, size, psnr)
+    wanted = _target(rate, bpp=bpp, size=size, psnr=psnr, ssim=ssim)
     code = code_from_rate(DEFAULT_RATE if rate is None else rate)
-    job = _Job(model, device, precision, threads, limits, strip, wanted, code)
+    job = _Job(model, device, precision, threads, limits, strip, wanted, strict, code)
 
     def work(name: str) -> dict[str, Any]:
         """Encode and write one input; returns what --json shows of it."""
@@ -103,6 +112,9 @@ def command(
                 **result
             )
         )
+        for kind, form in (("psnr", "PSNR {:.3f} dB"), ("ssim", "MS-SSIM {:.5f}")):
+            if kind in result:
+                output.say(form.format(result[kind]))
         output.say("{model}, {seconds} s".format(**result), output.VERBOSE)
         return result
 
@@ -112,15 +124,10 @@ def command(
     return exit_code
 
 
-def _target(
-    rate: float | None, bpp: float | None, size: float | None, psnr: float | None
-) -> Target | None:
-    given = {"bpp": bpp, "size": size, "psnr": psnr}
+def _target(rate: float | None, **given: float | None) -> Target | None:
     chosen = [(kind, value) for kind, value in given.items() if value is not None]
-    if any(math.isnan(value) for _, value in chosen):
-        raise UsageError("a target must be a number")
     if len(chosen) + (rate is not None) > 1:
-        raise UsageError("give one of --rate, --bpp, --size and --psnr")
+        raise UsageError(f"give one of --rate, --{', --'.join(given)}")
     if not chosen:
         return None
     from vrcodec.ratecontrol import Target
@@ -140,6 +147,7 @@ class _Job:
     limits: Limits
     strip: bool
     target: Target | None
+    strict: bool
     rate_code: int
     encoder: Encoder | None = None
 
@@ -151,7 +159,7 @@ class _Job:
         picture = read_picture(source, display_name(name), strip=self.strip, limits=self.limits)
         start = time.perf_counter()
         with about(name):
-            data, code = self._encode_picture(picture)
+            data, code, achieved = self._encode_picture(picture, name)
         return {
             "data": data,
             "input": display_name(name),
@@ -162,11 +170,12 @@ class _Job:
             "rate": rate_from_code(code),
             "bytes": len(data),
             "bpp": 8 * len(data) / (picture.width * picture.height),
+            **achieved,
             "seconds": round(time.perf_counter() - start, 4),
         }
 
-    def _encode_picture(self, picture: Picture) -> tuple[bytes, int]:
-        """The file and its rate code."""
+    def _encode_picture(self, picture: Picture, name: str) -> tuple[bytes, int, dict[str, Any]]:
+        """The file, its rate code, and what became of the target."""
         from vrcodec.codec import Decoder, Encoder, Engine
 
         engine = Engine(self.device, self.precision)
@@ -174,7 +183,15 @@ class _Job:
             options.set_threads(self.threads)
             self.encoder = Encoder(self.model, engine)
         if self.target is None:
-            return self.encoder.encode(picture, self.rate_code), self.rate_code
-        from vrcodec.ratecontrol import encode_to_target
+            return self.encoder.encode(picture, self.rate_code), self.rate_code, {}
+        from vrcodec.ratecontrol import encode_to_target, nearest_words
 
-        return encode_to_target(self.encoder, Decoder(engine, self.limits), picture, self.target)
+        decoder = Decoder(engine, self.limits)
+        target = self.target
+        found = encode_to_target(self.encoder, decoder, picture, target, strict=self.strict)
+        if not found.met:
+            output.warn(f"{display_name(name)}: {nearest_words(found, target)}")
+        achieved: dict[str, Any] = {"target_met": found.met}
+        if target.kind in ("psnr", "ssim"):
+            achieved[target.kind] = found.achieved
+        return found.data, found.code, achieved

@@ -45,6 +45,11 @@ def error(message: str) -> None:
     _write(f"vrcodec: {message}")
 
 
+def warn(message: str) -> None:
+    """Say what is not as it was asked for, but no error."""
+    say(f"vrcodec: warning: {message}")
+
+
 def report(problem: VrcError) -> int:
     """Show an error, with its traceback at -vv; returns its exit code."""
     if verbosity >= DEBUG:

@@ -1,0 +1,214 @@
+"""Targets are met with the fewest probes, and never exceeded, on pictures of every kind."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.conftest import Pixels
+from vrcodec.bench.metrics import as_decibels, ms_ssim, psnr
+from vrcodec.codec import Decoder, Encoder
+from vrcodec.errors import TargetError, UsageError
+from vrcodec.picture import Picture, read_picture
+from vrcodec.rate import RATE_CODE_MAX
+from vrcodec.ratecontrol import (
+    BYTES_TOLERANCE,
+    QUALITY_TOLERANCE,
+    Goal,
+    Target,
+    encode_to_target,
+    search,
+)
+
+# What a search may cost on a curve like those of photographs.
+FEW_PROBES = 6
+
+
+def counted(value: Callable[[int], float]) -> tuple[Callable[[int], float], list[int]]:
+    probes: list[int] = []
+
+    def probe(code: int) -> float:
+        probes.append(code)
+        return value(code)
+
+    return probe, probes
+
+
+@given(
+    st.floats(0.2, 5), st.floats(0.5, 2), st.floats(-0.5, 0.5), st.floats(0.01, 0.99), st.booleans()
+)
+def test_a_smooth_curve_takes_few_probes(
+    offset: float, steepness: float, bend: float, where: float, ceiling: bool
+) -> None:
+    def value(code: int) -> float:
+        r = code / RATE_CODE_MAX
+        return math.log(offset) + 3.1 * steepness * (r + bend * r * (1 - r))
+
+    goal = value(round(where * RATE_CODE_MAX))
+    low, high = (goal - 0.005, goal) if ceiling else (goal, goal + 0.005)
+    probe, probes = counted(value)
+    code, met = search(probe, Goal(low, high, ceiling, 0.0, 3.1))
+    assert met
+    assert low <= value(code) <= high
+    assert len(probes) <= FEW_PROBES
+
+
+@given(st.data())
+def test_any_rising_steps_are_searched_to_the_neighbouring_code(data: st.DataObject) -> None:
+    """A small picture's size is a stair."""
+    heights = data.draw(st.lists(st.integers(40, 400), min_size=1, max_size=12).map(sorted))
+    ceiling = data.draw(st.booleans())
+    goal = data.draw(st.floats(30, 500))
+
+    def value(code: int) -> float:
+        return float(heights[code * len(heights) // (RATE_CODE_MAX + 1)])
+
+    low, high = (goal - 0.2, goal) if ceiling else (goal, goal + 0.2)
+    probe, probes = counted(value)
+    code, met = search(probe, Goal(low, high, ceiling, 60.0, 300.0))
+    assert len(probes) <= 60
+    if ceiling:
+        assert met == (heights[0] <= high)
+        allowed = [h for h in heights if h <= high]
+        assert value(code) == (max(allowed) if allowed else heights[0])
+    else:
+        assert met == (heights[-1] >= low)
+        assert value(code) == (min(h for h in heights if h >= low) if met else heights[-1])
+
+
+def test_a_curve_that_falls_ends_all_the_same() -> None:
+    for ceiling in (True, False):
+        goal = Goal(0.4, 0.4001, ceiling, 0.0, 1.0)
+        code, _ = search(lambda c: 1 - c / RATE_CODE_MAX, goal)
+        assert 0 <= code <= RATE_CODE_MAX
+
+
+def pictures() -> dict[str, Picture]:
+    """Photographs, and pictures whose size and quality hardly depend on the rate."""
+    random = np.random.default_rng(0)
+    arrays: dict[str, Pixels] = {
+        "photograph": skimage.data.astronaut()[:200, :300],
+        "flat": np.full((200, 170, 3), 77, np.uint8),
+        "noise": random.integers(0, 256, (170, 180, 3), np.uint8),
+        "dot": np.full((1, 1, 3), 200, np.uint8),
+        "tiny": skimage.data.coffee()[:7, :5],
+        "grey": skimage.data.camera()[:200, :200],
+    }
+    return {name: Picture.from_array(array) for name, array in arrays.items()}
+
+
+PICTURES = pictures()
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.8, 1.0])
+def test_size_targets(encoder: Encoder, decoder: Decoder, name: str, share: float) -> None:
+    picture = PICTURES[name]
+    smallest, largest = (len(encoder.encode(picture, code)) for code in (0, RATE_CODE_MAX))
+    limit = round(smallest + share * (largest - smallest))
+    found = encode_to_target(encoder, decoder, picture, Target("size", limit))
+    assert found.met
+    assert found.achieved == len(found.data) <= limit
+    assert decoder.decode(found.data).pixels.shape == picture.pixels.shape
+    close = len(found.data) >= limit * (1 - BYTES_TOLERANCE)
+    at_the_top = found.code == RATE_CODE_MAX
+    assert close or at_the_top or len(encoder.encode(picture, found.code + 1)) > limit
+
+
+def test_bpp_is_size(encoder: Encoder, decoder: Decoder) -> None:
+    picture = PICTURES["photograph"]
+    found = encode_to_target(encoder, decoder, picture, Target("bpp", 0.6))
+    assert found.achieved == 8 * len(found.data) / 60000
+    assert 0.6 * (1 - BYTES_TOLERANCE) <= found.achieved <= 0.6
+
+
+@pytest.mark.parametrize("share", [0.2, 0.7])
+def test_psnr_targets(encoder: Encoder, decoder: Decoder, share: float) -> None:
+    picture = PICTURES["photograph"]
+    low, high = (
+        psnr(picture.pixels, decoder.decode(encoder.encode(picture, code)).pixels)
+        for code in (0, RATE_CODE_MAX)
+    )
+    wanted = low + share * (high - low)
+    found = encode_to_target(encoder, decoder, picture, Target("psnr", wanted))
+    achieved = psnr(picture.pixels, decoder.decode(found.data).pixels)
+    assert found.achieved == pytest.approx(achieved)
+    assert wanted <= achieved <= wanted + QUALITY_TOLERANCE
+
+
+def test_ssim_targets(encoder: Encoder, decoder: Decoder) -> None:
+    picture = PICTURES["photograph"]
+
+    def similarity(data: bytes) -> float:
+        value = ms_ssim(picture.pixels, decoder.decode(data).pixels)
+        assert value is not None
+        return value
+
+    low, high = (similarity(encoder.encode(picture, code)) for code in (0, RATE_CODE_MAX))
+    wanted = (low + high) / 2
+    found = encode_to_target(encoder, decoder, picture, Target("ssim", wanted))
+    assert found.achieved == pytest.approx(similarity(found.data))
+    assert wanted <= found.achieved
+    assert as_decibels(found.achieved) <= as_decibels(wanted) + QUALITY_TOLERANCE
+
+
+def test_ssim_of_a_small_picture_is_refused(encoder: Encoder, decoder: Decoder) -> None:
+    with pytest.raises(UsageError, match="161"):
+        encode_to_target(encoder, decoder, PICTURES["tiny"], Target("ssim", 0.9))
+
+
+@pytest.mark.parametrize(
+    ("target", "code"),
+    [
+        (Target("size", 50), 0),
+        (Target("bpp", 0.001), 0),
+        (Target("psnr", 70), RATE_CODE_MAX),
+        (Target("ssim", 0.99999), RATE_CODE_MAX),
+    ],
+)
+def test_targets_out_of_reach(
+    encoder: Encoder, decoder: Decoder, target: Target, code: int
+) -> None:
+    picture = PICTURES["photograph"]
+    found = encode_to_target(encoder, decoder, picture, target)
+    assert (found.code, found.met) == (code, False)
+    assert found.data == encoder.encode(picture, code)
+    with pytest.raises(TargetError, match=r"the nearest is [\d.e-]+ at rate [01]"):
+        encode_to_target(encoder, decoder, picture, target, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("size", 0), ("size", -3), ("bpp", math.nan), ("psnr", math.inf), ("ssim", 1), ("ssim", 0)],
+)
+def test_what_is_no_target(kind: str, value: float) -> None:
+    with pytest.raises(UsageError):
+        Target(kind, value)  # type: ignore[arg-type]
+
+
+def test_on_kodak(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the shipped weights: few probes, and close."""
+    folder = Path(os.environ.get("VRCODEC_KODAK", ""))
+    if not os.environ.get("VRCODEC_KODAK") or not folder.is_dir():
+        pytest.skip("no Kodak pictures: set VRCODEC_KODAK")
+    monkeypatch.delenv("VRCODEC_WEIGHTS")
+    encoder, decoder = Encoder(), Decoder()
+    encoded: list[int] = []
+    encode = encoder.encode
+    monkeypatch.setattr(encoder, "encode", lambda *a: (encoded.append(1), encode(*a))[1])
+    paths = sorted(folder.glob("*.png"))[::3]
+    for path in paths:
+        with path.open("rb") as file:
+            picture = read_picture(file, path.name)
+        for bpp in (0.3, 1.0):
+            found = encode_to_target(encoder, decoder, picture, Target("bpp", bpp))
+            assert bpp * (1 - BYTES_TOLERANCE) <= found.achieved <= bpp
+    assert len(encoded) / (2 * len(paths)) <= FEW_PROBES - 1

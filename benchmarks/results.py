@@ -44,7 +44,7 @@ PLOT = ROOT / "docs" / "results.svg"
 PUBLISHED = Path(__file__).parent / "published"
 
 RATES = tuple(step / 10 for step in range(11))
-METRICS = ("psnr", "ms-ssim", "ssimulacra2")
+METRICS = ("psnr", "ms-ssim")
 # What a card is compared with: key in the card -> curve.
 CARD_ANCHORS = {"jpeg": "jpeg420", "webp": "webp", "avif": "avif", "vtm18": "VTM 18.0 (VVC intra)"}
 COMMAND = "make results KODAK=/path/to/kodak"
@@ -67,7 +67,7 @@ def main() -> None:
     about = context(request, plan)
     against_jpeg = gather(plan, outcome, published, "jpeg420", about)
     against_vtm = gather(plan, outcome, published, CARD_ANCHORS["vtm18"], about)
-    PLOT.write_bytes(plot(against_jpeg.curves, METRICS[:2], "svg"))
+    PLOT.write_bytes(plot(against_jpeg.curves, METRICS, "svg"))
     DOCUMENT.write_text(document(against_jpeg, against_vtm))
     for family in (codec for codec in plan.codecs if isinstance(codec, Family)):
         update_card(family, against_jpeg.curves, outcome, arguments.folder)

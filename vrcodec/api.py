@@ -78,7 +78,7 @@ def _picture(image: Any, strip: bool, limits: Limits) -> Picture:
     import numpy as np
     from PIL import Image
 
-    from vrcodec.picture import Picture, picture_from_image, read_picture
+    from vrcodec.picture import Picture, open_picture, picture_from_image
 
     if isinstance(image, Image.Image):
         limits.check_picture("image", *image.size)
@@ -89,11 +89,7 @@ def _picture(image: Any, strip: bool, limits: Limits) -> Picture:
         return picture
     if not isinstance(image, str | PathLike):
         raise InputError(f"cannot encode a {type(image).__name__}; give an image, array or path")
-    try:
-        with Path(image).open("rb") as file:
-            return read_picture(file, str(image), strip=strip, limits=limits)
-    except OSError as error:
-        raise InputError(f"{image}: cannot be read: {error.strerror or error}") from error
+    return open_picture(Path(image), strip=strip, limits=limits)
 
 
 @lru_cache(maxsize=4)

@@ -32,10 +32,6 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
 
 def read_folder(folder: Path) -> dict[str, Picture]:
     """Every picture below ``folder``, by file name, without metadata. Raises InputError or LimitError."""
-    from vrcodec.picture import read_picture
+    from vrcodec.picture import open_picture
 
-    pictures = {}
-    for path in find_pictures([folder]):
-        with path.open("rb") as file:
-            pictures[path.name] = read_picture(file, str(path), strip=True)
-    return pictures
+    return {path.name: open_picture(path, strip=True) for path in find_pictures([folder])}

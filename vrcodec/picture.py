@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
@@ -127,6 +128,15 @@ def read_picture(
         with image:
             limits.check_picture(name, *image.size)
             return _kept_picture(image, name, strip, source)
+
+
+def open_picture(path: Path, *, strip: bool = False, limits: Limits = DEFAULT_LIMITS) -> Picture:
+    """`read_picture` of a file. Raises InputError or LimitError."""
+    try:
+        with path.open("rb") as file:
+            return read_picture(file, str(path), strip=strip, limits=limits)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def picture_from_image(image: Image.Image, *, strip: bool = False) -> Picture:

@@ -326,7 +326,7 @@ def test_plots(run: Run, folder: Path, tmp_path: Path, suffix: str, magic: bytes
 
 
 def test_profile(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("bench", folder, "--profile") == 0
+    assert run("bench", folder, "--profile", "--models", "all") == 0
     shown = capsys.readouterr().out
     for stage in ("import torch", "analysis", "entropy parameters", "coding", "synthesis"):
         assert stage in shown

@@ -16,9 +16,9 @@ from vrcodec.bench.codecs import Codec, synchroniser
 from vrcodec.bench.measure import Sample, Trial, picture_hash
 from vrcodec.bench.metrics import choose_metrics
 from vrcodec.codec import Engine
-from vrcodec.errors import InputError, VrcError
+from vrcodec.errors import VrcError
 from vrcodec.limits import Limits
-from vrcodec.picture import Picture, read_picture
+from vrcodec.picture import Picture, open_picture
 
 
 @dataclass(frozen=True)
@@ -184,11 +184,8 @@ def _work(codec: Codec, name: str) -> _Result:
 
 @lru_cache(maxsize=1)
 def _read(path: Path, limits: Limits) -> Picture:
-    try:
-        with path.open("rb") as file:
-            return read_picture(file, str(path), strip=True, limits=limits)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    """All codecs see a picture before the next one is read."""
+    return open_picture(path, strip=True, limits=limits)
 
 
 def _with_name(name: str, error: VrcError) -> str:

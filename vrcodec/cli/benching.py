@@ -126,33 +126,32 @@ def _check_shown(request: Request, plan: Plan) -> None:
 
 def _showcases(request: Request, plan: Plan, results: Results) -> list[Showcase]:
     from vrcodec.bench.show import showcase
-    from vrcodec.picture import read_picture
+    from vrcodec.picture import open_picture
 
     found = []
     measured = [info.name for info in results.pictures]
     for name in request.show or measured[:_SHOWN_PICTURES]:
         if name not in measured:
             continue
-        with plan.paths[name].open("rb") as file:
-            picture = read_picture(file, name, strip=True, limits=request.limits)
+        picture = open_picture(plan.paths[name], strip=True, limits=request.limits)
         found.append(showcase(name, picture, plan.codecs))
     return found
 
 
 def run_profile(request: Request) -> int:
     """Show where the time of the first picture goes; returns the exit code. Raises VrcError."""
+    from vrcodec.bench.codecs import choose_families
     from vrcodec.bench.profile import profile
     from vrcodec.folders import find_pictures
-    from vrcodec.picture import read_picture
+    from vrcodec.picture import open_picture
 
     options.set_threads(request.threads)
     path = find_pictures(request.paths)[0]
-    with path.open("rb") as file:
-        picture = read_picture(file, str(path), strip=True, limits=request.limits)
+    picture = open_picture(path, strip=True, limits=request.limits)
     rate = request.rates[0] if request.rates else 0.5
-    for family in request.models:
-        found = profile(family, picture, rate, request.engine())
-        click.echo(f"{family}, {path}, {picture.width}x{picture.height}, rate {rate:g}")
+    for family in choose_families(request.models, (rate,), "rate", request.engine()):
+        found = profile(family.name, picture, rate, request.engine())
+        click.echo(f"{family.name}, {path}, {picture.width}x{picture.height}, rate {rate:g}")
         for title, stages in (
             ("once", found.start),
             ("encode", found.encode),

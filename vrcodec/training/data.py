@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vrcodec.errors import InputError, VrcError
-from vrcodec.picture import read_picture
+from vrcodec.picture import open_picture
 
 # Half of the crops are shrunk by a factor drawn from this range: it averages away sensor noise and
 # compression artefacts of the training pictures, which otherwise set a floor at high rates.
@@ -31,11 +31,7 @@ def load_pictures(
     def load(path: Path) -> Tensor | None:
         """One picture, or None when it is left out."""
         try:
-            with path.open("rb") as file:
-                pixels = read_picture(file, str(path), strip=True).pixels
-        except OSError as error:
-            skipped(InputError(f"{path}: cannot be read: {error.strerror or error}"))
-            return None
+            pixels = open_picture(path, strip=True).pixels
         except VrcError as error:
             skipped(error)
             return None

@@ -56,7 +56,12 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true")
     arguments = parser.parse_args()
     request = Request(
-        (arguments.folder,), ("all",), RATES, metrics=METRICS, resume=arguments.resume
+        (arguments.folder,),
+        models=("all",),
+        rates=RATES,
+        rivals=("all",),
+        metrics=METRICS,
+        resume=arguments.resume,
     )
     plan = make_plan(request, print)
     with progress_bar(len(plan.paths) * len(plan.codecs)) as step:

@@ -28,8 +28,9 @@ from vrcodec.ratecontrol import (
     search,
 )
 
-# What a search may cost on a curve like those of photographs.
-FEW_PROBES = 6
+# What a search may cost on any smooth curve, and on average on those of photographs.
+FEW_PROBES = 9
+FEW_PROBES_ON_PHOTOGRAPHS = 5
 
 
 def counted(value: Callable[[int], float]) -> tuple[Callable[[int], float], list[int]]:
@@ -211,4 +212,4 @@ def test_on_kodak(monkeypatch: pytest.MonkeyPatch) -> None:
         for bpp in (0.3, 1.0):
             found = encode_to_target(encoder, decoder, picture, Target("bpp", bpp))
             assert bpp * (1 - BYTES_TOLERANCE) <= found.achieved <= bpp
-    assert len(encoded) / (2 * len(paths)) <= FEW_PROBES - 1
+    assert len(encoded) / (2 * len(paths)) <= FEW_PROBES_ON_PHOTOGRAPHS

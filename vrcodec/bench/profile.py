@@ -32,13 +32,11 @@ class Profile:
 
 def profile(family: str, picture: Picture, rate: float, engine: Engine) -> Profile:
     """Time the stages of ``picture`` at ``rate``. Raises WeightsError or DeviceError."""
-    start = {
-        "import torch": _import_seconds("torch"),
-        "import all": _import_seconds("vrcodec.codec"),
-    }
+    start = _start_seconds()
     begin = time.perf_counter()
-    encoder, decoder = Encoder(family, engine), Decoder(engine)
-    start["load"] = time.perf_counter() - begin
+    encoder = Encoder(family, engine)
+    start["load weights"] = time.perf_counter() - begin
+    decoder = Decoder(engine)
     code = code_from_rate(rate)
     data = encoder.encode(picture, code)
     decoder.decode(data)

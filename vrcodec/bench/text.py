@@ -123,7 +123,7 @@ def verdicts(results: Results) -> list[str]:
 
 
 def _by_picture(comparison: Comparison) -> str:
-    if comparison.worst is None:
+    if comparison.worst is None or len(comparison.pictures) == 1:
         return "."
     name, value = comparison.worst
     return (

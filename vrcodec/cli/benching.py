@@ -51,9 +51,7 @@ def run_benchmark(request: Request) -> int:
     else:
         _write(request, plan, outcome, results)
     if outcome.interrupted:
-        output.error(
-            f"interrupted; {len(results.pictures)} pictures are complete; --resume goes on"
-        )
+        output.error(f"interrupted; {_count(results)} complete; --resume goes on")
         return EXIT_INTERRUPTED
     return 1 if outcome.problems or not results.curves else 0
 
@@ -101,9 +99,7 @@ def _print(results: Results, plan: Plan) -> None:
     for curve in results.curves:
         if curve not in results.own:
             click.echo(f"{curve.title}: {curve.description}")
-    click.echo(
-        f"Means over {len(results.pictures)} pictures, from real files; {_conditions(plan)}."
-    )
+    click.echo(f"Means over {_count(results)}, from real files; {_conditions(plan)}.")
     if results.anchor:
         click.echo(
             f"BD-rate: bits at equal quality against {results.anchor.title}, negative is fewer; PCHIP "
@@ -111,6 +107,11 @@ def _print(results: Results, plan: Plan) -> None:
         )
     for sentence in verdicts(results):
         click.echo(sentence)
+
+
+def _count(results: Results) -> str:
+    count = len(results.pictures)
+    return "1 picture" if count == 1 else f"{count} pictures"
 
 
 def _conditions(plan: Plan) -> str:

@@ -22,6 +22,8 @@ class StageTimes:
 
     seconds: dict[str, float] = field(default_factory=dict)
     synchronise: Callable[[], None] = _nothing
+    # Of stages inside the present one.
+    nested: float = 0.0
 
 
 _listening: ContextVar[StageTimes | None] = ContextVar("stages", default=None)
@@ -40,16 +42,18 @@ def recorded(synchronise: Callable[[], None] = _nothing) -> Iterator[StageTimes]
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """The body is stage ``name``. Stages are not nested, and no stage spans a ``yield``."""
+    """The body is stage ``name``, but for the stages inside it. No stage spans a ``yield``."""
     times = _listening.get()
     if times is None:
         yield
         return
     times.synchronise()
+    outer, times.nested = times.nested, 0.0
     start = time.perf_counter()
     try:
         yield
     finally:
         times.synchronise()
         spent = time.perf_counter() - start
-        times.seconds[name] = times.seconds.get(name, 0.0) + spent
+        times.seconds[name] = times.seconds.get(name, 0.0) + spent - times.nested
+        times.nested = outer + spent

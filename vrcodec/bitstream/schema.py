@@ -25,7 +25,7 @@ VERSION_MAJOR = 1
 VERSION_MINOR = 0
 
 # Numbers of the model families; 2 to 5 are kept for qvrf, qmap, slim and qarv.
-METHODS = {1: "gained"}
+METHODS = {1: "gained", 2: "qvrf"}
 
 MODE_GREY = 0
 MODE_RGB = 1

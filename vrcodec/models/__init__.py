@@ -2,5 +2,6 @@
 
 from vrcodec.models.base import FAMILIES, VariableRateModel
 from vrcodec.models.gained import Gained
+from vrcodec.models.qvrf import Qvrf
 
-__all__ = ["FAMILIES", "Gained", "VariableRateModel"]
+__all__ = ["FAMILIES", "Gained", "Qvrf", "VariableRateModel"]

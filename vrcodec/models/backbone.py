@@ -20,7 +20,8 @@ class BackboneSize:
     """Numbers of the architecture, stored with the weights.
 
     ``channels`` C at 1/8, ``latent`` M of y, ``hyper`` N of z, ``blocks`` at 1/8 in analysis and in
-    synthesis, ``prior`` the width of the float64 hyper-synthesis.
+    synthesis, ``prior`` the width of the float64 hyper-synthesis. With a context model: ``groups`` of
+    channels of y, and its width ``context``; the hyper-synthesis then ends in features for it.
     """
 
     channels: int = 256
@@ -28,6 +29,8 @@ class BackboneSize:
     hyper: int = 128
     blocks: int = 5
     prior: int = 192
+    groups: tuple[int, ...] = ()
+    context: int = 0
 
     @property
     def halo(self) -> int:
@@ -83,9 +86,15 @@ def hyper_analysis(size: BackboneSize) -> nn.Sequential:
 def hyper_synthesis(size: BackboneSize) -> nn.Sequential:
     """z_hat (B, N, h, w) -> (mean, log2 scale) (B, 2M, 4h, 4w). Chooses tables: runs in float64.
 
-    Receptive field: two samples of z on each side.
+    With a context model it is shorter, and gives features (B, prior, 4h, 4w). Receptive field: two
+    samples of z on each side.
     """
     p = size.prior
+    last = (
+        Conv2d(p, p, 3, padding=1),
+        nn.LeakyReLU(LEAKY_SLOPE),
+        Pointwise(p, 2 * size.latent),
+    )
     return nn.Sequential(
         Conv2d(size.hyper, p, 3, padding=1),
         nn.LeakyReLU(LEAKY_SLOPE),
@@ -97,7 +106,5 @@ def hyper_synthesis(size: BackboneSize) -> nn.Sequential:
         Pointwise(p, 4 * p),
         nn.PixelShuffle(2),
         nn.LeakyReLU(LEAKY_SLOPE),
-        Conv2d(p, p, 3, padding=1),
-        nn.LeakyReLU(LEAKY_SLOPE),
-        Pointwise(p, 2 * size.latent),
+        *(() if size.groups else last),
     )

@@ -55,6 +55,12 @@ class Pointwise(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight[:, :, None, None], self.bias)
 
+    @torch.no_grad()
+    def start_at(self, output: Tensor) -> None:
+        """Give ``output`` (C_out,), and little else, at first."""
+        self.weight *= 0.1
+        self.bias.copy_(output)
+
 
 class PixelUnshuffle(nn.Module):
     """`nn.PixelUnshuffle`, (B, C, rH, rW) -> (B, C r^2, H, W), that keeps the channels-last layout.
@@ -139,3 +145,8 @@ def bounded(x: Tensor, low: float, high: float) -> Tensor:
 def round_straight_through(x: Tensor) -> Tensor:
     """Round to the nearest integer; the gradient passes as if it were the identity."""
     return x + (x.round() - x).detach()
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """``x`` in float32, or in float64 when it is."""
+    return x if x.dtype == torch.float64 else x.float()

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.base import register
-from vrcodec.models.gains import as_channels, interpolate_knots
-from vrcodec.models.hyperprior import HyperpriorModel, Scaling
-from vrcodec.rate import rate_from_code
+from vrcodec.models.blocks import Pointwise, at_least_float32
+from vrcodec.models.context import Exchange
+from vrcodec.models.gains import KNOTS, log_linear
+from vrcodec.models.hyperprior import Factors, HyperpriorModel
 
-KNOTS = 8
 # Gains span exp(-1.5) .. exp(1.5) at first: a factor of 20, the square root of lambda's range.
 _SPREAD = 1.5
 
@@ -39,19 +39,27 @@ class Gained(HyperpriorModel):
         self.log_hyper_gain = nn.Parameter(torch.zeros(KNOTS, size.hyper))
         self.log_hyper_inverse_gain = nn.Parameter(torch.zeros(KNOTS, size.hyper))
 
-    def scaling(self, rate: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return (
-            _factors(self.log_gain, rate),
-            _factors(self.log_inverse_gain, rate),
-            _factors(self.log_hyper_gain, rate),
-            _factors(self.log_hyper_inverse_gain, rate),
+    def factors(self, rate: Tensor) -> Factors:
+        return Factors(
+            rate,
+            log_linear(self.log_gain, rate),
+            log_linear(self.log_inverse_gain, rate),
+            log_linear(self.log_hyper_gain, rate),
+            log_linear(self.log_hyper_inverse_gain, rate),
         )
 
-    def rate_state(self, code: int) -> Scaling:
-        rate = torch.tensor([rate_from_code(code)], dtype=torch.float64)
-        with torch.no_grad():
-            return Scaling(code, *self.scaling(rate))
+    def hyper_input(self, y: Tensor, factors: Factors) -> Tensor:
+        return y * factors.gain.to(y)
 
+    @torch.no_grad()
+    def start_scales(self, log2_scales: Tensor) -> None:
+        last = self.hyper_synthesis_net[-1]
+        assert isinstance(last, Pointwise)
+        last.start_at(torch.cat((torch.zeros_like(log2_scales), log2_scales)))
 
-def _factors(log_knots: Tensor, rate: Tensor) -> Tensor:
-    return as_channels(interpolate_knots(log_knots.to(rate.device, rate.dtype), rate).exp())
+    def code_block(self, features: Tensor, factors: Factors, exchange: Exchange) -> Tensor:
+        """One step for all samples: mean and scale live in the scaled domain."""
+        mean, log2_scale = at_least_float32(features).flatten(2).chunk(2, dim=1)
+        residual = exchange(mean, log2_scale, lambda y: y.flatten(2))
+        y_hat = (residual + mean).reshape(*mean.shape[:2], *features.shape[-2:])
+        return y_hat * factors.inverse_gain

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+# Evenly spaced over the rate.
+KNOTS = 8
+
 
 def interpolate_knots(knots: Tensor, rate: Tensor) -> Tensor:
     """Piecewise-linear interpolation of ``knots`` (L, C), evenly spaced over [0, 1], at ``rate`` (B,).
@@ -23,3 +26,8 @@ def interpolate_knots(knots: Tensor, rate: Tensor) -> Tensor:
 def as_channels(vector: Tensor) -> Tensor:
     """(B, C) -> (B, C, 1, 1), to scale feature maps."""
     return torch.unsqueeze(torch.unsqueeze(vector, -1), -1)
+
+
+def log_linear(log_knots: Tensor, rate: Tensor) -> Tensor:
+    """Factors (B, C, 1, 1) at ``rate`` (B,), in its dtype, from the logarithms (L, C) of their knots."""
+    return as_channels(interpolate_knots(log_knots.to(rate.device, rate.dtype), rate).exp())

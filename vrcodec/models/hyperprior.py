@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -23,15 +24,18 @@ from vrcodec.models import backbone
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.base import Latents, Pixels, RateState, VariableRateModel
 from vrcodec.models.blocks import pad_to_multiple, round_straight_through
+from vrcodec.models.context import Exchange, Pick
 from vrcodec.models.entropy import gaussian_likelihood, scale_index
+from vrcodec.rate import rate_from_code
 from vrcodec.stages import stage
 from vrcodec.strips import StripGeometry, default_strip_units, in_strips, strips
 
 
 @dataclass(frozen=True)
-class Scaling(RateState):
-    """Factors of one rate, (1, C, 1, 1), float64 on the CPU: y and z before rounding and after."""
+class Factors:
+    """What rates (B,) come to: factors (B, C, 1, 1) of y and z, before rounding and after."""
 
+    rate: Tensor
     gain: Tensor
     inverse_gain: Tensor
     hyper_gain: Tensor
@@ -39,26 +43,29 @@ class Scaling(RateState):
 
 
 @dataclass(frozen=True)
-class Prior:
-    """Mean and real-valued table index of a band of y, each (1, M, rows, w), float64."""
+class Scaling(RateState):
+    """The factors of one rate, float64 on the CPU."""
 
-    mean: Tensor
-    t: Tensor
+    factors: Factors
+
+    def factors_on(self, device: torch.device) -> Factors:
+        """The factors on ``device``, in float64 still."""
+        values = {f.name: getattr(self.factors, f.name).to(device) for f in fields(Factors)}
+        return Factors(**values)
 
 
 @dataclass(frozen=True)
 class CodedBlock:
-    """What is coded of y in one block: symbols and real-valued table indices, both (n,)."""
+    """What is coded of y in one block, step by step: symbols and real-valued table indices, both (n,)."""
 
     block: Block
-    symbols: Symbols
-    t: Reals
+    steps: list[tuple[Symbols, Reals]]
 
 
 class HyperpriorModel(VariableRateModel):
     """Mean-scale hyperprior on the shared backbone; a family adds its `Scaling`."""
 
-    exact = ("hyper_synthesis_net",)
+    exact: ClassVar[tuple[str, ...]] = ("hyper_synthesis_net",)
 
     def __init__(self, size: BackboneSize) -> None:
         super().__init__(size)
@@ -68,27 +75,55 @@ class HyperpriorModel(VariableRateModel):
         self.hyper_synthesis_net = backbone.hyper_synthesis(size)
 
     @abstractmethod
-    def scaling(self, rate: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The four factors for rates (B,), (B, C, 1, 1) each, in the dtype of ``rate``."""
+    def factors(self, rate: Tensor) -> Factors:
+        """The factors for ``rate`` (B,), in its dtype."""
 
     @abstractmethod
+    def hyper_input(self, y: Tensor, factors: Factors) -> Tensor:
+        """What the hyper-analysis sees of y (B, M, h, w)."""
+
+    @abstractmethod
+    def start_scales(self, log2_scales: Tensor) -> None:
+        """Let the prior begin at mean zero and these log2 scales (M,) of the channels of y at rate 1/2."""
+
+    @abstractmethod
+    def code_block(self, features: Tensor, factors: Factors, exchange: Exchange) -> Tensor:
+        """Code a block of y in steps, the same ones in training, encoder and decoder.
+
+        ``features`` (B, F, h, w) come from the hyper-synthesis. In each step ``exchange`` gets mean and
+        log2 scale, (B, C, n), of some samples of the scaled y, and returns their symbols. Returns y_hat
+        (B, M, h, w).
+        """
+
     def rate_state(self, code: int) -> Scaling:
-        """The four factors of rate ``code``."""
+        """The factors of rate ``code``."""
+        rate = torch.tensor([rate_from_code(code)], dtype=torch.float64)
+        with torch.no_grad():
+            return Scaling(code, self.factors(rate))
 
     def forward(self, x: Tensor, rate: Tensor) -> dict[str, Tensor | dict[str, Tensor]]:
         """Noise for the rate, straight-through rounding for the distortion; plain rounding in evaluation."""
-        gain, inverse_gain, hyper_gain, hyper_inverse_gain = self.scaling(rate)
-        y = self.analysis_net(x - 0.5).float() * gain
-        z = self.hyper_analysis_net(pad_to_multiple(y, HYPER_STRIDE)).float() * hyper_gain
-        prior = self.hyper_synthesis_net(round_straight_through(z) * hyper_inverse_gain).float()
-        mean, log2_scale = prior[..., : y.shape[-2], : y.shape[-1]].chunk(2, dim=1)
-        residual = y - mean
-        noisy = residual + torch.rand_like(residual) - 0.5 if self.training else residual.round()
-        y_hat = (round_straight_through(residual) + mean) * inverse_gain
+        factors = self.factors(rate)
+        y = self.analysis_net(x - 0.5).float()
+        padded = pad_to_multiple(self.hyper_input(y, factors), HYPER_STRIDE)
+        z = self.hyper_analysis_net(padded).float() * factors.hyper_gain
+        z_hat = round_straight_through(z) * factors.hyper_inverse_gain
+        features = self.hyper_synthesis_net(z_hat)[..., : y.shape[-2], : y.shape[-1]]
+        scaled = y * factors.gain
+        likelihoods: list[Tensor] = []
+
+        def exchange(mean: Tensor, log2_scale: Tensor, pick: Pick) -> Tensor:
+            residual = pick(scaled) - mean
+            noise = torch.rand_like(residual) - 0.5
+            noisy = residual + noise if self.training else residual.round()
+            likelihoods.append(gaussian_likelihood(noisy, log2_scale).flatten(1))
+            return round_straight_through(residual)
+
+        y_hat = self.code_block(features, factors, exchange)
         return {
             "x_hat": self.synthesis_net(y_hat).float() + 0.5,
             "likelihoods": {
-                "y": gaussian_likelihood(noisy, log2_scale),
+                "y": torch.cat(likelihoods, dim=1),
                 "z": self.prior.likelihood(z, noisy=self.training),
             },
         }
@@ -118,8 +153,8 @@ class HyperpriorModel(VariableRateModel):
 
     # --- entropy parameters: float64 ---
 
-    def _priors(self, z_hat: Tensor, grid: LatentGrid) -> Iterator[tuple[list[Block], Prior]]:
-        """For every row of blocks: the blocks, and the entropy parameters of their rows of y."""
+    def _features(self, z_hat: Tensor, grid: LatentGrid) -> Iterator[tuple[list[Block], Tensor]]:
+        """For every row of blocks: the blocks, and the features (1, F, rows, w), float64, of their rows."""
         geometry = StripGeometry(1, HYPER_STRIDE, 2)
         band_units = BLOCK // HYPER_STRIDE
         units = min(band_units, max(1, self._units(grid.width * STRIDE) // HYPER_STRIDE))
@@ -129,14 +164,12 @@ class HyperpriorModel(VariableRateModel):
             with stage("entropy parameters"):
                 rows = in_strips(self._hyper_synthesise, z_hat[..., low:high, :], geometry, units)
             first = blocks[0].top - low * HYPER_STRIDE
-            rows = rows[..., first : first + blocks[0].bottom - blocks[0].top, : grid.width]
-            mean, log2_scale = rows.chunk(2, dim=1)
-            yield blocks, Prior(mean, scale_index(log2_scale))
+            yield blocks, rows[..., first : first + blocks[0].bottom - blocks[0].top, : grid.width]
 
     def _hyper_synthesise(self, z_hat: Tensor) -> Tensor:
         with torch.autocast(z_hat.device.type, enabled=False):
-            prior: Tensor = self.hyper_synthesis_net(z_hat)
-        return prior
+            features: Tensor = self.hyper_synthesis_net(z_hat)
+        return features
 
     def quantised_hyper_latent(self, latents: Latents, rate: RateState) -> Tensor:
         """z_hat (1, N, h, w) float64 of ``latents`` at ``rate``: all that the decoder's tables follow from."""
@@ -144,7 +177,7 @@ class HyperpriorModel(VariableRateModel):
         return self._dequantise_z(self.quantise(latents, rate)[0], rate)
 
     def _dequantise_z(self, z: Symbols, rate: Scaling) -> Tensor:
-        z_hat = torch.from_numpy(z).double().unsqueeze(0) * rate.hyper_inverse_gain
+        z_hat = torch.from_numpy(z).double().unsqueeze(0) * rate.factors.hyper_inverse_gain
         return z_hat.to(self.exact_device)
 
     # --- coding ---
@@ -166,38 +199,42 @@ class HyperpriorModel(VariableRateModel):
             with stage("coding"):
                 writer = StreamWriter()
                 self._put_z(writer, z, coded.block)
-                writer.put_guarded(coded.symbols, coded.t, self._y_tables)
+                for symbols, t in coded.steps:
+                    writer.put_guarded(symbols, t, self._y_tables)
                 streams.append(writer.finish())
         return streams
 
     def quantise(self, latents: Latents, rate: RateState) -> tuple[Symbols, Iterator[CodedBlock]]:
         """Symbols of z (N, h, w), and those of y with their table indices, block by block."""
         assert isinstance(rate, Scaling)
-        y = latents.y * rate.gain.to(latents.y)
-        z = self._quantised_z(y, rate)
-        return z, self._quantised_y(y, self._dequantise_z(z, rate))
+        z = self._quantised_z(latents.y, rate)
+        return z, self._quantised_y(latents.y, self._dequantise_z(z, rate), rate)
 
     @torch.inference_mode()
-    def _quantised_y(self, y: Tensor, z_hat: Tensor) -> Iterator[CodedBlock]:
-        for blocks, prior in self._priors(z_hat, LatentGrid(*y.shape[-2:])):
-            rows = slice(blocks[0].top, blocks[0].bottom)
-            with stage("quantisation"):
-                residual = y[..., rows, :].to(prior.mean) - prior.mean
-                symbols = residual.round_().clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT).int()
+    def _quantised_y(self, y: Tensor, z_hat: Tensor, rate: Scaling) -> Iterator[CodedBlock]:
+        scaled = y * rate.factors.gain.to(y)
+        for blocks, features in self._features(z_hat, LatentGrid(*y.shape[-2:])):
             for block in blocks:
-                columns = slice(block.left, block.right)
-                with stage("quantisation"):
-                    t = prior.t[0, :, :, columns].cpu().numpy().reshape(-1)
-                    values = symbols[0, :, :, columns].cpu().numpy().reshape(-1)
-                yield CodedBlock(block, values, t)
+                window = scaled[..., block.top : block.bottom, block.left : block.right]
+                writing = _Quantising(window.to(features))
+                part = features[..., block.left : block.right]
+                with stage("entropy parameters"):
+                    self._code_exactly(part, rate, writing)
+                yield CodedBlock(block, writing.steps)
+
+    def _code_exactly(self, features: Tensor, rate: Scaling, exchange: Exchange) -> Tensor:
+        with torch.autocast(features.device.type, enabled=False):
+            return self.code_block(features, rate.factors_on(features.device), exchange)
 
     @torch.inference_mode()
     def _quantised_z(self, y: Tensor, rate: Scaling) -> Symbols:
+        factors = rate.factors
         units = max(1, self._units(y.shape[-1] * STRIDE) // HYPER_STRIDE)
         with stage("hyper-analysis"):
-            padded = pad_to_multiple(y, HYPER_STRIDE).contiguous(memory_format=torch.channels_last)
+            seen = pad_to_multiple(self.hyper_input(y, factors), HYPER_STRIDE)
+            padded = seen.contiguous(memory_format=torch.channels_last)
             z = in_strips(self.hyper_analysis_net, padded, StripGeometry(HYPER_STRIDE, 1, 1), units)
-            z = (z * rate.hyper_gain.to(z)).round_().clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+            z = (z * factors.hyper_gain.to(z)).round_().clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT)
             symbols: Symbols = z[0].int().cpu().numpy()
         return symbols
 
@@ -229,27 +266,52 @@ class HyperpriorModel(VariableRateModel):
                 self._get_z(reader, z, block)
         remaining = iter(readers)
         bands = []
-        inverse = rate.inverse_gain.to(self.exact_device)
-        for blocks, prior in self._priors(self._dequantise_z(z, rate), grid):
-            with stage("coding"):
-                t = prior.t[0].cpu().numpy()
-                symbols = np.empty(t.shape, np.int32)
-                for block in blocks:
-                    reader = next(remaining)
-                    part = t[:, :, block.left : block.right]
-                    values = reader.get_guarded(part.reshape(-1), self._y_tables)
-                    symbols[:, :, block.left : block.right] = values.reshape(part.shape)
-                    reader.finish()
-            with stage("dequantisation"):
-                residual = torch.from_numpy(symbols).to(prior.mean).unsqueeze(0)
-                y_hat = (residual + prior.mean) * inverse
-                bands.append(y_hat.to(self.device, torch.float32))
+        for blocks, features in self._features(self._dequantise_z(z, rate), grid):
+            parts = []
+            for block in blocks:
+                reading = _Reading(next(remaining), self._y_tables)
+                part = features[..., block.left : block.right]
+                with stage("entropy parameters"):
+                    y_hat = self._code_exactly(part, rate, reading)
+                reading.reader.finish()
+                parts.append(y_hat.to(self.device, torch.float32))
+            bands.append(torch.cat(parts, dim=-1))
         return torch.cat(bands, dim=-2)
 
     def _get_z(self, reader: StreamReader, z: Symbols, block: Block) -> None:
         window = _window(block.hyper())
         shape = z[window].shape
         z[window] = reader.get_static(_channel_indices(shape), self._z_tables).reshape(shape)
+
+
+class _Quantising:
+    """The encoder's exchange: rounds a block of scaled y, and keeps what is to be coded."""
+
+    def __init__(self, y: Tensor) -> None:
+        self._y = y
+        self.steps: list[tuple[Symbols, Reals]] = []
+
+    def __call__(self, mean: Tensor, log2_scale: Tensor, pick: Pick) -> Tensor:
+        with stage("quantisation"):
+            residual = pick(self._y) - mean
+            symbols = residual.round_().clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+            values: Symbols = symbols.int().cpu().numpy().reshape(-1)
+            self.steps.append((values, scale_index(log2_scale).cpu().numpy().reshape(-1)))
+        return symbols
+
+
+class _Reading:
+    """The decoder's exchange: reads symbols from the stream."""
+
+    def __init__(self, reader: StreamReader, tables: CodingTables) -> None:
+        self.reader = reader
+        self._tables = tables
+
+    def __call__(self, mean: Tensor, log2_scale: Tensor, pick: Pick) -> Tensor:
+        with stage("coding"):
+            t = scale_index(log2_scale).cpu().numpy()
+            symbols = self.reader.get_guarded(t.reshape(-1), self._tables)
+            return torch.from_numpy(symbols.reshape(t.shape)).to(mean)
 
 
 def _all_blocks(grid: LatentGrid) -> Iterator[Block]:

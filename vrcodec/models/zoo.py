@@ -49,7 +49,8 @@ def unpack_model(data: bytes, name: str) -> VariableRateModel:
     try:
         description = _description(data)
         family = FAMILIES[description["family"]]
-        size = BackboneSize(**description["size"])
+        numbers = description["size"]
+        size = BackboneSize(**{**numbers, "groups": tuple(numbers.get("groups", ()))})
         state = safetensors.torch.load(data)
         with uninitialised():
             model = family(size)

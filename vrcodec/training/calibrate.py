@@ -64,8 +64,9 @@ def collect_histogram(
         latents = model.analysis(crop.permute(1, 2, 0).contiguous().cpu().numpy())
         rate = model.rate_state(int(random.integers(RATE_CODE_MAX + 1)))
         for coded in model.quantise(latents, rate)[1]:
-            tables = round_to_table(coded.t, SCALE_COUNT)
-            np.add.at(counts, (tables, np.clip(coded.symbols, -_REACH, _REACH) + _REACH), 1)
+            for symbols, t in coded.steps:
+                tables = round_to_table(t, SCALE_COUNT)
+                np.add.at(counts, (tables, np.clip(symbols, -_REACH, _REACH) + _REACH), 1)
     return counts
 
 

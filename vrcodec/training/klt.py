@@ -68,7 +68,8 @@ def start_from_klt(model: HyperpriorModel, basis: Tensor, deviations: Tensor) ->
     _zero_bias(synthesis[1])
     synthesis[1].weight[:_PATCH] = kernel.reshape(size.latent, _PATCH).T
     _set_identity(synthesis[2])
-    _set_log2_scales(model, deviations[: size.latent])
+    scales = LATENT_SCALE * deviations[: size.latent].clamp_min(1e-3)
+    model.start_scales(torch.log2(scales).to(torch.float32))
 
 
 def _layers(net: nn.Module) -> list[nn.Conv2d | Pointwise]:
@@ -87,13 +88,3 @@ def _set_identity(layer: nn.Module, factor: float = 1.0) -> None:
 def _zero_bias(layer: nn.Conv2d | Pointwise) -> None:
     assert layer.bias is not None
     layer.bias.zero_()
-
-
-def _set_log2_scales(model: HyperpriorModel, deviations: Tensor) -> None:
-    """Let the prior begin with each channel's own scale, and mean zero."""
-    last = _layers(model.hyper_synthesis_net)[-1]
-    last.weight[: model.size.latent] *= 0.1
-    assert last.bias is not None
-    last.bias[: model.size.latent] = 0
-    scales = LATENT_SCALE * deviations.clamp_min(1e-3)
-    last.bias[model.size.latent :] = torch.log2(scales).to(torch.float32)

@@ -15,10 +15,12 @@ from vrcodec.device import resolve_device
 from vrcodec.errors import OutputError
 from vrcodec.folders import find_pictures
 from vrcodec.models.hyperprior import HyperpriorModel
+from vrcodec.models.qvrf import Qvrf
 from vrcodec.models.zoo import load_state
 from vrcodec.training.data import CropSampler, large_enough, load_pictures
 from vrcodec.training.evaluate import evaluate
 from vrcodec.training.export import export_model
+from vrcodec.training.inherit import regulated_from_gained
 from vrcodec.training.klt import principal_components, start_from_klt
 from vrcodec.training.loop import CHECKPOINT, Budget, Log, Ranks, Trainer
 from vrcodec.training.plot import plot_log
@@ -101,7 +103,7 @@ def _start(trainer: Trainer, session: Session, pictures: list[Tensor]) -> list[d
         return _read_history(session.target / "history.json")
     history: list[dict[str, Any]] = []
     if session.init:
-        trainer.start_from(load_state(session.init))
+        trainer.start_from(_inherited(load_state(session.init), trainer))
         card = session.init.with_suffix(".json")
         history = _read_history(card) if card.exists() else [{"start": session.init.name}]
     elif isinstance(trainer.model, HyperpriorModel):
@@ -110,6 +112,13 @@ def _start(trainer: Trainer, session: Session, pictures: list[Tensor]) -> list[d
     if trainer.ranks.rank == 0:
         (session.target / "history.json").write_text(json.dumps({"training": history}))
     return history
+
+
+def _inherited(state: dict[str, Tensor], trainer: Trainer) -> dict[str, Tensor]:
+    """``state``, translated when it is of another family."""
+    if isinstance(trainer.model, Qvrf) and "log_gain" in state:
+        return regulated_from_gained(state, trainer.model.size.groups)
+    return state
 
 
 def _read_history(path: Path) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from vrcodec.training.recipes.base import Recipe
 
-FAMILIES = ("gained",)
+FAMILIES = ("gained", "qvrf")
 
 
 def load_recipe(family: str) -> Recipe:

@@ -27,10 +27,11 @@ from vrcodec.rate import RATE_CODE_MAX
 from vrcodec.stages import recorded
 
 _NETWORKS = {
-    "analysis": "analysis_net",
-    "hyper-analysis": "hyper_analysis_net",
-    "entropy parameters": "hyper_synthesis_net",
-    "synthesis": "synthesis_net",
+    "analysis_net": "analysis",
+    "hyper_analysis_net": "hyper-analysis",
+    "hyper_synthesis_net": "entropy parameters",
+    "context": "entropy parameters",
+    "synthesis_net": "synthesis",
 }
 
 
@@ -90,10 +91,10 @@ def _network_limits(
     model: HyperpriorModel, work: Callable[[], object], rates: dict[torch.dtype, float]
 ) -> dict[str, float]:
     """Seconds that the convolutions of each network would take at the rate of a matrix product."""
-    seconds = dict.fromkeys(_NETWORKS, 0.0)
+    seconds = dict.fromkeys(_NETWORKS.values(), 0.0)
     with ExitStack() as stack:
-        for stage, name in _NETWORKS.items():
-            for module in model.get_submodule(name).modules():
+        for name, stage in _NETWORKS.items():
+            for module in getattr(model, name, nn.Identity()).modules():
                 if isinstance(module, nn.Conv2d | nn.Linear):
                     hook = _counting(stage, seconds, rates)
                     stack.callback(module.register_forward_hook(hook).remove)

@@ -32,6 +32,10 @@ class BackboneSize:
     groups: tuple[int, ...] = ()
     context: int = 0
 
+    def __post_init__(self) -> None:
+        # JSON knows lists only.
+        object.__setattr__(self, "groups", tuple(self.groups))
+
     @property
     def halo(self) -> int:
         """Latent rows beyond a strip that its analysis or synthesis can see."""

@@ -49,8 +49,7 @@ def unpack_model(data: bytes, name: str) -> VariableRateModel:
     try:
         description = _description(data)
         family = FAMILIES[description["family"]]
-        numbers = description["size"]
-        size = BackboneSize(**{**numbers, "groups": tuple(numbers.get("groups", ()))})
+        size = BackboneSize(**description["size"])
         state = safetensors.torch.load(data)
         with uninitialised():
             model = family(size)

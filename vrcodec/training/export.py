@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from vrcodec.catalog import weights_id
 from vrcodec.files import write_atomically
 from vrcodec.models import VariableRateModel
+from vrcodec.models.context import Pick
 from vrcodec.models.hyperprior import HyperpriorModel
-from vrcodec.models.zoo import pack_model
+from vrcodec.models.zoo import DENSITY_PREFIX, pack_model
 from vrcodec.training.calibrate import calibrated_tables
 
 History = Sequence[Mapping[str, Any]]
@@ -54,14 +56,12 @@ def write_card(path: Path, card: Mapping[str, Any]) -> None:
 
 def make_card(model: VariableRateModel, identity: str, history: History) -> dict[str, Any]:
     """The card of freshly exported weights; figures on pictures are added by a measurement."""
-    parts = {
-        name: child for name, child in model.named_children() if isinstance(child, nn.Sequential)
-    }
+    parameters = [p for n, p in model.named_parameters() if not n.startswith(DENSITY_PREFIX)]
     return {
         "family": model.family,
         "id": identity,
         "architecture": asdict(model.size),
-        "parameters": sum(p.numel() for part in parts.values() for p in part.parameters()),
+        "parameters": sum(p.numel() for p in parameters),
         "kmac_per_pixel": count_kmac(model),
         "training": list(history),
     }
@@ -76,9 +76,24 @@ def count_kmac(model: VariableRateModel) -> dict[str, float]:
         "hyper_synthesis_net": torch.zeros(1, model.size.hyper, side // 64, side // 64),
         "synthesis_net": torch.zeros(1, model.size.latent, side // 16, side // 16),
     }
-    counts = {}
-    for name, x in inputs.items():
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            model.get_submodule(name)(x)
-        counts[name.removesuffix("_net")] = round(counter.get_total_flops() / 2 / side**2 / 1e3, 2)
-    return counts
+    work: dict[str, Callable[[], object]] = {
+        name.removesuffix("_net"): partial(model.get_submodule(name), x)
+        for name, x in inputs.items()
+    }
+    if isinstance(model, HyperpriorModel):
+        features = model.hyper_synthesis_net(inputs["hyper_synthesis_net"])
+        factors = model.factors(torch.zeros(1))
+        work["context"] = partial(model.code_block, features, factors, _no_residual)
+    counts = {name: _operations(call) / side**2 / 1e3 for name, call in work.items()}
+    return {name: round(count, 2) for name, count in counts.items() if count}
+
+
+def _operations(work: Callable[[], object]) -> float:
+    """Multiply-accumulates of a call."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        work()
+    return counter.get_total_flops() / 2
+
+
+def _no_residual(mean: Tensor, log2_scale: Tensor, pick: Pick) -> Tensor:
+    return torch.zeros_like(mean)

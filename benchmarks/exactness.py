@@ -11,22 +11,20 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
-from vrcodec.bitstream.grid import HYPER_STRIDE
+from vrcodec.bench.kernels import table_indices
 from vrcodec.bitstream.guard import GUARD, round_to_table
 from vrcodec.bitstream.tables import SCALE_COUNT
-from vrcodec.codec import Encoder, Engine
+from vrcodec.catalog import find_by_family
 from vrcodec.folders import read_folder
-from vrcodec.models.entropy import scale_index
+from vrcodec.models.base import Latents
 from vrcodec.models.hyperprior import HyperpriorModel
+from vrcodec.models.zoo import unpack_model
 from vrcodec.rate import RATE_CODE_MAX
-from vrcodec.strips import StripGeometry, in_strips
 
 
 def main() -> None:
@@ -35,27 +33,22 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
     pictures = read_folder(arguments.folder)
-    model = Encoder(arguments.family, Engine("cpu")).model
-    assert isinstance(model, HyperpriorModel)
     ties = values = 0
     noise = {torch.float64: 0.0, torch.float32: 0.0}
     flips = dict.fromkeys(noise, 0)
-    for picture in pictures.values():
-        latents = model.analysis(picture.pixels)
-        for step in range(11):
-            rate = model.rate_state(step * RATE_CODE_MAX // 10)
-            streams = model.compress(latents, rate)
-            ties += sum(len(stream.ties) for stream in streams)
-        rate = model.rate_state(RATE_CODE_MAX // 2)
-        z_hat = model.quantised_hyper_latent(latents, rate)
-        for dtype in noise:
-            reference, *others = kernels(model.hyper_synthesis_net.to(dtype), z_hat.to(dtype))
+    for dtype in noise:
+        model = _model(arguments.family, dtype)
+        for picture in pictures.values():
+            latents = model.analysis(picture.pixels)
+            rate = model.rate_state(RATE_CODE_MAX // 2)
+            reference, *others = table_indices(model, latents, rate).values()
             expected = round_to_table(reference, SCALE_COUNT)
             for t in others:
                 noise[dtype] = max(noise[dtype], float(np.abs(t - reference).max()))
                 flips[dtype] += int((round_to_table(t, SCALE_COUNT) != expected).sum())
-        values += reference.size
-        model.hyper_synthesis_net.double()
+            if dtype == torch.float64:
+                values += reference.size
+                ties += _ties(model, latents)
     report = {
         "pictures": len(pictures),
         "table_indices_per_rate": values,
@@ -67,22 +60,17 @@ def main() -> None:
     print(json.dumps(report, indent=1))
 
 
-@torch.inference_mode()
-def kernels(net: nn.Module, z_hat: Tensor) -> list[np.ndarray]:
-    """Real-valued table indices from ``z_hat``, computed in five ways."""
-    return [scale_index(out.chunk(2, dim=1)[1].double()).numpy() for out in _outputs(net, z_hat)]
+def _model(family: str, dtype: torch.dtype) -> HyperpriorModel:
+    model = unpack_model(find_by_family(family).path.read_bytes(), family)
+    assert isinstance(model, HyperpriorModel)
+    model.prepare(torch.device("cpu"), exact_dtype=dtype)
+    return model
 
 
-def _outputs(net: nn.Module, z_hat: Tensor) -> Iterator[Tensor]:
-    for layout in (torch.contiguous_format, torch.channels_last):
-        yield net.to(memory_format=layout)(z_hat.contiguous(memory_format=layout))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield net(z_hat)
-    torch.set_num_threads(threads)
-    with torch.backends.mkldnn.flags(enabled=False):
-        yield net(z_hat)
-    yield in_strips(net, z_hat, StripGeometry(1, HYPER_STRIDE, 2), 3)
+def _ties(model: HyperpriorModel, latents: Latents) -> int:
+    """Ties of a picture at eleven rates together."""
+    states = [model.rate_state(step * RATE_CODE_MAX // 10) for step in range(11)]
+    return sum(len(stream.ties) for state in states for stream in model.compress(latents, state))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ so the variants do differ, and the first test can fail.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +17,18 @@ import pytest
 import skimage.data
 import torch
 
-from vrcodec.bitstream.grid import HYPER_STRIDE
+from tests.conftest import ROOT
+from vrcodec.bench.kernels import table_indices, threads
 from vrcodec.bitstream.guard import GUARD, round_to_table
 from vrcodec.bitstream.streams import StreamReader
+from vrcodec.catalog import find_by_family
 from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.folders import read_folder
-from vrcodec.models.entropy import scale_index
 from vrcodec.models.hyperprior import HyperpriorModel
+from vrcodec.models.zoo import unpack_model
 from vrcodec.picture import Picture
-from vrcodec.strips import StripGeometry, in_strips
 
+FAMILIES = sorted(path.stem for path in (ROOT / "weights").glob("*.json"))
 RATE_CODES = (0, 32768, 65535)
 # A flip in float32 is rare enough that a few small pictures may have none.
 ENOUGH_PICTURES = 20
@@ -47,26 +49,17 @@ def pictures() -> dict[str, Picture]:
     return {name: Picture.from_array(getattr(skimage.data, name)()) for name in names}
 
 
-@pytest.fixture(scope="module")
-def files(pictures: dict[str, Picture]) -> dict[str, bytes]:
+@pytest.fixture(scope="module", params=FAMILIES)
+def files(request: pytest.FixtureRequest, pictures: dict[str, Picture]) -> dict[str, bytes]:
+    """One file of every picture, by one family."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("VRCODEC_WEIGHTS", raising=False)
-        encoder = Encoder()
+        encoder = Encoder(request.param)
     codes = (RATE_CODES * len(pictures))[: len(pictures)]
     return {
         name: encoder.encode(picture, code)
         for (name, picture), code in zip(pictures.items(), codes, strict=True)
     }
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def no_change(model: HyperpriorModel) -> None:
@@ -144,38 +137,19 @@ def test_pixels_differ_by_a_step_at_most(files: dict[str, bytes]) -> None:
             assert np.abs(other - reference).max() <= 1
 
 
-def kernels(net: torch.nn.Module, z_hat: torch.Tensor) -> list[torch.Tensor]:
-    """The same function computed in five ways."""
-    layouts = (torch.contiguous_format, torch.channels_last)
-    results = [
-        net.to(memory_format=layout)(z_hat.contiguous(memory_format=layout)) for layout in layouts
-    ]
-    with threads(1):
-        results.append(net(z_hat))
-    with torch.backends.mkldnn.flags(enabled=False):
-        results.append(net(z_hat))
-    results.append(in_strips(net, z_hat, StripGeometry(1, HYPER_STRIDE, 2), 3))
-    return results
-
-
-def table_indices(picture: Picture, dtype: torch.dtype) -> list[np.ndarray]:
-    """Real-valued table indices of one picture under every kernel, computed in ``dtype``."""
-    model = Encoder(engine=Engine("cpu")).model
-    assert isinstance(model, HyperpriorModel)
-    rate = model.rate_state(RATE_CODES[1])
-    z_hat = model.quantised_hyper_latent(model.analysis(picture.pixels), rate).to(dtype)
-    with torch.inference_mode():
-        outputs = kernels(model.hyper_synthesis_net.to(dtype), z_hat)
-    return [scale_index(out.chunk(2, dim=1)[1].double()).numpy() for out in outputs]
-
-
-def test_float32_would_not_do(pictures: dict[str, Picture]) -> None:
+@pytest.mark.parametrize("family", FAMILIES)
+def test_float32_would_not_do(pictures: dict[str, Picture], family: str) -> None:
     """Its noise is wider than the guard band, and in enough pictures it flips an index."""
+    entry = find_by_family(family)
     flips = dict.fromkeys((torch.float32, torch.float64), 0)
     noise = dict.fromkeys(flips, 0.0)
-    for picture in pictures.values():
-        for dtype in flips:
-            reference, *others = table_indices(picture, dtype)
+    for dtype in flips:
+        model = unpack_model(entry.path.read_bytes(), family)
+        assert isinstance(model, HyperpriorModel)
+        model.prepare(torch.device("cpu"), exact_dtype=dtype)
+        for picture in pictures.values():
+            latents, rate = model.analysis(picture.pixels), model.rate_state(RATE_CODES[1])
+            reference, *others = table_indices(model, latents, rate).values()
             expected = round_to_table(reference, 64)
             flips[dtype] += sum(int((round_to_table(t, 64) != expected).sum()) for t in others)
             noise[dtype] = max(

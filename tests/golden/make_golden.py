@@ -1,6 +1,6 @@
 """How the golden files came to be. Running it again makes others, which is not wanted.
 
-    python tests/golden/make_golden.py OUTPUT_FOLDER
+    python tests/golden/make_golden.py FAMILY OUTPUT_FOLDER
 
 The files beside this script are frozen: whatever becomes of the shipped weights, a decoder that does not
 reproduce their symbols, and their pixels within one step, has broken the format.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from PIL import Image
 
 from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.inspection import inspect
+from vrcodec.models import Gained, Qvrf
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.picture import Picture
 from vrcodec.training.data import CropSampler
@@ -28,33 +30,37 @@ from vrcodec.training.loop import Budget, Log, Ranks, Trainer
 from vrcodec.training.recipes.base import Recipe
 
 TINY = BackboneSize(channels=24, latent=32, hyper=8, blocks=1, prior=16)
+SIZES = {"gained": TINY, "qvrf": replace(TINY, groups=(2, 2, 4, 8, 16), context=16)}
 STEPS = 1500
 ENGINE = Engine("cpu", "float32")
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
+    family, folder = sys.argv[1], Path(sys.argv[2])
     folder.mkdir(parents=True, exist_ok=True)
-    make_weights(folder)
+    make_weights(family, folder)
+    # The files of the first family are called by what they show alone.
+    prefix = "" if family == "gained" else f"{family}_"
     os.environ["VRCODEC_WEIGHTS"] = str(folder)
     expected = {}
     for name, (pixels, rate_code) in pictures().items():
         picture = Picture.from_array(pixels)
-        data = Encoder("gained", ENGINE).encode(picture, rate_code)
+        name = prefix + name
+        data = Encoder(family, ENGINE).encode(picture, rate_code)
         decoded = Decoder(ENGINE).decode(data)
         (folder / f"{name}.vrc").write_bytes(data)
         Image.fromarray(decoded.to_array()).save(folder / f"{name}.png", optimize=True)
         expected[name] = {"bytes": len(data), "streams": inspect(data).streams}
-    (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
+    (folder / f"{prefix}expected.json").write_text(json.dumps(expected, indent=1) + "\n")
 
 
-def make_weights(folder: Path) -> None:
-    """Train the tiny model on two photographs, and export it."""
+def make_weights(family: str, folder: Path) -> None:
+    """Train a tiny model on two photographs, and export it."""
     photographs = [
         torch.from_numpy(picture).permute(2, 0, 1).contiguous()
         for picture in (skimage.data.astronaut(), skimage.data.chelsea())
     ]
-    recipe = Recipe(family="gained", size=TINY, crop=128, learning_rate=5e-3)
+    recipe = Recipe(family=family, size=SIZES[family], crop=128, learning_rate=5e-3)
     trainer = Trainer(recipe, folder, "cpu", Ranks(), seed=0)
     sampler = CropSampler(photographs, recipe.crop, seed=0, device="cpu")
     trainer.run(sampler, Budget(steps=STEPS), Log(None, print))
@@ -62,8 +68,11 @@ def make_weights(folder: Path) -> None:
     model = trainer.averaged_model()
     with torch.no_grad():
         # Finer steps than the prior expects: symbols in every table, and some outside.
-        model.log_gain += 1.5
-        model.log_inverse_gain -= 1.5
+        if isinstance(model, Gained):
+            model.log_gain += 1.5
+            model.log_inverse_gain -= 1.5
+        elif isinstance(model, Qvrf):
+            model.regulator.first += 2.0
     export_model(model, folder, [{"steps": STEPS}])
 
 

@@ -53,6 +53,7 @@ class VariableRateModel(nn.Module, ABC):
         self.gaussian = GaussianConditional()
         self.device = torch.device("cpu")
         self.exact_device = torch.device("cpu")
+        self.exact_dtype = torch.float64
         self.strip_units: int | None = None
 
     @abstractmethod
@@ -82,20 +83,26 @@ class VariableRateModel(nn.Module, ABC):
         """
 
     def prepare(
-        self, device: torch.device, precision: str = "auto", strip_units: int | None = None
+        self,
+        device: torch.device,
+        precision: str = "auto",
+        strip_units: int | None = None,
+        exact_dtype: torch.dtype = torch.float64,
     ) -> None:
         """Make ready for coding on ``device``.
 
         ``precision`` of the float part: ``auto``, ``float32`` or ``bfloat16``. ``strip_units`` fixes
-        the strip height in latent rows; by default it follows from the picture's width.
+        the strip height in latent rows; by default it follows from the picture's width. With another
+        ``exact_dtype`` than float64 files do not decode elsewhere: it is there to show why.
         """
         self.eval().requires_grad_(False)
         self.device, self.exact_device = device, exact_device(device)
+        self.exact_dtype = exact_dtype
         self.strip_units = strip_units
         self.to(device).to(memory_format=torch.channels_last)
         self._set_float_dtype(float_dtype(device, precision))
         for name in self.exact:
-            self.get_submodule(name).to(self.exact_device, torch.float64)
+            self.get_submodule(name).to(self.exact_device, exact_dtype)
 
     def _set_float_dtype(self, dtype: torch.dtype) -> None:
         """``dtype`` for the branches of blocks, where the work is; float32 for what joins them.

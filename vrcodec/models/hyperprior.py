@@ -48,9 +48,9 @@ class Scaling(RateState):
 
     factors: Factors
 
-    def factors_on(self, device: torch.device) -> Factors:
-        """The factors on ``device``, in float64 still."""
-        values = {f.name: getattr(self.factors, f.name).to(device) for f in fields(Factors)}
+    def factors_on(self, features: Tensor) -> Factors:
+        """The factors where ``features`` are, and in their type."""
+        values = {f.name: getattr(self.factors, f.name).to(features) for f in fields(Factors)}
         return Factors(**values)
 
 
@@ -171,14 +171,9 @@ class HyperpriorModel(VariableRateModel):
             features: Tensor = self.hyper_synthesis_net(z_hat)
         return features
 
-    def quantised_hyper_latent(self, latents: Latents, rate: RateState) -> Tensor:
-        """z_hat (1, N, h, w) float64 of ``latents`` at ``rate``: all that the decoder's tables follow from."""
-        assert isinstance(rate, Scaling)
-        return self._dequantise_z(self.quantise(latents, rate)[0], rate)
-
     def _dequantise_z(self, z: Symbols, rate: Scaling) -> Tensor:
         z_hat = torch.from_numpy(z).double().unsqueeze(0) * rate.factors.hyper_inverse_gain
-        return z_hat.to(self.exact_device)
+        return z_hat.to(self.exact_device, self.exact_dtype)
 
     # --- coding ---
 
@@ -206,14 +201,16 @@ class HyperpriorModel(VariableRateModel):
 
     def quantise(self, latents: Latents, rate: RateState) -> tuple[Symbols, Iterator[CodedBlock]]:
         """Symbols of z (N, h, w), and those of y with their table indices, block by block."""
-        assert isinstance(rate, Scaling)
-        z = self._quantised_z(latents.y, rate)
-        return z, self._quantised_y(latents.y, self._dequantise_z(z, rate), rate)
+        z = self.quantise_z(latents, rate)
+        return z, self.quantise_y(latents, z, rate)
 
     @torch.inference_mode()
-    def _quantised_y(self, y: Tensor, z_hat: Tensor, rate: Scaling) -> Iterator[CodedBlock]:
-        scaled = y * rate.factors.gain.to(y)
-        for blocks, features in self._features(z_hat, LatentGrid(*y.shape[-2:])):
+    def quantise_y(self, latents: Latents, z: Symbols, rate: RateState) -> Iterator[CodedBlock]:
+        """Symbols of y and their table indices, block by block, given those of z."""
+        assert isinstance(rate, Scaling)
+        scaled = latents.y * rate.factors.gain.to(latents.y)
+        grid = LatentGrid(*scaled.shape[-2:])
+        for blocks, features in self._features(self._dequantise_z(z, rate), grid):
             for block in blocks:
                 window = scaled[..., block.top : block.bottom, block.left : block.right]
                 writing = _Quantising(window.to(features))
@@ -224,11 +221,13 @@ class HyperpriorModel(VariableRateModel):
 
     def _code_exactly(self, features: Tensor, rate: Scaling, exchange: Exchange) -> Tensor:
         with torch.autocast(features.device.type, enabled=False):
-            return self.code_block(features, rate.factors_on(features.device), exchange)
+            return self.code_block(features, rate.factors_on(features), exchange)
 
     @torch.inference_mode()
-    def _quantised_z(self, y: Tensor, rate: Scaling) -> Symbols:
-        factors = rate.factors
+    def quantise_z(self, latents: Latents, rate: RateState) -> Symbols:
+        """Symbols of z, (N, h, w)."""
+        assert isinstance(rate, Scaling)
+        y, factors = latents.y, rate.factors
         units = max(1, self._units(y.shape[-1] * STRIDE) // HYPER_STRIDE)
         with stage("hyper-analysis"):
             seen = pad_to_multiple(self.hyper_input(y, factors), HYPER_STRIDE)

@@ -72,7 +72,7 @@ def make_weights(family: str, folder: Path) -> None:
             model.log_gain += 1.5
             model.log_inverse_gain -= 1.5
         elif isinstance(model, Qvrf):
-            model.regulator.first += 2.0
+            model.regulator.first += 4.0
     export_model(model, folder, [{"steps": STEPS}])
 
 

@@ -25,14 +25,16 @@ from vrcodec.catalog import find_by_family
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, InputError, UsageError, WeightsError
 from vrcodec.folders import find_pictures
+from vrcodec.models import Gained, Qvrf
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.zoo import load_state
 from vrcodec.picture import Picture
 from vrcodec.training.calibrate import fit_tables
 from vrcodec.training.data import CropSampler, load_pictures
+from vrcodec.training.inherit import regulated_from_gained
 from vrcodec.training.loop import Budget, Log, Ranks, Trainer
 from vrcodec.training.optim import GradientGuard, learning_rate_factor
-from vrcodec.training.recipes import FAMILIES, load_recipe
+from vrcodec.training.recipes import load_recipe
 from vrcodec.training.recipes.base import Recipe
 from vrcodec.training.session import Session, train
 
@@ -285,9 +287,8 @@ def test_what_cannot_be_trained(
     assert run(["train", *arguments, "--data", str(data), "-o", str(tmp_path), "-q"]) == code
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_recipes_match_the_shipped_weights(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("VRCODEC_WEIGHTS")
+@pytest.mark.parametrize("family", sorted(p.stem for p in (ROOT / "weights").glob("*.json")))
+def test_recipes_match_the_shipped_weights(family: str) -> None:
     card = json.loads((ROOT / "weights" / f"{family}.json").read_text())
     size = load_recipe(family).size
     assert BackboneSize(**card["architecture"]) == size
@@ -331,3 +332,30 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         find_pictures([tmp_path])
+
+
+def test_a_regulated_model_starts_where_the_gained_one_is() -> None:
+    """With gains that cancel, the transforms do the same, and the step is that of the gains."""
+    torch.manual_seed(0)
+    size = BackboneSize()
+    gained, qvrf = Gained(size), Qvrf(load_recipe("qvrf").size)
+    with torch.no_grad():
+        gained.log_gain += 0.3
+        gained.log_inverse_gain -= 0.3
+    inherited = regulated_from_gained(gained.state_dict(), qvrf.size.groups)
+    own = qvrf.state_dict()
+    fits = {k: v for k, v in inherited.items() if k in own and own[k].shape == v.shape}
+    qvrf.load_state_dict(fits, strict=False)
+    x = torch.rand(1, 3, 32, 32) - 0.5
+    rate = torch.tensor([0.2])
+    with torch.no_grad():
+        before, after = gained.factors(rate), qvrf.factors(rate)
+        y = gained.analysis_net(x)
+        scaled = qvrf.analysis_net(x) * after.gain
+        torch.testing.assert_close(scaled, y * before.gain, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(
+            qvrf.synthesis_net(scaled * after.inverse_gain),
+            gained.synthesis_net(y),
+            atol=1e-4,
+            rtol=1e-3,
+        )

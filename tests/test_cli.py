@@ -190,8 +190,8 @@ def test_json(run: Run, picture_file: Path, capsys: pytest.CaptureFixture[str]) 
     assert run("decode", "picture.vrc", "-o", "again.png", "--json") == 0
     assert json.loads(capsys.readouterr().out)[0]["output"] == "again.png"
     assert run("models", "--json") == 0
-    families = [card["family"] for card in json.loads(capsys.readouterr().out)]
-    assert sorted(families) == ["gained", "qvrf"]
+    families = {card["family"] for card in json.loads(capsys.readouterr().out)}
+    assert families == {"gained", "qvrf"}
 
 
 def test_info_and_models_say_the_same_in_words(

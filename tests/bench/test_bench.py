@@ -328,7 +328,7 @@ def test_plots(run: Run, folder: Path, tmp_path: Path, suffix: str, magic: bytes
 def test_profile(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("bench", folder, "--profile", "--models", "all") == 0
     shown = capsys.readouterr().out
-    assert shown.count("import") == 2
+    assert shown.count("import torch") == shown.count("import the rest") == shown.count("once")
     for stage in (
         "import torch",
         "import the rest",

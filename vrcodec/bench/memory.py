@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -43,16 +42,6 @@ def peak_memory() -> Iterator[Peak]:
         return
     yield peak
     peak.mib = max(0.0, (_status("VmHWM") - before) / _MIB)
-
-
-def process_peak_mib() -> float | None:
-    """Peak of resident memory of this process so far."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    unit = _MIB**2 if sys.platform == "darwin" else _MIB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def _status(field: str) -> float:

@@ -95,7 +95,6 @@ METRICS = {
         Metric("ssimulacra2", "SSIMULACRA 2", ssimulacra2, "ssimulacra2"),
     )
 }
-DEFAULT_METRICS = ("psnr", "ms-ssim")
 
 
 def choose_metrics(names: Sequence[str]) -> tuple[Metric, ...]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 DEFAULT_RIVALS = ("jpeg", "webp", "avif", "jxl", "jp2k")
+DEFAULT_METRICS = ("psnr", "ms-ssim")
 DEFAULT_RATES = tuple(i / 8 for i in range(9))
 # What --quick does with.
 _QUICK_PICTURES, _QUICK_POINTS = 3, 5
@@ -39,7 +40,7 @@ class Request:
     rivals: tuple[str, ...] = DEFAULT_RIVALS
     published: tuple[Path, ...] = ()
     anchor: str | None = None
-    metrics: tuple[str, ...] = ("psnr", "ms-ssim")
+    metrics: tuple[str, ...] = DEFAULT_METRICS
     json_path: Path | None = None
     csv_path: Path | None = None
     report_path: Path | None = None

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from vrcodec.bench.request import DEFAULT_RIVALS, Request
+from vrcodec.bench.request import DEFAULT_METRICS, DEFAULT_RIVALS, Request
 from vrcodec.cli import options
 
 _MAX_POINTS = 1000
@@ -101,7 +101,7 @@ _file = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--metrics",
     type=Names(),
-    default="psnr,ms-ssim",
+    default=",".join(DEFAULT_METRICS),
     show_default=True,
     help="psnr, ms-ssim, ssimulacra2.",
 )

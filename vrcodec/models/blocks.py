@@ -55,12 +55,6 @@ class Pointwise(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight[:, :, None, None], self.bias)
 
-    @torch.no_grad()
-    def start_at(self, output: Tensor) -> None:
-        """Give ``output`` (C_out,), and little else, at first."""
-        self.weight *= 0.1
-        self.bias.copy_(output)
-
 
 class PixelUnshuffle(nn.Module):
     """`nn.PixelUnshuffle`, (B, C, rH, rW) -> (B, C r^2, H, W), that keeps the channels-last layout.

@@ -75,12 +75,13 @@ class ParallelContext(nn.Module):
             GroupContext(features, start, end - start, width) for start, end in self.ranges
         )
 
+    @torch.no_grad()
     def start_scales(self, log2_scales: Tensor) -> None:
         """Begin at mean zero and ``log2_scales`` (M,)."""
         for (start, end), group in zip(self.ranges, self.groups, strict=True):
             assert isinstance(group, GroupContext)
             own = log2_scales[start:end]
-            group.out.start_at(torch.cat((torch.zeros_like(own), own)))
+            group.out.bias.copy_(torch.cat((torch.zeros_like(own), own)))
 
     def forward(self, features: Tensor, rate: Tensor, exchange: Exchange) -> Tensor:
         """``features`` (B, F, h, w), ``rate`` (B,) -> y_hat (B, M, h, w): what ``exchange`` returned."""

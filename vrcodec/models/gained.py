@@ -55,7 +55,9 @@ class Gained(HyperpriorModel):
     def start_scales(self, log2_scales: Tensor) -> None:
         last = self.hyper_synthesis_net[-1]
         assert isinstance(last, Pointwise)
-        last.start_at(torch.cat((torch.zeros_like(log2_scales), log2_scales)))
+        # Means are to say little at first; scales may follow z.
+        last.weight[: len(log2_scales)] *= 0.1
+        last.bias.copy_(torch.cat((torch.zeros_like(log2_scales), log2_scales)))
 
     def code_block(self, features: Tensor, factors: Factors, exchange: Exchange) -> Tensor:
         """One step for all samples: mean and scale live in the scaled domain."""

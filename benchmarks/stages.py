@@ -9,7 +9,6 @@ same machine; that of the coder is its symbols over the rate of one call of the 
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -19,12 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.common import REPEATS, median, multiply_rates, photograph
+from vrcodec.bench.profile import stage_medians
 from vrcodec.bitstream.rans import CodingTables, StreamDecoder, StreamEncoder
 from vrcodec.bitstream.tables import SCALE_COUNT
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.rate import RATE_CODE_MAX
-from vrcodec.stages import recorded
 
 _NETWORKS = {
     "analysis_net": "analysis",
@@ -79,12 +78,9 @@ def _row(seconds: float, limit: float | None) -> dict[str, float | None]:
 
 
 def _stages(work: Callable[[], object]) -> dict[str, float]:
-    runs = []
-    for _ in range(REPEATS):
-        with recorded() as times:
-            work()
-        runs.append(times.seconds)
-    return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+    times = stage_medians(work, lambda: None, REPEATS)
+    del times["other"]
+    return times
 
 
 def _network_limits(

@@ -41,8 +41,8 @@ def profile(family: str, picture: Picture, rate: float, engine: Engine) -> Profi
     data = encoder.encode(picture, code)
     decoder.decode(data)
     synchronise = synchroniser(engine)
-    encode = _stages(lambda: encoder.encode(picture, code), synchronise)
-    decode = _stages(lambda: decoder.decode(data), synchronise)
+    encode = stage_medians(lambda: encoder.encode(picture, code), synchronise)
+    decode = stage_medians(lambda: decoder.decode(data), synchronise)
     begin = time.perf_counter()
     serialise_picture(picture, "png")
     decode["write PNG"] = time.perf_counter() - begin
@@ -63,9 +63,12 @@ def _import_seconds(module: str) -> float:
     return float(result.stdout)
 
 
-def _stages(work: Callable[[], object], synchronise: Callable[[], None]) -> dict[str, float]:
+def stage_medians(
+    work: Callable[[], object], synchronise: Callable[[], None], repeats: int = REPEATS
+) -> dict[str, float]:
+    """Median seconds of each stage of ``work``, and of what is in none as ``other``."""
     runs = []
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         with recorded(synchronise) as times:
             begin = time.perf_counter()
             work()

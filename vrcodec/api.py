@@ -26,6 +26,7 @@ def encode(
     image: Image.Image | npt.NDArray[np.uint8] | str | PathLike[str],
     rate: float = 0.5,
     *,
+    bin_size: float | None = None,
     model: str = "gained",
     device: str = "auto",
     strip: bool = False,
@@ -34,14 +35,18 @@ def encode(
     """Compress ``image`` to the bytes of a .vrc file.
 
     ``image``: a Pillow image of mode RGB or L, a uint8 array (H, W) or (H, W, 3), or the path of a
-    picture. ``rate``: 0 (smallest) .. 1 (best), continuous. ``device``: ``auto``, ``cpu``, ``cuda``,
+    picture. ``rate``: 0 (smallest) .. 1 (best), continuous. ``bin_size``: for experts and `qvrf`, the
+    quantisation step in place of a rate, 1/64 .. 64. ``device``: ``auto``, ``cpu``, ``cuda``,
     ``cuda:N``. ``strip``: encode without ICC profile, EXIF and XMP.
 
     Raises InputError, LimitError, UsageError, WeightsError or DeviceError.
     """
     code = code_from_rate(rate)
     picture = _picture(image, strip, limits)
-    return _encoder(model, device).encode(picture, code)
+    encoder = _encoder(model, device)
+    if bin_size is not None:
+        return encoder.encode_with_bin_size(picture, bin_size)
+    return encoder.encode(picture, code)
 
 
 def decode(data: bytes, *, device: str = "auto", limits: Limits = DEFAULT_LIMITS) -> Image.Image:

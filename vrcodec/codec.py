@@ -16,9 +16,10 @@ from vrcodec.device import resolve_device
 from vrcodec.errors import DeviceError, FormatError, LimitError
 from vrcodec.inspection import MODES, check_supported
 from vrcodec.limits import DEFAULT_LIMITS, Limits
-from vrcodec.models.base import Latents, VariableRateModel
+from vrcodec.models.base import Latents, RateState, VariableRateModel
 from vrcodec.models.zoo import load_model
 from vrcodec.picture import Picture
+from vrcodec.rate import code_from_bin_size
 from vrcodec.stages import stage
 
 DEFAULT_MODEL = "gained"
@@ -55,20 +56,37 @@ class Encoder:
 
     def encode(self, picture: Picture, rate_code: int, latents: Latents | None = None) -> bytes:
         """The bytes of a .vrc file at the 16-bit ``rate_code``. Raises LimitError or DeviceError."""
+        return self._encode(picture, self.model.rate_state(rate_code), latents, [])
+
+    def encode_with_bin_size(
+        self, picture: Picture, size: float, latents: Latents | None = None
+    ) -> bytes:
+        """The same with a quantisation step of ``size``, 1/64 .. 64, at the rate whose step is nearest.
+
+        Raises UsageError when the family has no such step, or when it is out of range.
+        """
+        bin_code = code_from_bin_size(size)
+        rate = self.model.rate_state(self.model.rate_code_of_bins(bin_code))
+        chunk = Chunk(schema.CHUNK_BIN_SIZE, schema.BinSize.build(bin_code))
+        return self._encode(picture, self.model.with_bin_size(rate, bin_code), latents, [chunk])
+
+    def _encode(
+        self, picture: Picture, rate: RateState, latents: Latents | None, chunks: list[Chunk]
+    ) -> bytes:
         latents = latents or self.analyse(picture)
         with _memory_errors(self._engine.device):
-            streams = self.model.compress(latents, self.model.rate_state(rate_code))
+            streams = self.model.compress(latents, rate)
         header = Header(
             self.model.method,
             self._entry.id,
             picture.width,
             picture.height,
             _MODE_NUMBERS[picture.mode],
-            rate_code,
+            rate.code,
         )
         with stage("container"):
-            chunks = [Chunk(schema.CHUNK_STREAM, build_stream(stream)) for stream in streams]
-            return build_container(Container(header, chunks))
+            coded = [Chunk(schema.CHUNK_STREAM, build_stream(stream)) for stream in streams]
+            return build_container(Container(header, [*chunks, *coded]))
 
 
 class Decoder:
@@ -89,7 +107,9 @@ class Decoder:
             check_supported(container)
         header = container.header
         model = self._model(header)
-        rate = model.rate_state(header.rate_code)
+        rate, bin_code = model.rate_state(header.rate_code), container.bin_code()
+        if bin_code is not None:
+            rate = model.with_bin_size(rate, bin_code)
         with _memory_errors(self._engine.device):
             with stage("container"):
                 streams = [parse_stream(chunk.payload) for chunk in container.streams()]

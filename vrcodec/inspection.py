@@ -10,7 +10,7 @@ from vrcodec.bitstream.container import Container, parse_container
 from vrcodec.bitstream.grid import LatentGrid
 from vrcodec.errors import CorruptError, FormatError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
-from vrcodec.rate import rate_from_code
+from vrcodec.rate import BIN_CODE_MAX, bin_size_from_code, rate_from_code
 
 MODES: dict[int, Literal["L", "RGB"]] = {schema.MODE_GREY: "L", schema.MODE_RGB: "RGB"}
 
@@ -19,7 +19,8 @@ MODES: dict[int, Literal["L", "RGB"]] = {schema.MODE_GREY: "L", schema.MODE_RGB:
 class Info:
     """Header and sizes of a .vrc file. ``bpp``: of the whole file. ``streams``: bytes of each.
 
-    ``other_chunks``: type and bytes of each.
+    ``bin_size``: the quantisation step, where it was chosen apart from the rate. ``other_chunks``: type
+    and bytes of each.
     """
 
     version: str
@@ -29,6 +30,7 @@ class Info:
     height: int
     mode: str
     rate: float
+    bin_size: float | None
     bytes: int
     bpp: float
     streams: list[int]
@@ -54,7 +56,7 @@ def _parse_supported(data: bytes, limits: Limits) -> Container:
 
 
 def _describe(container: Container, size: int) -> Info:
-    header = container.header
+    header, bin_code = container.header, container.bin_code()
     return Info(
         version=".".join(map(str, header.version)),
         model=schema.METHODS[header.method],
@@ -63,6 +65,7 @@ def _describe(container: Container, size: int) -> Info:
         height=header.height,
         mode=MODES[header.mode],
         rate=rate_from_code(header.rate_code),
+        bin_size=None if bin_code is None else bin_size_from_code(bin_code),
         bytes=size,
         bpp=8 * size / (header.width * header.height),
         streams=[len(chunk.payload) for chunk in container.streams()],
@@ -92,9 +95,20 @@ def check_supported(container: Container) -> None:
         )
     if header.mode not in MODES:
         raise FormatError(f"has colour mode {header.mode}, which this version does not know")
+    _check_bin_size(container)
     expected = LatentGrid.of_picture(header.width, header.height).block_count
     if len(container.streams()) != expected:
         raise CorruptError(
             f"truncated: {len(container.streams())} latent streams where a picture of "
             f"{header.width}x{header.height} has {expected}"
         )
+
+
+def _check_bin_size(container: Container) -> None:
+    code = container.bin_code()
+    if code is None:
+        return
+    if container.header.method != schema.BIN_SIZE_METHOD:
+        raise CorruptError("damaged: names a bin size, and its model has none")
+    if abs(code) > BIN_CODE_MAX:
+        raise CorruptError("damaged: the bin size is outside its range")

@@ -1,10 +1,16 @@
-"""The rate: a number in [0, 1] for people, a 16-bit code in the file."""
+"""The rate: a number in [0, 1] for people, a 16-bit code in the file. And the bin size, for experts."""
 
 from __future__ import annotations
+
+import math
 
 from vrcodec.errors import UsageError
 
 RATE_CODE_MAX = 65535
+
+# The code of a bin size is its logarithm in steps of 1/2048 octave, within six octaves of 1.
+BIN_CODE_OCTAVE = 2048
+BIN_CODE_MAX = 6 * BIN_CODE_OCTAVE
 
 
 def rate_from_code(code: int) -> float:
@@ -17,3 +23,15 @@ def code_from_rate(rate: float) -> int:
     if not 0.0 <= rate <= 1.0:
         raise UsageError(f"a rate must lie between 0 and 1, and {rate} does not")
     return round(rate * RATE_CODE_MAX)
+
+
+def bin_size_from_code(code: int) -> float:
+    """The quantisation step that both sides derive from its code in the file."""
+    return float(2 ** (code / BIN_CODE_OCTAVE))
+
+
+def code_from_bin_size(size: float) -> int:
+    """Nearest code of a quantisation step. Raises UsageError outside 1/64 .. 64."""
+    if not bin_size_from_code(-BIN_CODE_MAX) <= size <= bin_size_from_code(BIN_CODE_MAX):
+        raise UsageError(f"a bin size must lie between 1/64 and 64, and {size:g} does not")
+    return round(math.log2(size) * BIN_CODE_OCTAVE)

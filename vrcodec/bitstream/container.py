@@ -63,6 +63,16 @@ class Container:
         """The latent streams, in decoding order."""
         return [chunk for chunk in self.chunks if chunk.type == schema.CHUNK_STREAM]
 
+    def bin_code(self) -> int | None:
+        """Code of the bin size that the file names, if it names one. Raises CorruptError."""
+        found = [chunk.payload for chunk in self.chunks if chunk.type == schema.CHUNK_BIN_SIZE]
+        if not found:
+            return None
+        if len(found) > 1 or len(found[0]) != schema.BinSize.sizeof():
+            raise CorruptError("damaged: the bin size is not one number")
+        code: int = schema.BinSize.parse(found[0])
+        return code
+
 
 def build_container(container: Container) -> bytes:
     """Serialise; the exact inverse of `parse_container`."""
@@ -142,7 +152,7 @@ def _parse_chunks(reader: _Reader, limits: Limits) -> Iterable[Chunk]:
         in_streams = in_streams or chunk.type == schema.CHUNK_STREAM
         if in_streams and chunk.type != schema.CHUNK_STREAM:
             raise CorruptError(f"damaged: a chunk of type {chunk.type} behind the latent streams")
-        if chunk.type != schema.CHUNK_STREAM and not chunk.ancillary:
+        if chunk.type not in schema.CRITICAL_CHUNKS and not chunk.ancillary:
             raise FormatError(
                 f"needs a feature that this version lacks (chunk type {chunk.type}); update vrcodec"
             )

@@ -10,6 +10,7 @@ from construct import (
     Byte,
     Bytes,
     Const,
+    Int16sl,
     Int16ul,
     Int32ul,
     Prefixed,
@@ -31,6 +32,8 @@ MODE_GREY = 0
 MODE_RGB = 1
 
 CHUNK_STREAM = 0x01
+CHUNK_BIN_SIZE = 0x02
+CRITICAL_CHUNKS = (CHUNK_STREAM, CHUNK_BIN_SIZE)
 # Types from here on are ancillary: a reader that does not know one skips it.
 FIRST_ANCILLARY = 0x80
 
@@ -53,5 +56,10 @@ HeaderBody = Struct(
 Header = Struct("preamble" / Preamble, "body" / Prefixed(Byte, HeaderBody))
 
 Checksum = Int32ul
+
+# Code of the quantisation step, where it is not the rate's own (`vrcodec.rate`).
+BinSize = Int16sl
+# The family that knows it.
+BIN_SIZE_METHOD = 2
 
 ChunkPrefix = Struct("type" / Byte, "length" / VarInt)

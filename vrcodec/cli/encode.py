@@ -13,8 +13,9 @@ import click
 from vrcodec.cli import options, output
 from vrcodec.cli.paths import about, destinations, display_name, read_picture_file
 from vrcodec.errors import UsageError
+from vrcodec.inspection import inspect
 from vrcodec.limits import Limits
-from vrcodec.rate import code_from_rate, rate_from_code
+from vrcodec.rate import code_from_rate
 
 if TYPE_CHECKING:
     from vrcodec.codec import Encoder
@@ -58,6 +59,11 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]
     "--ssim", type=float, help="The smallest file with at least this MS-SSIM, such as 0.98."
 )
 @click.option(
+    "--bin-size",
+    type=float,
+    help="Expert, qvrf only: the quantisation step, 1/64 .. 64, also beyond what any rate has.",
+)
+@click.option(
     "--strict",
     is_flag=True,
     help="Write nothing when no rate meets the target, instead of the nearest file there is.",
@@ -81,6 +87,7 @@ def command(
     size: float | None,
     psnr: float | None,
     ssim: float | None,
+    bin_size: float | None,
     strict: bool,
     model: str,
     strip: bool,
@@ -96,9 +103,9 @@ def command(
     stdin.
     """
     places = destinations(inputs, target, ".vrc", force)
-    wanted = _target(rate, bpp=bpp, size=size, psnr=psnr, ssim=ssim)
+    wanted = _target(rate, bin_size, bpp=bpp, size=size, psnr=psnr, ssim=ssim)
     code = code_from_rate(DEFAULT_RATE if rate is None else rate)
-    job = _Job(model, device, precision, threads, limits, strip, wanted, strict, code)
+    job = _Job(model, device, precision, threads, limits, strip, wanted, strict, code, bin_size)
 
     def work(name: str) -> dict[str, Any]:
         """Encode and write one input; returns what --json shows of it."""
@@ -124,10 +131,10 @@ def command(
     return exit_code
 
 
-def _target(rate: float | None, **given: float | None) -> Target | None:
+def _target(rate: float | None, bin_size: float | None, **given: float | None) -> Target | None:
     chosen = [(kind, value) for kind, value in given.items() if value is not None]
-    if len(chosen) + (rate is not None) > 1:
-        raise UsageError(f"give one of --rate, --{', --'.join(given)}")
+    if len(chosen) + (rate is not None) + (bin_size is not None) > 1:
+        raise UsageError(f"give one of --rate, --{', --'.join(given)}, --bin-size")
     if not chosen:
         return None
     from vrcodec.ratecontrol import Target
@@ -149,6 +156,7 @@ class _Job:
     target: Target | None
     strict: bool
     rate_code: int
+    bin_size: float | None
     encoder: Encoder | None = None
 
     def encode(self, name: str) -> dict[str, Any]:
@@ -159,7 +167,8 @@ class _Job:
         picture = read_picture(source, display_name(name), strip=self.strip, limits=self.limits)
         start = time.perf_counter()
         with about(name):
-            data, code, achieved = self._encode_picture(picture, name)
+            data, achieved = self._encode_picture(picture, name)
+        info = inspect(data, self.limits)
         return {
             "data": data,
             "input": display_name(name),
@@ -167,23 +176,26 @@ class _Job:
             "height": picture.height,
             "mode": picture.mode,
             "model": self.model,
-            "rate": rate_from_code(code),
-            "bytes": len(data),
-            "bpp": 8 * len(data) / (picture.width * picture.height),
+            "rate": info.rate,
+            "bytes": info.bytes,
+            "bpp": info.bpp,
             **achieved,
             "seconds": round(time.perf_counter() - start, 4),
         }
 
-    def _encode_picture(self, picture: Picture, name: str) -> tuple[bytes, int, dict[str, Any]]:
-        """The file, its rate code, and what became of the target."""
+    def _encode_picture(self, picture: Picture, name: str) -> tuple[bytes, dict[str, Any]]:
+        """The file, and what became of the target."""
         from vrcodec.codec import Decoder, Encoder, Engine
 
         engine = Engine(self.device, self.precision)
         if self.encoder is None:
             options.set_threads(self.threads)
             self.encoder = Encoder(self.model, engine)
+        if self.bin_size is not None:
+            data = self.encoder.encode_with_bin_size(picture, self.bin_size)
+            return data, {"bin_size": self.bin_size}
         if self.target is None:
-            return self.encoder.encode(picture, self.rate_code), self.rate_code, {}
+            return self.encoder.encode(picture, self.rate_code), {}
         from vrcodec.ratecontrol import encode_to_target, nearest_words
 
         decoder = Decoder(engine, self.limits)
@@ -194,4 +206,4 @@ class _Job:
         achieved: dict[str, Any] = {"target_met": found.met}
         if target.kind in ("psnr", "ssim"):
             achieved[target.kind] = found.achieved
-        return found.data, found.code, achieved
+        return found.data, achieved

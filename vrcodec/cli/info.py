@@ -41,6 +41,10 @@ def _fields(name: str, info: Info) -> dict[str, str]:
         "picture": f"{info.width}x{info.height} {info.mode}",
         "size": f"{info.bytes} bytes, {info.bpp:.4f} bpp",
         "model": f"{info.model}, weights {info.weights_id}",
-        "rate": f"{info.rate:.4f}",
+        "rate": f"{info.rate:.4f}" + _bin_words(info.bin_size),
         "streams": f"{len(info.streams)}, {sum(info.streams)} bytes",
     }
+
+
+def _bin_words(size: float | None) -> str:
+    return "" if size is None else f", with bins of size {size:.5g}"

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vrcodec.bitstream.streams import Stream
 from vrcodec.device import exact_device, float_dtype
+from vrcodec.errors import UsageError
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.blocks import Block
 from vrcodec.models.entropy import FactorizedPrior, GaussianConditional
@@ -59,6 +60,17 @@ class VariableRateModel(nn.Module, ABC):
     @abstractmethod
     def rate_state(self, code: int) -> RateState:
         """Derive the parameters of rate ``code``, in float64 on the CPU."""
+
+    def with_bin_size(self, rate: RateState, bin_code: int) -> RateState:
+        """``rate`` with the quantisation step of ``bin_code`` in place of its own.
+
+        Raises UsageError when the family has no such step.
+        """
+        raise UsageError(f"{self.family} has no bin size to choose; qvrf has")
+
+    def rate_code_of_bins(self, bin_code: int) -> int:
+        """The rate code whose own quantisation step is nearest. Raises UsageError as above."""
+        raise UsageError(f"{self.family} has no bin size to choose; qvrf has")
 
     @abstractmethod
     def forward(self, x: Tensor, rate: Tensor) -> dict[str, Tensor | dict[str, Tensor]]:

@@ -39,6 +39,17 @@ def scale_index(log2_scale: Tensor) -> Tensor:
     return (log2_scale - SCALE_MIN_LOG2) / SCALE_STEP_LOG2
 
 
+def centroid_shift(log2_scale: Tensor) -> Tensor:
+    """How far the centroid of a quantisation bin lies from its middle, towards zero: 0 .. 1/2, same shape.
+
+    For a Laplacian of standard deviation 2^log2_scale in steps, the same for every bin but that of zero:
+    Sullivan, "Efficient scalar quantization of exponential and Laplacian random variables", 1996, section III.
+    """
+    # Beyond 32 the shift is under 1/300, and its terms would cancel.
+    b = torch.exp2(log2_scale.clamp(-8.0, 5.0)) * _SQRT_HALF
+    return 0.5 / torch.tanh(0.5 / b) - b
+
+
 def gaussian_likelihood(residual: Tensor, log2_scale: Tensor) -> Tensor:
     """P(residual - 1/2 < X < residual + 1/2) for X ~ N(0, 2^log2_scale), same shape, in float32."""
     within = bounded(log2_scale.float(), SCALE_MIN_LOG2, SCALE_MAX_LOG2)

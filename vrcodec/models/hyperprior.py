@@ -7,7 +7,7 @@ how the rate acts on them: `Scaling` holds what multiplies y and z before roundi
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import ClassVar
@@ -25,7 +25,7 @@ from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.base import Latents, Pixels, RateState, VariableRateModel
 from vrcodec.models.blocks import pad_to_multiple, round_straight_through
 from vrcodec.models.context import Exchange, Pick
-from vrcodec.models.entropy import gaussian_likelihood, scale_index
+from vrcodec.models.entropy import centroid_shift, gaussian_likelihood, scale_index
 from vrcodec.rate import rate_from_code
 from vrcodec.stages import stage
 from vrcodec.strips import StripGeometry, default_strip_units, in_strips, strips
@@ -66,6 +66,9 @@ class HyperpriorModel(VariableRateModel):
     """Mean-scale hyperprior on the shared backbone; a family adds its `Scaling`."""
 
     exact: ClassVar[tuple[str, ...]] = ("hyper_synthesis_net",)
+    # How much further than 1/2 from a symbol its bin reaches on the side away from zero, in centroid shifts.
+    # At 1 bins are centred on where the decoder puts them; at 0 the encoder rounds plainly.
+    dead_zone: ClassVar[float] = 0.0
 
     def __init__(self, size: BackboneSize) -> None:
         super().__init__(size)
@@ -95,6 +98,17 @@ class HyperpriorModel(VariableRateModel):
         (B, M, h, w).
         """
 
+    def round(self, residual: Tensor, log2_scale: Tensor) -> Tensor:
+        """Symbols of ``residual``, with a dead zone: same shape.
+
+        What is improbable costs more bits than its distortion is worth, so bins begin further out the
+        smaller the scale.
+        """
+        if not self.dead_zone:
+            return residual.round()
+        zone = self.dead_zone * centroid_shift(log2_scale.detach())
+        return (residual - residual.clamp(-zone, zone)).round()
+
     def rate_state(self, code: int) -> Scaling:
         """The factors of rate ``code``."""
         rate = torch.tensor([rate_from_code(code)], dtype=torch.float64)
@@ -114,10 +128,11 @@ class HyperpriorModel(VariableRateModel):
 
         def exchange(mean: Tensor, log2_scale: Tensor, pick: Pick) -> Tensor:
             residual = pick(scaled) - mean
+            symbols = self.round(residual, log2_scale).detach()
             noise = torch.rand_like(residual) - 0.5
-            noisy = residual + noise if self.training else residual.round()
-            likelihoods.append(gaussian_likelihood(noisy, log2_scale).flatten(1))
-            return round_straight_through(residual)
+            coded = residual + noise if self.training else symbols
+            likelihoods.append(gaussian_likelihood(coded, log2_scale).flatten(1))
+            return residual + (symbols - residual).detach()
 
         y_hat = self.code_block(features, factors, exchange)
         return {
@@ -213,7 +228,7 @@ class HyperpriorModel(VariableRateModel):
         for blocks, features in self._features(self._dequantise_z(z, rate), grid):
             for block in blocks:
                 window = scaled[..., block.top : block.bottom, block.left : block.right]
-                writing = _Quantising(window.to(features))
+                writing = _Quantising(window.to(features), self.round)
                 part = features[..., block.left : block.right]
                 with stage("entropy parameters"):
                     self._code_exactly(part, rate, writing)
@@ -286,14 +301,15 @@ class HyperpriorModel(VariableRateModel):
 class _Quantising:
     """The encoder's exchange: rounds a block of scaled y, and keeps what is to be coded."""
 
-    def __init__(self, y: Tensor) -> None:
+    def __init__(self, y: Tensor, rounding: Callable[[Tensor, Tensor], Tensor]) -> None:
         self._y = y
+        self._round = rounding
         self.steps: list[tuple[Symbols, Reals]] = []
 
     def __call__(self, mean: Tensor, log2_scale: Tensor, pick: Pick) -> Tensor:
         with stage("quantisation"):
             residual = pick(self._y) - mean
-            symbols = residual.round_().clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+            symbols = self._round(residual, log2_scale).clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT)
             values: Symbols = symbols.int().cpu().numpy().reshape(-1)
             self.steps.append((values, scale_index(log2_scale).cpu().numpy().reshape(-1)))
         return symbols

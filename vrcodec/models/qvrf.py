@@ -11,15 +11,18 @@ lowest rate a fixed precision would cost a twentieth of the file.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from vrcodec.models.backbone import BackboneSize
-from vrcodec.models.base import register
+from vrcodec.models.base import RateState, register
 from vrcodec.models.context import Exchange, ParallelContext, Pick
 from vrcodec.models.gains import KNOTS, log_linear
-from vrcodec.models.hyperprior import Factors, HyperpriorModel
+from vrcodec.models.hyperprior import Factors, HyperpriorModel, Scaling
 from vrcodec.models.regulator import Regulator, dequantise
+from vrcodec.rate import BIN_CODE_OCTAVE, RATE_CODE_MAX, bin_size_from_code, rate_from_code
 
 
 @register
@@ -29,6 +32,7 @@ class Qvrf(HyperpriorModel):
     family = "qvrf"
     method = 2
     exact = ("hyper_synthesis_net", "context")
+    dead_zone = 0.5
 
     def __init__(self, size: BackboneSize) -> None:
         super().__init__(size)
@@ -48,6 +52,24 @@ class Qvrf(HyperpriorModel):
             log_linear(self.log_hyper_inverse_gain, rate),
         )
 
+    def with_bin_size(self, rate: RateState, bin_code: int) -> RateState:
+        """The step of ``bin_code``; all else, as the rate has it."""
+        assert isinstance(rate, Scaling)
+        step = torch.full_like(rate.factors.gain, bin_size_from_code(bin_code))
+        return replace(rate, factors=replace(rate.factors, gain=1 / step, inverse_gain=step))
+
+    def rate_code_of_bins(self, bin_code: int) -> int:
+        """By bisection: the step shrinks as the rate rises."""
+        low, high = 0, RATE_CODE_MAX
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._coarser(middle, bin_code) else (low, middle)
+        return high if self._coarser(low, bin_code) else low
+
+    def _coarser(self, code: int, bin_code: int) -> bool:
+        rate = torch.tensor([rate_from_code(code)], dtype=torch.float64)
+        return -float(self.regulator.log2_scale(rate)) > bin_code / BIN_CODE_OCTAVE
+
     def hyper_input(self, y: Tensor, factors: Factors) -> Tensor:
         return y
 
@@ -56,7 +78,7 @@ class Qvrf(HyperpriorModel):
 
     def code_block(self, features: Tensor, factors: Factors, exchange: Exchange) -> Tensor:
         """The steps of the context model, with the regulator between it and the coder."""
-        log2_a = self.regulator.log2_scale(factors.rate)[..., 0]
+        log2_a = factors.gain.log2()[..., 0]
 
         def regulated(mean: Tensor, log2_scale: Tensor, pick: Pick) -> Tensor:
             symbols = exchange(mean * torch.exp2(log2_a), log2_scale + log2_a, pick)

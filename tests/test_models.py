@@ -16,6 +16,7 @@ from vrcodec.codec import Encoder, Engine
 from vrcodec.errors import WeightsError
 from vrcodec.models import FAMILIES, Gained
 from vrcodec.models.backbone import BackboneSize
+from vrcodec.models.blocks import Depthwise
 from vrcodec.models.entropy import gaussian_likelihood, scale_index
 from vrcodec.models.gains import interpolate_knots
 from vrcodec.models.zoo import load_state, pack_model, unpack_model
@@ -112,6 +113,14 @@ def test_interpolation_meets_the_knots_and_is_exponential_between() -> None:
     rates = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0], dtype=torch.float64)
     gains = interpolate_knots(knots, rates).exp()[:, 0]
     assert gains.tolist() == pytest.approx([1, 2, 4, 6, 9])
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_depthwise_in_float64_is_the_same_convolution(factor: int) -> None:
+    layer = Depthwise(5, factor)
+    x = torch.randn(2, 5, 3, 7)
+    expected = layer(x)
+    assert torch.allclose(layer.double()(x.double()).float(), expected, atol=1e-5)
 
 
 def test_rate_state_depends_on_the_code_alone() -> None:

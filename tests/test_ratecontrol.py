@@ -27,10 +27,11 @@ from vrcodec.ratecontrol import (
     encode_to_target,
     search,
 )
+from vrcodec.sizes import SizeForecast, total_usage
 
 # What a search may cost on any smooth curve, and on average on those of photographs.
 FEW_PROBES = 9
-FEW_PROBES_ON_PHOTOGRAPHS = 5
+FEW_PROBES_ON_PHOTOGRAPHS = 3.5
 
 
 def counted(value: Callable[[int], float]) -> tuple[Callable[[int], float], list[int]]:
@@ -90,6 +91,24 @@ def test_a_curve_that_falls_ends_all_the_same() -> None:
         goal = Goal(0.4, 0.4001, ceiling, 0.0, 1.0)
         code, _ = search(lambda c: 1 - c / RATE_CODE_MAX, goal)
         assert 0 <= code <= RATE_CODE_MAX
+
+
+@pytest.mark.parametrize("family", ["gained", "qvrf"])
+def test_the_forecast_of_sizes(family: str) -> None:
+    """It begins at what is known, rises, and is corrected by a second file."""
+    encoder = Encoder(family)
+    picture = Picture.from_array(skimage.data.astronaut()[:200, :300])
+    latents = encoder.analyse(picture)
+    forecast = SizeForecast(encoder.model)
+    bits = {}
+    for code in (30_000, 20_000):
+        streams = encoder.code(latents, code)
+        bits[code] = 8.0 * len(encoder.pack(picture, code, streams))
+        forecast.learn(code, bits[code], total_usage(streams))
+    assert abs(forecast.code_with(20_000, bits[20_000]) - 20_000) <= 1
+    assert abs(forecast.code_with(20_000, bits[30_000]) - 30_000) <= 1000
+    between = forecast.code_with(20_000, (bits[20_000] + bits[30_000]) / 2)
+    assert 20_000 < between < 30_000
 
 
 def pictures() -> dict[str, Picture]:
@@ -203,8 +222,8 @@ def test_on_kodak(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VRCODEC_WEIGHTS")
     encoder, decoder = Encoder(), Decoder()
     encoded: list[int] = []
-    encode = encoder.encode
-    monkeypatch.setattr(encoder, "encode", lambda *a: (encoded.append(1), encode(*a))[1])
+    code = encoder.code
+    monkeypatch.setattr(encoder, "code", lambda *a: (encoded.append(1), code(*a))[1])
     paths = sorted(folder.glob("*.png"))[::3]
     for path in paths:
         with path.open("rb") as file:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ import torch
 
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Chunk, Container, Header, build_container, parse_container
-from vrcodec.bitstream.streams import build_stream, parse_stream
+from vrcodec.bitstream.streams import Stream, build_stream, parse_stream
 from vrcodec.catalog import Entry, find_by_family, find_by_id
 from vrcodec.device import resolve_device
 from vrcodec.errors import DeviceError, FormatError, LimitError
@@ -56,37 +56,44 @@ class Encoder:
 
     def encode(self, picture: Picture, rate_code: int, latents: Latents | None = None) -> bytes:
         """The bytes of a .vrc file at the 16-bit ``rate_code``. Raises LimitError or DeviceError."""
-        return self._encode(picture, self.model.rate_state(rate_code), latents, [])
+        latents = latents or self.analyse(picture)
+        return self.pack(picture, rate_code, self.code(latents, rate_code))
 
-    def encode_with_bin_size(
-        self, picture: Picture, size: float, latents: Latents | None = None
-    ) -> bytes:
+    def encode_with_bin_size(self, picture: Picture, size: float) -> bytes:
         """The same with a quantisation step of ``size``, 1/64 .. 64, at the rate whose step is nearest.
 
         Raises UsageError when the family has no such step, or when it is out of range.
         """
         bin_code = code_from_bin_size(size)
-        rate = self.model.rate_state(self.model.rate_code_of_bins(bin_code))
+        rate_code = self.model.rate_code_of_bins(bin_code)
+        streams = self.code(self.analyse(picture), rate_code, bin_code)
         chunk = Chunk(schema.CHUNK_BIN_SIZE, schema.BinSize.build(bin_code))
-        return self._encode(picture, self.model.with_bin_size(rate, bin_code), latents, [chunk])
+        return self.pack(picture, rate_code, streams, [chunk])
 
-    def _encode(
-        self, picture: Picture, rate: RateState, latents: Latents | None, chunks: list[Chunk]
-    ) -> bytes:
-        latents = latents or self.analyse(picture)
+    def code(self, latents: Latents, rate_code: int, bin_code: int | None = None) -> list[Stream]:
+        """The latent streams at a rate. Raises LimitError, DeviceError or UsageError."""
         with _memory_errors(self._engine.device):
-            streams = self.model.compress(latents, rate)
+            return self.model.compress(latents, _rate_state(self.model, rate_code, bin_code))
+
+    def pack(
+        self,
+        picture: Picture,
+        rate_code: int,
+        streams: Sequence[Stream],
+        others: Sequence[Chunk] = (),
+    ) -> bytes:
+        """The bytes of the file that holds ``streams``, behind ``others``."""
         header = Header(
             self.model.method,
             self._entry.id,
             picture.width,
             picture.height,
             _MODE_NUMBERS[picture.mode],
-            rate.code,
+            rate_code,
         )
         with stage("container"):
             coded = [Chunk(schema.CHUNK_STREAM, build_stream(stream)) for stream in streams]
-            return build_container(Container(header, [*chunks, *coded]))
+            return build_container(Container(header, [*others, *coded]))
 
 
 class Decoder:
@@ -107,9 +114,7 @@ class Decoder:
             check_supported(container)
         header = container.header
         model = self._model(header)
-        rate, bin_code = model.rate_state(header.rate_code), container.bin_code()
-        if bin_code is not None:
-            rate = model.with_bin_size(rate, bin_code)
+        rate = _rate_state(model, header.rate_code, container.bin_code())
         with _memory_errors(self._engine.device):
             with stage("container"):
                 streams = [parse_stream(chunk.payload) for chunk in container.streams()]
@@ -126,6 +131,11 @@ class Decoder:
                 f"names method {header.method}, but its weights are of method {model.method}"
             )
         return model
+
+
+def _rate_state(model: VariableRateModel, code: int, bin_code: int | None) -> RateState:
+    rate = model.rate_state(code)
+    return rate if bin_code is None else model.with_bin_size(rate, bin_code)
 
 
 @contextmanager

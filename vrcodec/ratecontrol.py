@@ -1,9 +1,9 @@
 """Finding the rate that meets a target: bytes, bits per pixel, PSNR or MS-SSIM.
 
-The analysis runs once; each probe repeats only what the rate changes. The logarithm of the file's size
-and the quality in dB are nearly linear in the rate, so a few probes at the points where a line through
-the last ones meets the target suffice; where a picture defies that, the search falls back to bisection
-of the 16-bit rate code.
+The analysis runs once; each probe repeats only what the rate changes. From the tables that
+one probe used follows what the file would weigh at other rates, because the scales of all symbols move
+together; quality in dB is nearly linear in the rate. So a few probes where the target should be met
+suffice; where a picture defies that, the search falls back to bisection of the 16-bit rate code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import TargetError, UsageError
 from vrcodec.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX, rate_from_code
+from vrcodec.sizes import SizeForecast, total_usage
 
+# A rate code and the value there.
+Known = tuple[int, float]
+Forecast = Callable[[Known, float], float | None]
 Kind = Literal["size", "bpp", "psnr", "ssim"]
 
 # How close to the target is close enough: a share of the bytes, or dB.
@@ -84,7 +88,7 @@ def encode_to_target(
     When no rate meets ``target``: the nearest, or with ``strict`` a TargetError that names it.
     """
     probe = _Probe(encoder, decoder, picture, target.kind)
-    code, met = search(probe.value, _goal(target, picture))
+    code, met = search(probe.value, _goal(target, picture), probe.forecast)
     found = Found(probe.data(code), code, probe.achieved(code), met)
     if strict and not met:
         raise TargetError(nearest_words(found, target))
@@ -121,13 +125,22 @@ class _Probe:
         self._encoder, self._decoder, self._picture, self._kind = encoder, decoder, picture, kind
         self._latents = encoder.analyse(picture)
         self._files: dict[int, bytes] = {}
+        self._sizes = SizeForecast(encoder.model)
         self._quality: dict[int, float] = {}
 
     def data(self, code: int) -> bytes:
         """The file at rate ``code``."""
         if code not in self._files:
-            self._files[code] = self._encoder.encode(self._picture, code, self._latents)
+            streams = self._encoder.code(self._latents, code)
+            self._files[code] = self._encoder.pack(self._picture, code, streams)
+            self._sizes.learn(code, 8 * len(self._files[code]), total_usage(streams))
         return self._files[code]
+
+    def forecast(self, known: Known, aim: float) -> float | None:
+        """The code at which the size should be ``aim``, going by the symbols at a known one."""
+        if self._kind not in ("size", "bpp"):
+            return None
+        return self._sizes.code_with(known[0], 8 * math.exp(aim))
 
     def value(self, code: int) -> float:
         """What the search sees: the logarithm of the bytes, or dB."""
@@ -160,11 +173,14 @@ class _Probe:
         return similarity
 
 
-def search(value: Callable[[int], float], goal: Goal) -> tuple[int, bool]:
+def search(
+    value: Callable[[int], float], goal: Goal, forecast: Forecast = lambda *_: None
+) -> tuple[int, bool]:
     """The rate code whose ``value`` meets ``goal`` best, and whether it meets it.
 
-    ``value`` should rise with the code. Ends when a value is close enough, or when two neighbouring
-    codes lie on either side: then the one that meets the goal.
+    ``value`` should rise with the code. ``forecast`` says where it will be the aim, going by one known
+    code and its value; None leaves that to a line. Ends when a value is close enough, or when two
+    neighbouring codes lie on either side: then the one that meets the goal.
     """
     # The bracket: codes known to be too low and too high, with their values.
     below: tuple[int, float] | None = None
@@ -185,10 +201,7 @@ def search(value: Callable[[int], float], goal: Goal) -> tuple[int, bool]:
         turn += 1
         if below and above:
             slope = (above[1] - below[1]) / (above[0] - below[0])
-        code = _next(goal, below, above, slope, turn)
-
-
-Known = tuple[int, float]
+        code = _next(goal, below, above, slope, turn, forecast)
 
 
 def _at_an_end(goal: Goal, below: Known | None, above: Known | None) -> tuple[int, bool] | None:
@@ -204,16 +217,26 @@ def _at_an_end(goal: Goal, below: Known | None, above: Known | None) -> tuple[in
     return None
 
 
-def _next(goal: Goal, below: Known | None, above: Known | None, slope: float, turn: int) -> int:
-    """The code to try: where the line meets the aim, every third time the middle of the bracket."""
+def _next(
+    goal: Goal,
+    below: Known | None,
+    above: Known | None,
+    slope: float,
+    turn: int,
+    forecast: Forecast,
+) -> int:
+    """The code to try: where the aim should be met, every fourth time the middle of the bracket."""
     low = below[0] + 1 if below else 0
     high = above[0] - 1 if above else RATE_CODE_MAX
-    if below and above and (turn % 3 == 0 or slope <= 0):
+    if below and above and (turn % 4 == 0 or slope <= 0):
         return (low + high) // 2
     nearest = min((k for k in (below, above) if k), key=lambda k: abs(k[1] - goal.aim))
+    there = forecast(nearest, goal.aim)
     # With one side known, a curve flatter than expected must not be crept along.
-    stride = 1.0 if below and above else 2.0 ** max(0, turn - 2)
-    return _clipped(nearest[0] + stride * (goal.aim - nearest[1]) / slope, low, high)
+    patience = 2 if there is None else 4
+    stride = 1.0 if below and above else 2.0 ** max(0, turn - patience)
+    distance = (goal.aim - nearest[1]) / slope if there is None else there - nearest[0]
+    return _clipped(nearest[0] + stride * distance, low, high)
 
 
 def _clipped(position: float, low: int, high: int) -> int:

@@ -6,6 +6,7 @@ import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 from construct import VarInt
 
 from vrcodec.bitstream import schema
@@ -13,6 +14,8 @@ from vrcodec.bitstream.guard import Reals, Tie, apply_ties, find_ties, round_to_
 from vrcodec.bitstream.rans import CodingTables, Indices, StreamDecoder, StreamEncoder, Symbols
 from vrcodec.bitstream.varint import read_varint
 from vrcodec.errors import CorruptError, LimitError
+
+Usage = npt.NDArray[np.int64]
 
 # A picture has one tie in a few million symbols; flat pictures, whose symbols tie together or not at
 # all, may have a channel's worth. The bound keeps a hostile file from claiming memory.
@@ -24,12 +27,14 @@ _CHECKSUM_BYTES = 4
 class Stream:
     """What the file holds of one block of latents.
 
-    ``symbols_crc`` is the CRC-32 of all symbols, as little-endian int32 in decoding order.
+    ``symbols_crc`` is the CRC-32 of all symbols, as little-endian int32 in decoding order. ``usage`` is
+    not in the file: how many symbols each of the guarded tables coded, for whoever has just encoded them.
     """
 
     data: bytes
     symbols_crc: int
     ties: list[Tie] = field(default_factory=list)
+    usage: Usage | None = field(default=None, compare=False)
 
 
 class StreamWriter:
@@ -39,6 +44,7 @@ class StreamWriter:
         self._encoder = StreamEncoder()
         self._ties: list[Tie] = []
         self._guarded = 0
+        self._usage: Usage | None = None
         self._crc = 0
 
     def put_static(self, symbols: Symbols, indices: Indices, tables: CodingTables) -> None:
@@ -52,11 +58,13 @@ class StreamWriter:
         for tie in find_ties(t, indices, len(tables)):
             self._ties.append(Tie(self._guarded + tie.position, tie.index))
         self._guarded += len(t)
+        used = np.bincount(indices, minlength=len(tables))
+        self._usage = used if self._usage is None else self._usage + used
         self.put_static(symbols, indices, tables)
 
     def finish(self) -> Stream:
         """The finished stream."""
-        return Stream(self._encoder.finish(), self._crc, self._ties)
+        return Stream(self._encoder.finish(), self._crc, self._ties, self._usage)
 
 
 class StreamReader:

@@ -52,6 +52,11 @@ class TableSet:
         """Frequencies of table ``index``: symbols -m .. m, then the escape."""
         return self.frequencies[self._starts[index] : self._starts[index + 1]]
 
+    def entropies(self) -> npt.NDArray[np.float64]:
+        """Bits that a symbol of each table costs on average."""
+        p = self.frequencies / TOTAL
+        return np.asarray(np.add.reduceat(-p * np.log2(p), self._starts[:-1]))
+
     def check(self) -> None:
         """Raise ValueError unless every table is one that the coder can use."""
         if self.sizes.ndim != 1 or self.frequencies.ndim != 1 or not len(self.sizes):

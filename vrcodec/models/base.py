@@ -73,6 +73,10 @@ class VariableRateModel(nn.Module, ABC):
         raise UsageError(f"{self.family} has no bin size to choose; qvrf has")
 
     @abstractmethod
+    def log2_gain(self, rate: RateState) -> float:
+        """How the scales of symbols move with the rate: log2 of what y is multiplied by, on average."""
+
+    @abstractmethod
     def forward(self, x: Tensor, rate: Tensor) -> dict[str, Tensor | dict[str, Tensor]]:
         """Training pass: x (B, 3, 16h, 16w) in [0, 1], rate (B,) -> {"x_hat", "likelihoods"}."""
 

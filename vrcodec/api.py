@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.errors import InputError, VrcError
 from vrcodec.inspection import Info
 from vrcodec.inspection import inspect as _inspect
@@ -27,7 +28,7 @@ def encode(
     rate: float = 0.5,
     *,
     bin_size: float | None = None,
-    model: str = "gained",
+    model: str = DEFAULT_MODEL,
     device: str = "auto",
     strip: bool = False,
     limits: Limits = DEFAULT_LIMITS,

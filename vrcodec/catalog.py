@@ -16,6 +16,9 @@ from vrcodec.errors import WeightsError
 ENVIRONMENT = "VRCODEC_WEIGHTS"
 ID_BYTES = 8
 
+# The family that encodes when none is named.
+DEFAULT_MODEL = "gained"
+
 
 @dataclass(frozen=True)
 class Entry:

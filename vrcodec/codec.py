@@ -11,7 +11,7 @@ import torch
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Chunk, Container, Header, build_container, parse_container
 from vrcodec.bitstream.streams import Stream, build_stream, parse_stream
-from vrcodec.catalog import Entry, find_by_family, find_by_id
+from vrcodec.catalog import DEFAULT_MODEL, Entry, find_by_family, find_by_id
 from vrcodec.device import resolve_device
 from vrcodec.errors import DeviceError, FormatError, LimitError
 from vrcodec.inspection import MODES, check_supported
@@ -21,8 +21,6 @@ from vrcodec.models.zoo import load_model
 from vrcodec.picture import Picture
 from vrcodec.rate import code_from_bin_size
 from vrcodec.stages import stage
-
-DEFAULT_MODEL = "gained"
 
 _MODE_NUMBERS = {mode: number for number, mode in MODES.items()}
 

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.errors import UsageError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 
@@ -34,7 +35,7 @@ class Request:
     """What the user asked for; see `vrcodec bench --help`."""
 
     paths: tuple[Path, ...]
-    models: tuple[str, ...] = ("gained",)
+    models: tuple[str, ...] = (DEFAULT_MODEL,)
     rates: tuple[float, ...] | None = None
     bpps: tuple[float, ...] | None = None
     rivals: tuple[str, ...] = DEFAULT_RIVALS

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from vrcodec.bench.request import DEFAULT_METRICS, DEFAULT_RIVALS, Request
+from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli import options
 
 _MAX_POINTS = 1000
@@ -71,7 +72,7 @@ _file = click.Path(dir_okay=False, path_type=Path)
     type=click.Path(exists=True, path_type=Path),
 )
 @click.option(
-    "--models", type=Names(), default="gained", show_default=True, help="Families, or all."
+    "--models", type=Names(), default=DEFAULT_MODEL, show_default=True, help="Families, or all."
 )
 @click.option(
     "--rates",

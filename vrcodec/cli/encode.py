@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli import options, output
 from vrcodec.cli.paths import about, destinations, display_name, read_picture_file
 from vrcodec.errors import UsageError
@@ -69,7 +70,7 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]
     help="Write nothing when no rate meets the target, instead of the nearest file there is.",
 )
 @click.option(
-    "--model", default="gained", show_default=True, help="Model family; see `vrcodec models`."
+    "--model", default=DEFAULT_MODEL, show_default=True, help="Model family; see `vrcodec models`."
 )
 @click.option("--strip", is_flag=True, help="Encode without ICC profile, gamma, EXIF and XMP.")
 @options.device_option

@@ -84,5 +84,8 @@ class Qvrf(HyperpriorModel):
             symbols = exchange(mean * torch.exp2(log2_a), log2_scale + log2_a, pick)
             return dequantise(symbols, mean, log2_a)
 
-        y_hat = self.context(features, factors.rate, regulated)
+        return self.restored(self.context(features, factors.rate, regulated), factors)
+
+    def restored(self, y_hat: Tensor, factors: Factors) -> Tensor:
+        """What the synthesis gets for the decoded ``y_hat`` (B, M, h, w)."""
         return y_hat * log_linear(self.log_restoration, factors.rate)

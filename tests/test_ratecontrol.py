@@ -128,10 +128,11 @@ def pictures() -> dict[str, Picture]:
 PICTURES = pictures()
 
 
+@pytest.mark.parametrize("family", ["gained", "qvrf"])
 @pytest.mark.parametrize("name", PICTURES)
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.8, 1.0])
-def test_size_targets(encoder: Encoder, decoder: Decoder, name: str, share: float) -> None:
-    picture = PICTURES[name]
+def test_size_targets(decoder: Decoder, family: str, name: str, share: float) -> None:
+    encoder, picture = Encoder(family), PICTURES[name]
     smallest, largest = (len(encoder.encode(picture, code)) for code in (0, RATE_CODE_MAX))
     limit = round(smallest + share * (largest - smallest))
     found = encode_to_target(encoder, decoder, picture, Target("size", limit))

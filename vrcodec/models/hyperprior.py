@@ -69,6 +69,8 @@ class HyperpriorModel(VariableRateModel):
     # How much further than 1/2 from a symbol its bin reaches on the side away from zero, in centroid shifts.
     # At 1 bins are centred on where the decoder puts them; at 0 the encoder rounds plainly.
     dead_zone: ClassVar[float] = 0.0
+    # Prefixes of the names of parameters that the encoder alone needs, or that decide symbols with it.
+    encoder_side: ClassVar[tuple[str, ...]] = ("analysis_net.", "hyper_analysis_net.")
 
     def __init__(self, size: BackboneSize) -> None:
         super().__init__(size)
@@ -76,6 +78,18 @@ class HyperpriorModel(VariableRateModel):
         self.synthesis_net = backbone.synthesis(size)
         self.hyper_analysis_net = backbone.hyper_analysis(size)
         self.hyper_synthesis_net = backbone.hyper_synthesis(size)
+        self.encoder_settled = False
+
+    def settle_encoder(self) -> None:
+        """From here on train what decodes, and for the symbols that there really are.
+
+        Noise in place of rounding is what the encoder's gradients need; the rest can do without it (Guo
+        et al., "Soft then Hard: Rethinking the Quantization in Neural Image Compression", ICML 2021).
+        """
+        self.encoder_settled = True
+        for name, parameter in self.named_parameters():
+            if name.startswith(self.encoder_side):
+                parameter.requires_grad_(False)
 
     @abstractmethod
     def factors(self, rate: Tensor) -> Factors:
@@ -121,7 +135,11 @@ class HyperpriorModel(VariableRateModel):
         return float(rate.factors.gain.log2().mean())
 
     def forward(self, x: Tensor, rate: Tensor) -> dict[str, Tensor | dict[str, Tensor]]:
-        """Noise for the rate, straight-through rounding for the distortion; plain rounding in evaluation."""
+        """Noise for the rate, straight-through rounding for the distortion.
+
+        In evaluation, and with the encoder settled, rounding for both.
+        """
+        noisy = self.training and not self.encoder_settled
         factors = self.factors(rate)
         y = self.analysis_net(x - 0.5).float()
         padded = pad_to_multiple(self.hyper_input(y, factors), HYPER_STRIDE)
@@ -133,18 +151,17 @@ class HyperpriorModel(VariableRateModel):
 
         def exchange(mean: Tensor, log2_scale: Tensor, pick: Pick) -> Tensor:
             residual = pick(scaled) - mean
-            symbols = self.round(residual, log2_scale).detach()
-            noise = torch.rand_like(residual) - 0.5
-            coded = residual + noise if self.training else symbols
+            symbols = residual + (self.round(residual, log2_scale) - residual).detach()
+            coded = residual + torch.rand_like(residual) - 0.5 if noisy else symbols
             likelihoods.append(gaussian_likelihood(coded, log2_scale).flatten(1))
-            return residual + (symbols - residual).detach()
+            return symbols
 
         y_hat = self.code_block(features, factors, exchange)
         return {
             "x_hat": self.synthesis_net(y_hat).float() + 0.5,
             "likelihoods": {
                 "y": torch.cat(likelihoods, dim=1),
-                "z": self.prior.likelihood(z, noisy=self.training),
+                "z": self.prior.likelihood(z, noisy=noisy),
             },
         }
 

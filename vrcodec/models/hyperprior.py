@@ -66,8 +66,8 @@ class HyperpriorModel(VariableRateModel):
     """Mean-scale hyperprior on the shared backbone; a family adds its `Scaling`."""
 
     exact: ClassVar[tuple[str, ...]] = ("hyper_synthesis_net",)
-    # How much further than 1/2 from a symbol its bin reaches on the side away from zero, in centroid shifts.
-    # At 1 bins are centred on where the decoder puts them; at 0 the encoder rounds plainly.
+    # By how many centroid shifts the encoder moves all bins but that of zero outwards. At 0 it rounds
+    # plainly; at 1 the centroids of bins lie on their symbols.
     dead_zone: ClassVar[float] = 0.0
     # Prefixes of the names of parameters that the encoder alone needs, or that decide symbols with it.
     encoder_side: ClassVar[tuple[str, ...]] = ("analysis_net.", "hyper_analysis_net.")

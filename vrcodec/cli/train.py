@@ -52,11 +52,6 @@ from vrcodec.errors import UsageError
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder with held-out pictures, evaluated every few minutes.",
 )
-@click.option(
-    "--decoder-only",
-    is_flag=True,
-    help="Train only what decodes, for the symbols that the encoder really makes: a last stage, after --init.",
-)
 @click.option("--batch", type=click.IntRange(min=1), help="Crops per step and process.")
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True))
 @click.option("--optimizer", type=click.Choice(["adam", "muon"]))
@@ -74,7 +69,6 @@ def command(
     target: Path,
     init: Path | None,
     eval_folder: Path | None,
-    decoder_only: bool,
     batch: int | None,
     learning_rate: float | None,
     optimizer: Literal["adam", "muon"] | None,
@@ -92,8 +86,6 @@ def command(
 
     if family not in FAMILIES:
         raise UsageError(f"no recipe for {family!r}; there are: {', '.join(FAMILIES)}")
-    if decoder_only and not (init or resume):
-        raise UsageError("--decoder-only needs an encoder to go by: name its weights with --init")
     options.set_threads(threads)
     recipe = load_recipe(family)
     recipe = replace(
@@ -101,7 +93,6 @@ def command(
         batch=batch or recipe.batch,
         learning_rate=learning_rate or recipe.learning_rate,
         optimizer=optimizer or recipe.optimizer,
-        decoder_only=decoder_only,
     )
     train(
         Session(

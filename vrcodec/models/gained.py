@@ -30,7 +30,6 @@ class Gained(HyperpriorModel):
 
     family = "gained"
     method = 1
-    encoder_side = (*HyperpriorModel.encoder_side, "log_gain", "log_hyper_gain")
 
     def __init__(self, size: BackboneSize) -> None:
         super().__init__(size)

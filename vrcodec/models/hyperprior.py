@@ -69,8 +69,6 @@ class HyperpriorModel(VariableRateModel):
     # By how many centroid shifts the encoder moves all bins but that of zero outwards. At 0 it rounds
     # plainly; at 1 the centroids of bins lie on their symbols.
     dead_zone: ClassVar[float] = 0.0
-    # Prefixes of the names of parameters that the encoder alone needs, or that decide symbols with it.
-    encoder_side: ClassVar[tuple[str, ...]] = ("analysis_net.", "hyper_analysis_net.")
 
     def __init__(self, size: BackboneSize) -> None:
         super().__init__(size)
@@ -78,18 +76,6 @@ class HyperpriorModel(VariableRateModel):
         self.synthesis_net = backbone.synthesis(size)
         self.hyper_analysis_net = backbone.hyper_analysis(size)
         self.hyper_synthesis_net = backbone.hyper_synthesis(size)
-        self.encoder_settled = False
-
-    def settle_encoder(self) -> None:
-        """From here on train what decodes, and for the symbols that there really are.
-
-        Noise in place of rounding is what the encoder's gradients need; the rest can do without it (Guo
-        et al., "Soft then Hard: Rethinking the Quantization in Neural Image Compression", ICML 2021).
-        """
-        self.encoder_settled = True
-        for name, parameter in self.named_parameters():
-            if name.startswith(self.encoder_side):
-                parameter.requires_grad_(False)
 
     @abstractmethod
     def factors(self, rate: Tensor) -> Factors:
@@ -135,11 +121,7 @@ class HyperpriorModel(VariableRateModel):
         return float(rate.factors.gain.log2().mean())
 
     def forward(self, x: Tensor, rate: Tensor) -> dict[str, Tensor | dict[str, Tensor]]:
-        """Noise for the rate, straight-through rounding for the distortion.
-
-        In evaluation, and with the encoder settled, rounding for both.
-        """
-        noisy = self.training and not self.encoder_settled
+        """Noise for the rate, straight-through rounding for the distortion; plain rounding in evaluation."""
         factors = self.factors(rate)
         y = self.analysis_net(x - 0.5).float()
         padded = pad_to_multiple(self.hyper_input(y, factors), HYPER_STRIDE)
@@ -151,17 +133,18 @@ class HyperpriorModel(VariableRateModel):
 
         def exchange(mean: Tensor, log2_scale: Tensor, pick: Pick) -> Tensor:
             residual = pick(scaled) - mean
-            symbols = residual + (self.round(residual, log2_scale) - residual).detach()
-            coded = residual + torch.rand_like(residual) - 0.5 if noisy else symbols
+            symbols = self.round(residual, log2_scale).detach()
+            noise = torch.rand_like(residual) - 0.5
+            coded = residual + noise if self.training else symbols
             likelihoods.append(gaussian_likelihood(coded, log2_scale).flatten(1))
-            return symbols
+            return residual + (symbols - residual).detach()
 
         y_hat = self.code_block(features, factors, exchange)
         return {
             "x_hat": self.synthesis_net(y_hat).float() + 0.5,
             "likelihoods": {
                 "y": torch.cat(likelihoods, dim=1),
-                "z": self.prior.likelihood(z, noisy=noisy),
+                "z": self.prior.likelihood(z, noisy=self.training),
             },
         }
 

@@ -33,7 +33,6 @@ class Qvrf(HyperpriorModel):
     method = 2
     exact = ("hyper_synthesis_net", "context")
     dead_zone = 0.5
-    encoder_side = (*HyperpriorModel.encoder_side, "regulator.", "log_hyper_gain")
 
     def __init__(self, size: BackboneSize) -> None:
         super().__init__(size)

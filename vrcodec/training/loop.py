@@ -22,7 +22,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from vrcodec.errors import CorruptError, UsageError, WeightsError
 from vrcodec.models import FAMILIES, VariableRateModel
-from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.training.data import CropSampler
 from vrcodec.training.loss import Loss, rate_distortion_loss
 from vrcodec.training.optim import (
@@ -96,8 +95,6 @@ class Trainer:
         model = FAMILIES[recipe.family](recipe.size)
         model.prior.attach_density()
         model.train()
-        if recipe.decoder_only and isinstance(model, HyperpriorModel):
-            model.settle_encoder()
         self.model: VariableRateModel = model.to(device).to(memory_format=torch.channels_last)
         self.inherited: set[str] = set()
         self.step = 0

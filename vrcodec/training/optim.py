@@ -29,7 +29,7 @@ def make_optimizers(
             for m in model.modules()
             if isinstance(m, Pointwise)
             for p in m.parameters()
-            if p.ndim == 2 and p.requires_grad
+            if p.ndim == 2
         ]
     chosen = {id(p) for p in matrices}
     others = [p for p in model.parameters() if p.requires_grad and id(p) not in chosen]

@@ -137,7 +137,6 @@ def _finish(
         "crop": trainer.recipe.crop,
         "batch": trainer.recipe.batch * trainer.ranks.count,
         "optimizer": trainer.recipe.optimizer,
-        "stage": "decoder" if trainer.recipe.decoder_only else "all",
         "learning_rate": trainer.recipe.learning_rate,
         "steps": trainer.step,
         "samples": trainer.samples,

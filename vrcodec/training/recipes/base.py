@@ -15,7 +15,6 @@ class Recipe:
     The learning rate rises over ``warmup_steps``, then follows a cosine down to ``final_fraction`` of
     itself at the end of the budget. ``frozen_steps``: how long parameters that came from elsewhere
     stand still while new ones learn. ``ema``: decay of the average whose weights are the product.
-    ``decoder_only``: the encoder stands still, and everything else learns for real symbols.
     """
 
     family: str
@@ -29,4 +28,3 @@ class Recipe:
     clip_norm: float = 1.0
     ema: float = 0.999
     optimizer: Literal["adam", "muon"] = "adam"
-    decoder_only: bool = False

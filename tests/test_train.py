@@ -92,7 +92,7 @@ def test_a_session_leaves_usable_weights(
     entry = find_by_family("gained")
     assert entry.path.parent == tmp_path / "run"
     assert entry.card["training"][0]["samples"] == 404
-    decoded = Decoder().decode(Encoder().encode(Picture.from_array(photograph), 30_000))
+    decoded = Decoder().decode(Encoder("gained").encode(Picture.from_array(photograph), 30_000))
     assert decoded.pixels.shape == photograph.shape
 
 

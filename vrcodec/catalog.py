@@ -17,7 +17,7 @@ ENVIRONMENT = "VRCODEC_WEIGHTS"
 ID_BYTES = 8
 
 # The family that encodes when none is named.
-DEFAULT_MODEL = "gained"
+DEFAULT_MODEL = "qvrf"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from vrcodec.bench.codecs import Codec
 from vrcodec.bench.curves import read_curves
 from vrcodec.bench.measure import Sample, Trial
 from vrcodec.bench.metrics import psnr
+from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli import output
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import InputError
@@ -40,7 +41,7 @@ def test_figures_are_those_of_files(run: Run, folder: Path, tmp_path: Path) -> N
     assert {(row["picture"], row["setting"]) for row in rows} == {
         (name, setting) for name in pictures for setting in ("0.0", "0.6")
     }
-    encoder = Encoder("gained")
+    encoder = Encoder(DEFAULT_MODEL)
     for row in rows:
         picture = pictures[row["picture"]]
         data = encoder.encode(picture, code_from_rate(float(row["setting"])))
@@ -55,20 +56,20 @@ def test_json_has_compressais_shape_and_can_be_read_back(
 ) -> None:
     assert run("bench", folder, *FEW, "--json", "out.json") == 0
     found = document(tmp_path / "out.json")
-    assert found["name"] == "gained"
+    assert found["name"] == DEFAULT_MODEL
     assert {"bpp", "psnr", "ms-ssim", "encoding_time", "decoding_time"} <= set(found["results"])
     assert {len(column) for column in found["results"].values()} == {5}
-    assert [curve["name"] for curve in found["curves"]] == ["gained", "webp"]
+    assert [curve["name"] for curve in found["curves"]] == [DEFAULT_MODEL, "webp"]
     assert found["bd_rate"]["anchor"] == "webp"
-    assert set(found["bd_rate"]["psnr"]["gained"]["pictures"]) <= set(read_folder(folder))
-    assert found["weights"].keys() == {"gained"}
+    assert set(found["bd_rate"]["psnr"][DEFAULT_MODEL]["pictures"]) <= set(read_folder(folder))
+    assert found["weights"].keys() == {DEFAULT_MODEL}
     assert {"machine", "versions", "command"} <= set(found)
     assert found["problems"] == []
     stages = found["curves"][0]["decode"]["stages"]
     assert {"coding", "entropy parameters", "synthesis", "file"} <= set(stages)
     assert sum(stages.values()) <= found["curves"][0]["decode"]["seconds"]
     again = read_curves(tmp_path / "out.json")
-    assert [curve.name for curve in again] == ["gained (out)", "webp (out)"]
+    assert [curve.name for curve in again] == [f"{DEFAULT_MODEL} (out)", "webp (out)"]
     assert again[0].columns["bpp"] == found["results"]["bpp"]
 
 
@@ -78,7 +79,7 @@ def test_compressai_can_plot_it(run: Run, folder: Path, tmp_path: Path) -> None:
     assert run("bench", folder, *FEW, "--json", "out.json") == 0
     results = document(tmp_path / "out.json")["results"]
     plotted = parse_json_file(tmp_path / "out.json", "psnr")
-    assert (plotted["name"], plotted["xs"]) == ("gained", results["bpp"])
+    assert (plotted["name"], plotted["xs"]) == (DEFAULT_MODEL, results["bpp"])
     assert plotted["ys"] == results["psnr"]
     in_decibels = parse_json_file(tmp_path / "out.json", "ms-ssim")["ys"]
     assert list(in_decibels) == pytest.approx(results["ms-ssim-db"])
@@ -114,7 +115,7 @@ def test_published_curves_are_laid_beside(run: Run, folder: Path, tmp_path: Path
     assert run("bench", folder, *FEW, *arguments) == 0
     found = document(tmp_path / "out.json")
     assert found["bd_rate"]["anchor"] == "Theirs"
-    assert found["bd_rate"]["psnr"]["gained"]["pooled"]["pchip"] is not None
+    assert found["bd_rate"]["psnr"][DEFAULT_MODEL]["pooled"]["pchip"] is not None
 
 
 @pytest.mark.parametrize(
@@ -286,7 +287,7 @@ def test_several_processes_find_the_same(vrcodec: Command, folder: Path, tmp_pat
         (("--rates", "x"), 2, "FIRST:LAST:STEP"),
         (("--bpps", "0,1"), 2, "more than 0"),
         (("--plot", "out.gif"), 2, ".svg"),
-        (("--anchor", "vvc"), 2, "there are: gained"),
+        (("--anchor", "vvc"), 2, f"there are: {DEFAULT_MODEL}"),
         (("--show", "nobody.png"), 2, "astronaut.png"),
         (("--models", "nobody"), 6, "nobody"),
         (("--metrics", "nobody"), 2, "ssimulacra2"),

@@ -133,6 +133,7 @@ def _finish(
     trainer: Trainer, session: Session, history: list[dict[str, Any]], pictures: list[Tensor]
 ) -> None:
     stage = {
+        "family": trainer.recipe.family,
         "data": [folder.name for folder in session.data],
         "crop": trainer.recipe.crop,
         "batch": trainer.recipe.batch * trainer.ranks.count,

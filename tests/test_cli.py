@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import GOLDEN, ROOT, Command, Pixels
+from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli.main import COMMANDS
 
 Run = Callable[..., int]
@@ -164,10 +165,10 @@ def test_force_overwrites(run: Run, picture_file: Path, tmp_path: Path) -> None:
 
 
 def test_targets(run: Run, picture_file: Path, tmp_path: Path) -> None:
-    assert run("encode", "picture.png", "--size", "1.8kB") == 0
-    assert (tmp_path / "picture.vrc").stat().st_size <= 1800
-    assert run("encode", "picture.png", "--bpp", "0.45", "-f") == 0
-    assert (tmp_path / "picture.vrc").stat().st_size * 8 / 30000 <= 0.45
+    assert run("encode", "picture.png", "--size", "2.4kB") == 0
+    assert (tmp_path / "picture.vrc").stat().st_size <= 2400
+    assert run("encode", "picture.png", "--bpp", "0.6", "-f") == 0
+    assert (tmp_path / "picture.vrc").stat().st_size * 8 / 30000 <= 0.6
 
 
 def test_json(run: Run, picture_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,7 +183,7 @@ def test_json(run: Run, picture_file: Path, capsys: pytest.CaptureFixture[str]) 
         200,
         150,
         "RGB",
-        "gained",
+        DEFAULT_MODEL,
     )
     assert info["bytes"] == size()
     assert run("verify", "picture.vrc", "--json", "--full") == 0

@@ -31,7 +31,7 @@ from vrcodec.sizes import SizeForecast, total_usage
 
 # What a search may cost on any smooth curve, and on average on those of photographs.
 FEW_PROBES = 9
-FEW_PROBES_ON_PHOTOGRAPHS = 3.5
+FEW_PROBES_ON_PHOTOGRAPHS = 3
 
 
 def counted(value: Callable[[int], float]) -> tuple[Callable[[int], float], list[int]]:

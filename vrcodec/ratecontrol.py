@@ -88,7 +88,8 @@ def encode_to_target(
     When no rate meets ``target``: the nearest, or with ``strict`` a TargetError that names it.
     """
     probe = _Probe(encoder, decoder, picture, target.kind)
-    code, met = search(probe.value, _goal(target, picture), probe.forecast)
+    goal = _goal(target, picture)
+    code, met = search(probe.value, goal, probe.forecast, probe.start(goal.aim))
     found = Found(probe.data(code), code, probe.achieved(code), met)
     if strict and not met:
         raise TargetError(nearest_words(found, target))
@@ -136,6 +137,12 @@ class _Probe:
             self._sizes.learn(code, 8 * len(self._files[code]), total_usage(streams))
         return self._files[code]
 
+    def start(self, aim: float) -> int | None:
+        """The code to begin with, from the latents alone."""
+        if self._kind not in ("size", "bpp"):
+            return None
+        return self._sizes.first_code(self._latents, 8 * math.exp(aim))
+
     def forecast(self, known: Known, aim: float) -> float | None:
         """The code at which the size should be ``aim``, going by the symbols at a known one."""
         if self._kind not in ("size", "bpp"):
@@ -174,19 +181,22 @@ class _Probe:
 
 
 def search(
-    value: Callable[[int], float], goal: Goal, forecast: Forecast = lambda *_: None
+    value: Callable[[int], float],
+    goal: Goal,
+    forecast: Forecast = lambda *_: None,
+    start: int | None = None,
 ) -> tuple[int, bool]:
     """The rate code whose ``value`` meets ``goal`` best, and whether it meets it.
 
     ``value`` should rise with the code. ``forecast`` says where it will be the aim, going by one known
-    code and its value; None leaves that to a line. Ends when a value is close enough, or when two
-    neighbouring codes lie on either side: then the one that meets the goal.
+    code and its value; None leaves that to a line. ``start``: the code to begin with. Ends when a value
+    is close enough, or when two neighbouring codes lie on either side: then the one that meets the goal.
     """
     # The bracket: codes known to be too low and too high, with their values.
     below: tuple[int, float] | None = None
     above: tuple[int, float] | None = None
     slope, turn = goal.slope / RATE_CODE_MAX, 0
-    code = _clipped((goal.aim - goal.origin) / slope, 0, RATE_CODE_MAX)
+    code = _clipped((goal.aim - goal.origin) / slope, 0, RATE_CODE_MAX) if start is None else start
     while True:
         found = value(code)
         if goal.low <= found <= goal.high:

@@ -14,9 +14,11 @@ import numpy as np
 
 from vrcodec.bitstream.streams import Stream, Usage
 from vrcodec.bitstream.tables import SCALE_STEP_LOG2
-from vrcodec.models.base import VariableRateModel
+from vrcodec.models.base import Latents, VariableRateModel
 from vrcodec.rate import RATE_CODE_MAX
 
+# Nearer than this the first guess is not right anyway.
+_FIRST_STEP = 1024
 # How much less sizes really move: the coarser the latents, the less is known about them, too.
 _TYPICAL_CORRECTION = 0.93
 
@@ -40,6 +42,13 @@ class SizeForecast:
         self._entropies = model.gaussian.tables().entropies()
         self._known: dict[int, _Known] = {}
         self._correction = _TYPICAL_CORRECTION
+
+    def first_code(self, latents: Latents, bits: float) -> int:
+        """The rate code whose file may have ``bits``, when none is known yet."""
+        state = self._model.rate_state
+        codes = range(0, RATE_CODE_MAX + 1, _FIRST_STEP)
+        rough = bisect_left(codes, bits, key=lambda c: self._model.rough_bits(latents, state(c)))
+        return min(rough * _FIRST_STEP, RATE_CODE_MAX)
 
     def learn(self, code: int, bits: float, usage: Usage) -> None:
         """The file at ``code`` has ``bits``, and its symbols used the tables so often."""

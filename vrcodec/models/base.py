@@ -73,6 +73,10 @@ class VariableRateModel(nn.Module, ABC):
         raise UsageError(f"{self.family} has no bin size to choose; qvrf has")
 
     @abstractmethod
+    def rough_bits(self, latents: Latents, rate: RateState) -> float:
+        """Bits that ``latents`` may take at ``rate``, right to about a fifth: where a search begins."""
+
+    @abstractmethod
     def log2_gain(self, rate: RateState) -> float:
         """How the scales of symbols move with the rate: log2 of what y is multiplied by, on average."""
 

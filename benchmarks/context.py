@@ -53,6 +53,9 @@ class WithoutContext(Qvrf):
         del self.context
         self.hyper_synthesis_net = Gained(replace(size, groups=(), context=0)).hyper_synthesis_net
 
+    def start_scales(self, log2_scales: Tensor) -> None:
+        Gained.start_scales(self, log2_scales)  # type: ignore[arg-type]
+
     def code_block(self, features: Tensor, factors: Factors, exchange: Exchange) -> Tensor:
         """One step."""
         mean, log2_scale = features.chunk(2, dim=1)
@@ -128,7 +131,7 @@ def _latents(model: HyperpriorModel, sampler: CropSampler) -> Tensor:
 
 
 def _optimise(model: HyperpriorModel, latents: Tensor, minutes: float) -> int:
-    _begin_at_usual_scales(model, latents)
+    model.start_scales(latents.std((0, 2, 3)).clamp_min(1e-3).log2())
     model.train()
     learnt = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(learnt, _LEARNING_RATE)
@@ -151,18 +154,6 @@ def _optimise(model: HyperpriorModel, latents: Tensor, minutes: float) -> int:
         optimizer.step()
         step += 1
     return step
-
-
-def _begin_at_usual_scales(model: HyperpriorModel, latents: Tensor) -> None:
-    scales = latents.std((0, 2, 3)).clamp_min(1e-3).log2()
-    if isinstance(model, WithoutContext):
-        last = model.hyper_synthesis_net[-1]
-        assert isinstance(last, nn.Linear)
-        with torch.no_grad():
-            last.weight[: len(scales)] *= 0.1
-            last.bias.copy_(torch.cat((torch.zeros_like(scales), scales)))
-    else:
-        model.start_scales(scales)
 
 
 def _ready(arm: str, state: Mapping[str, Tensor]) -> HyperpriorModel:

@@ -45,7 +45,7 @@ def centroid_shift(log2_scale: Tensor) -> Tensor:
     For a Laplacian of standard deviation 2^log2_scale in steps, the same for every bin but that of zero:
     Sullivan, "Efficient scalar quantization of exponential and Laplacian random variables", 1996, section III.
     """
-    # Beyond 32 the shift is under 1/300, and its terms would cancel.
+    # Beyond a scale of 32 the shift stays below 1/250, and its terms would cancel.
     b = torch.exp2(log2_scale.clamp(-8.0, 5.0)) * _SQRT_HALF
     return 0.5 / torch.tanh(0.5 / b) - b
 

@@ -4,6 +4,7 @@
     image = vrcodec.decode(data)               # a PIL.Image.Image
     info = vrcodec.inspect(data)               # header and sizes; loads no network
     image = vrcodec.open("picture.vrc")
+    levels = vrcodec.quality_map(data)         # rates over the picture, of the model qmap
 
 Importing this package is cheap: torch is loaded by the first call that needs it.
 """
@@ -13,11 +14,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vrcodec.api import decode, encode, inspect, open
+    from vrcodec.api import decode, encode, inspect, open, quality_map
 
 __version__ = "0.1.0"
 
-__all__ = ["decode", "encode", "inspect", "open"]
+__all__ = ["decode", "encode", "inspect", "open", "quality_map"]
 
 
 def __getattr__(name: str) -> object:

@@ -8,26 +8,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vrcodec.catalog import DEFAULT_MODEL
-from vrcodec.errors import InputError, VrcError
+from vrcodec.errors import InputError, UsageError, VrcError
 from vrcodec.inspection import Info
 from vrcodec.inspection import inspect as _inspect
 from vrcodec.limits import DEFAULT_LIMITS, Limits
-from vrcodec.rate import code_from_rate
+from vrcodec.setting import Setting
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     from PIL import Image
 
+    from vrcodec.bitstream.qmap import QualityMap
     from vrcodec.codec import Decoder, Encoder
     from vrcodec.picture import Picture
 
 
 def encode(
     image: Image.Image | npt.NDArray[np.uint8] | str | PathLike[str],
-    rate: float = 0.5,
+    rate: float | None = None,
     *,
     bin_size: float | None = None,
+    qmap: npt.ArrayLike | None = None,
     model: str = DEFAULT_MODEL,
     device: str = "auto",
     strip: bool = False,
@@ -36,18 +38,23 @@ def encode(
     """Compress ``image`` to the bytes of a .vrc file.
 
     ``image``: a Pillow image of mode RGB or L, a uint8 array (H, W) or (H, W, 3), or the path of a
-    picture. ``rate``: 0 (smallest) .. 1 (best), continuous. ``bin_size``: for experts and `qvrf`, the
-    quantisation step in place of a rate, 1/64 .. 64. ``device``: ``auto``, ``cpu``, ``cuda``,
-    ``cuda:N``. ``strip``: encode without ICC profile, EXIF and XMP.
+    picture. ``rate``: 0 (smallest) .. 1 (best), continuous; by default 0.5, or the mean of the map.
+    ``bin_size``: for experts and `qvrf`, the quantisation step in place of a rate, 1/64 .. 64. ``qmap``: for
+    the model `qmap`, levels (h, w) in [0, 1] of any size, stretched over the picture; a rate moves their mean
+    there. ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N``. ``strip``: encode without ICC profile,
+    EXIF and XMP.
 
     Raises InputError, LimitError, UsageError, WeightsError or DeviceError.
     """
-    code = code_from_rate(rate)
+    if (rate is not None) + (bin_size is not None) > 1 or (
+        qmap is not None and bin_size is not None
+    ):
+        raise UsageError("a bin size stands in place of a rate or a map")
     picture = _picture(image, strip, limits)
     encoder = _encoder(model, device)
     if bin_size is not None:
-        return encoder.encode_with_bin_size(picture, bin_size)
-    return encoder.encode(picture, code)
+        return encoder.encode(picture, encoder.bin_setting(bin_size))
+    return encoder.encode(picture, Setting.at(rate, _shape(qmap, picture)))
 
 
 def decode(data: bytes, *, device: str = "auto", limits: Limits = DEFAULT_LIMITS) -> Image.Image:
@@ -78,6 +85,24 @@ def open(
         return decode(data, device=device, limits=limits)
     except VrcError as error:
         raise type(error)(f"{path}: {error}") from error
+
+
+def quality_map(data: bytes, limits: Limits = DEFAULT_LIMITS) -> npt.NDArray[np.float64]:
+    """Levels in [0, 1] that a .vrc file was coded with, one for each 32 x 32 pixels: (rows, columns).
+
+    Of a file without a quality map: its rate everywhere. Raises FormatError, CorruptError or LimitError.
+    """
+    from vrcodec.qmaps import levels_of
+
+    return levels_of(bytes(data), limits)
+
+
+def _shape(levels: npt.ArrayLike | None, picture: Picture) -> QualityMap | None:
+    if levels is None:
+        return None
+    from vrcodec.qmaps import checked_levels, on_grid
+
+    return on_grid(checked_levels(levels, "qmap"), picture.width, picture.height)
 
 
 def _picture(image: Any, strip: bool, limits: Limits) -> Picture:

@@ -10,6 +10,7 @@ import torch
 
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Chunk, Container, Header, build_container, parse_container
+from vrcodec.bitstream.grid import LatentGrid
 from vrcodec.bitstream.streams import Stream, build_stream, parse_stream
 from vrcodec.catalog import DEFAULT_MODEL, Entry, find_by_family, find_by_id
 from vrcodec.device import resolve_device
@@ -20,6 +21,7 @@ from vrcodec.models.base import Latents, RateState, VariableRateModel
 from vrcodec.models.zoo import load_model
 from vrcodec.picture import Picture
 from vrcodec.rate import code_from_bin_size
+from vrcodec.setting import Setting, setting_of
 from vrcodec.stages import stage
 
 _MODE_NUMBERS = {mode: number for number, mode in MODES.items()}
@@ -52,46 +54,44 @@ class Encoder:
         with _memory_errors(self._engine.device):
             return self.model.analysis(picture.pixels)
 
-    def encode(self, picture: Picture, rate_code: int, latents: Latents | None = None) -> bytes:
-        """The bytes of a .vrc file at the 16-bit ``rate_code``. Raises LimitError or DeviceError."""
-        latents = latents or self.analyse(picture)
-        return self.pack(picture, rate_code, self.code(latents, rate_code))
+    def encode(
+        self, picture: Picture, setting: Setting | int, latents: Latents | None = None
+    ) -> bytes:
+        """The bytes of a .vrc file at a setting, or a 16-bit rate code.
 
-    def encode_with_bin_size(self, picture: Picture, size: float) -> bytes:
-        """The same with a quantisation step of ``size``, 1/64 .. 64, at the rate whose step is nearest.
+        Raises LimitError, DeviceError, or UsageError when the family lacks what the setting asks for.
+        """
+        setting = Setting(setting) if isinstance(setting, int) else setting
+        latents = latents or self.analyse(picture)
+        return self.pack(picture, setting, self.code(picture, latents, setting))
+
+    def bin_setting(self, size: float) -> Setting:
+        """A quantisation step of ``size``, 1/64 .. 64, at the rate whose step is nearest.
 
         Raises UsageError when the family has no such step, or when it is out of range.
         """
         bin_code = code_from_bin_size(size)
-        rate_code = self.model.rate_code_of_bins(bin_code)
-        streams = self.code(self.analyse(picture), rate_code, bin_code)
-        chunk = Chunk(schema.CHUNK_BIN_SIZE, schema.BinSize.build(bin_code))
-        return self.pack(picture, rate_code, streams, [chunk])
+        return Setting(self.model.rate_code_of_bins(bin_code), bin_code)
 
-    def code(self, latents: Latents, rate_code: int, bin_code: int | None = None) -> list[Stream]:
-        """The latent streams at a rate. Raises LimitError, DeviceError or UsageError."""
+    def code(self, picture: Picture, latents: Latents, setting: Setting) -> list[Stream]:
+        """The latent streams of ``picture`` at a setting; raises as `encode` does."""
+        rate = _rate_state(self.model, setting, picture.width, picture.height)
         with _memory_errors(self._engine.device):
-            return self.model.compress(latents, _rate_state(self.model, rate_code, bin_code))
+            return self.model.compress(latents, rate)
 
-    def pack(
-        self,
-        picture: Picture,
-        rate_code: int,
-        streams: Sequence[Stream],
-        others: Sequence[Chunk] = (),
-    ) -> bytes:
-        """The bytes of the file that holds ``streams``, behind ``others``."""
+    def pack(self, picture: Picture, setting: Setting, streams: Sequence[Stream]) -> bytes:
+        """The bytes of the file that holds ``streams``."""
         header = Header(
             self.model.method,
             self._entry.id,
             picture.width,
             picture.height,
             _MODE_NUMBERS[picture.mode],
-            rate_code,
+            setting.rate_code,
         )
         with stage("container"):
             coded = [Chunk(schema.CHUNK_STREAM, build_stream(stream)) for stream in streams]
-            return build_container(Container(header, [*others, *coded]))
+            return build_container(Container(header, [*setting.chunks(), *coded]))
 
 
 class Decoder:
@@ -112,7 +112,7 @@ class Decoder:
             check_supported(container)
         header = container.header
         model = self._model(header)
-        rate = _rate_state(model, header.rate_code, container.bin_code())
+        rate = _rate_state(model, setting_of(container), header.width, header.height)
         with _memory_errors(self._engine.device):
             with stage("container"):
                 streams = [parse_stream(chunk.payload) for chunk in container.streams()]
@@ -131,9 +131,13 @@ class Decoder:
         return model
 
 
-def _rate_state(model: VariableRateModel, code: int, bin_code: int | None) -> RateState:
-    rate = model.rate_state(code)
-    return rate if bin_code is None else model.with_bin_size(rate, bin_code)
+def _rate_state(model: VariableRateModel, setting: Setting, width: int, height: int) -> RateState:
+    rate = model.rate_state(setting.rate_code)
+    if setting.bin_code is not None:
+        rate = model.with_bin_size(rate, setting.bin_code)
+    if setting.qmap is not None:
+        rate = model.with_map(rate, setting.qmap, LatentGrid.of_picture(width, height))
+    return rate
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from vrcodec.bitstream.container import Container, parse_container
 from vrcodec.bitstream.grid import LatentGrid
 from vrcodec.errors import CorruptError, FormatError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
-from vrcodec.rate import BIN_CODE_MAX, bin_size_from_code, rate_from_code
+from vrcodec.rate import bin_size_from_code, rate_from_code
+from vrcodec.setting import setting_of
 
 MODES: dict[int, Literal["L", "RGB"]] = {schema.MODE_GREY: "L", schema.MODE_RGB: "RGB"}
 
@@ -19,8 +20,8 @@ MODES: dict[int, Literal["L", "RGB"]] = {schema.MODE_GREY: "L", schema.MODE_RGB:
 class Info:
     """Header and sizes of a .vrc file. ``bpp``: of the whole file. ``streams``: bytes of each.
 
-    ``bin_size``: the quantisation step, where it was chosen apart from the rate. ``other_chunks``: type
-    and bytes of each.
+    ``bin_size``: the quantisation step, where it was chosen apart from the rate. ``qmap_bytes``: of a
+    quality map that is not the same everywhere. ``other_chunks``: type and bytes of each.
     """
 
     version: str
@@ -31,6 +32,7 @@ class Info:
     mode: str
     rate: float
     bin_size: float | None
+    qmap_bytes: int | None
     bytes: int
     bpp: float
     streams: list[int]
@@ -56,7 +58,8 @@ def _parse_supported(data: bytes, limits: Limits) -> Container:
 
 
 def _describe(container: Container, size: int) -> Info:
-    header, bin_code = container.header, container.bin_code()
+    header, setting = container.header, setting_of(container)
+    bins, qmap = setting.bin_code, container.only(schema.CHUNK_QMAP, "quality map")
     return Info(
         version=".".join(map(str, header.version)),
         model=schema.METHODS[header.method],
@@ -65,7 +68,8 @@ def _describe(container: Container, size: int) -> Info:
         height=header.height,
         mode=MODES[header.mode],
         rate=rate_from_code(header.rate_code),
-        bin_size=None if bin_code is None else bin_size_from_code(bin_code),
+        bin_size=None if bins is None else bin_size_from_code(bins),
+        qmap_bytes=None if qmap is None else len(qmap),
         bytes=size,
         bpp=8 * size / (header.width * header.height),
         streams=[len(chunk.payload) for chunk in container.streams()],
@@ -95,20 +99,10 @@ def check_supported(container: Container) -> None:
         )
     if header.mode not in MODES:
         raise FormatError(f"has colour mode {header.mode}, which this version does not know")
-    _check_bin_size(container)
+    setting_of(container)
     expected = LatentGrid.of_picture(header.width, header.height).block_count
     if len(container.streams()) != expected:
         raise CorruptError(
             f"truncated: {len(container.streams())} latent streams where a picture of "
             f"{header.width}x{header.height} has {expected}"
         )
-
-
-def _check_bin_size(container: Container) -> None:
-    code = container.bin_code()
-    if code is None:
-        return
-    if container.header.method != schema.BIN_SIZE_METHOD:
-        raise CorruptError("damaged: names a bin size, and its model has none")
-    if abs(code) > BIN_CODE_MAX:
-        raise CorruptError("damaged: the bin size is outside its range")

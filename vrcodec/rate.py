@@ -7,6 +7,7 @@ import math
 from vrcodec.errors import UsageError
 
 RATE_CODE_MAX = 65535
+DEFAULT_RATE = 0.5
 
 # The code of a bin size is its logarithm in steps of 1/2048 octave, within six octaves of 1.
 BIN_CODE_OCTAVE = 2048

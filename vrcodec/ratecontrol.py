@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vrcodec.bench.metrics import as_decibels, capped_psnr, ms_ssim
+from vrcodec.bitstream.qmap import QualityMap
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import TargetError, UsageError
 from vrcodec.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX, rate_from_code
+from vrcodec.setting import Setting
 from vrcodec.sizes import SizeForecast, total_usage
 
 # A rate code and the value there.
@@ -81,13 +83,21 @@ class Goal:
 
 
 def encode_to_target(
-    encoder: Encoder, decoder: Decoder, picture: Picture, target: Target, *, strict: bool = False
+    encoder: Encoder,
+    decoder: Decoder,
+    picture: Picture,
+    target: Target,
+    *,
+    qmap: QualityMap | None = None,
+    strict: bool = False,
 ) -> Found:
     """The best file within a size, or the smallest that is as good as asked for, within a tolerance.
 
+    ``qmap``: the shape of a quality map, whose level is searched.
+
     When no rate meets ``target``: the nearest, or with ``strict`` a TargetError that names it.
     """
-    probe = _Probe(encoder, decoder, picture, target.kind)
+    probe = _Probe(encoder, decoder, picture, target.kind, qmap)
     goal = _goal(target, picture)
     code, met = search(probe.value, goal, probe.forecast, probe.start(goal.aim))
     found = Found(probe.data(code), code, probe.achieved(code), met)
@@ -122,8 +132,16 @@ def _goal(target: Target, picture: Picture) -> Goal:
 class _Probe:
     """Encodes at rates, and remembers the files that may still be wanted."""
 
-    def __init__(self, encoder: Encoder, decoder: Decoder, picture: Picture, kind: Kind) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        decoder: Decoder,
+        picture: Picture,
+        kind: Kind,
+        qmap: QualityMap | None,
+    ) -> None:
         self._encoder, self._decoder, self._picture, self._kind = encoder, decoder, picture, kind
+        self._qmap = qmap
         self._latents = encoder.analyse(picture)
         self._files: dict[int, bytes] = {}
         self._sizes = SizeForecast(encoder.model)
@@ -132,8 +150,9 @@ class _Probe:
     def data(self, code: int) -> bytes:
         """The file at rate ``code``."""
         if code not in self._files:
-            streams = self._encoder.code(self._latents, code)
-            self._files[code] = self._encoder.pack(self._picture, code, streams)
+            setting = Setting(code, qmap=self._qmap)
+            streams = self._encoder.code(self._picture, self._latents, setting)
+            self._files[code] = self._encoder.pack(self._picture, setting, streams)
             self._sizes.learn(code, 8 * len(self._files[code]), total_usage(streams))
         return self._files[code]
 

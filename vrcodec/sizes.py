@@ -43,12 +43,16 @@ class SizeForecast:
         self._known: dict[int, _Known] = {}
         self._correction = _TYPICAL_CORRECTION
 
-    def first_code(self, latents: Latents, bits: float) -> int:
-        """The rate code whose file may have ``bits``, when none is known yet."""
-        state = self._model.rate_state
+    def first_code(self, latents: Latents, bits: float) -> int | None:
+        """The rate code whose file may have ``bits``, when none is known yet. None: no idea."""
+        if self._rough_bits(latents, 0) is None:
+            return None
         codes = range(0, RATE_CODE_MAX + 1, _FIRST_STEP)
-        rough = bisect_left(codes, bits, key=lambda c: self._model.rough_bits(latents, state(c)))
+        rough = bisect_left(codes, bits, key=lambda code: self._rough_bits(latents, code) or 0.0)
         return min(rough * _FIRST_STEP, RATE_CODE_MAX)
+
+    def _rough_bits(self, latents: Latents, code: int) -> float | None:
+        return self._model.rough_bits(latents, self._model.rate_state(code))
 
     def learn(self, code: int, bits: float, usage: Usage) -> None:
         """The file at ``code`` has ``bits``, and its symbols used the tables so often."""

@@ -35,21 +35,33 @@ def default_strip_units(width: int, pixels_per_unit_row: int) -> int:
 
 
 def strips(
-    run: Callable[[Tensor], Tensor], x: Tensor, geometry: StripGeometry, units: int
+    run: Callable[..., Tensor], x: Tensor, geometry: StripGeometry, units: int, *beside: Tensor
 ) -> Iterator[tuple[int, Tensor]]:
-    """Yield (first output row, rows of run(x)) for (B, C, H, W), ``units`` at a time."""
+    """Yield (first output row, rows of run(x, *beside)) for (B, C, H, W), ``units`` at a time.
+
+    Tensors ``beside`` x are cut at the same places; one of a single row is the same for all.
+    """
     total = x.shape[-2] // geometry.unit_in
     for top in range(0, total, units):
         bottom = min(total, top + units)
         low, high = max(0, top - geometry.halo), min(total, bottom + geometry.halo)
-        out = run(x[..., low * geometry.unit_in : high * geometry.unit_in, :])
+        parts = (_rows(t, low, high, total) for t in beside)
+        out = run(x[..., low * geometry.unit_in : high * geometry.unit_in, :], *parts)
         first, last = (top - low) * geometry.unit_out, (bottom - low) * geometry.unit_out
         yield top * geometry.unit_out, out[..., first:last, :]
 
 
+def _rows(x: Tensor, low: int, high: int, total: int) -> Tensor:
+    """Units ``low`` .. ``high`` - 1 of ``total``."""
+    if x.shape[-2] == 1:
+        return x
+    unit = x.shape[-2] // total
+    return x[..., low * unit : high * unit, :]
+
+
 def in_strips(
-    run: Callable[[Tensor], Tensor], x: Tensor, geometry: StripGeometry, units: int
+    run: Callable[..., Tensor], x: Tensor, geometry: StripGeometry, units: int, *beside: Tensor
 ) -> Tensor:
-    """run(x), computed ``units`` at a time."""
-    parts = [part for _, part in strips(run, x, geometry, units)]
+    """run(x, *beside), computed ``units`` at a time."""
+    parts = [part for _, part in strips(run, x, geometry, units, *beside)]
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)

@@ -63,15 +63,12 @@ class Container:
         """The latent streams, in decoding order."""
         return [chunk for chunk in self.chunks if chunk.type == schema.CHUNK_STREAM]
 
-    def bin_code(self) -> int | None:
-        """Code of the bin size that the file names, if it names one. Raises CorruptError."""
-        found = [chunk.payload for chunk in self.chunks if chunk.type == schema.CHUNK_BIN_SIZE]
-        if not found:
-            return None
-        if len(found) > 1 or len(found[0]) != schema.BinSize.sizeof():
-            raise CorruptError("damaged: the bin size is not one number")
-        code: int = schema.BinSize.parse(found[0])
-        return code
+    def only(self, chunk_type: int, what: str) -> bytes | None:
+        """Payload of the chunk of a type that comes once at most. Raises CorruptError."""
+        found = [chunk.payload for chunk in self.chunks if chunk.type == chunk_type]
+        if len(found) > 1:
+            raise CorruptError(f"damaged: more than one {what}")
+        return found[0] if found else None
 
 
 def build_container(container: Container) -> bytes:

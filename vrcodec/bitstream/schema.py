@@ -25,15 +25,16 @@ MAGIC = b"\x8dVRC\r\n"
 VERSION_MAJOR = 1
 VERSION_MINOR = 0
 
-# Numbers of the model families; 2 to 5 are kept for qvrf, qmap, slim and qarv.
-METHODS = {1: "gained", 2: "qvrf"}
+# Numbers of the model families; 4 and 5 are kept for slim and qarv.
+METHODS = {1: "gained", 2: "qvrf", 3: "qmap"}
 
 MODE_GREY = 0
 MODE_RGB = 1
 
 CHUNK_STREAM = 0x01
 CHUNK_BIN_SIZE = 0x02
-CRITICAL_CHUNKS = (CHUNK_STREAM, CHUNK_BIN_SIZE)
+CHUNK_QMAP = 0x03
+CRITICAL_CHUNKS = (CHUNK_STREAM, CHUNK_BIN_SIZE, CHUNK_QMAP)
 # Types from here on are ancillary: a reader that does not know one skips it.
 FIRST_ANCILLARY = 0x80
 
@@ -59,7 +60,8 @@ Checksum = Int32ul
 
 # Code of the quantisation step, where it is not the rate's own (`vrcodec.rate`).
 BinSize = Int16sl
-# The family that knows it.
-BIN_SIZE_METHOD = 2
+
+# Chunks that one family alone knows -> its method.
+CHUNK_METHODS = {CHUNK_BIN_SIZE: 2, CHUNK_QMAP: 3}
 
 ChunkPrefix = Struct("type" / Byte, "length" / VarInt)

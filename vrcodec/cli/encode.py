@@ -6,6 +6,8 @@ import io
 import re
 import time
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,14 +18,17 @@ from vrcodec.cli.paths import about, destinations, display_name, read_picture_fi
 from vrcodec.errors import UsageError
 from vrcodec.inspection import inspect
 from vrcodec.limits import Limits
-from vrcodec.rate import code_from_rate
+from vrcodec.rate import DEFAULT_RATE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vrcodec.bitstream.qmap import QualityMap
     from vrcodec.codec import Encoder
     from vrcodec.picture import Picture
     from vrcodec.ratecontrol import Target
 
-DEFAULT_RATE = 0.5
+REGION_LEVEL, BACKGROUND_LEVEL = 0.8, 0.3
 
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "ki": 1024, "mi": 1024**2}
 
@@ -65,6 +70,27 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]
     help="Expert, qvrf only: the quantisation step, 1/64 .. 64, also beyond what any rate has.",
 )
 @click.option(
+    "--qmap",
+    "map_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Quality map: a grey picture (white is 1) or .npy of levels in [0, 1], stretched over the picture. "
+    "With a rate or a target, its mean level is moved there. Needs --model qmap.",
+)
+@click.option(
+    "--roi",
+    "regions",
+    multiple=True,
+    metavar="X,Y,W,H[:Q]",
+    help=f"Region of interest in pixels, and its level [{REGION_LEVEL}]; may be given again.",
+)
+@click.option(
+    "--roi-background",
+    type=click.FloatRange(0, 1),
+    default=BACKGROUND_LEVEL,
+    show_default=True,
+    help="The level outside of regions.",
+)
+@click.option(
     "--strict",
     is_flag=True,
     help="Write nothing when no rate meets the target, instead of the nearest file there is.",
@@ -89,6 +115,9 @@ def command(
     psnr: float | None,
     ssim: float | None,
     bin_size: float | None,
+    map_file: Path | None,
+    regions: tuple[str, ...],
+    roi_background: float,
     strict: bool,
     model: str,
     strip: bool,
@@ -105,8 +134,12 @@ def command(
     """
     places = destinations(inputs, target, ".vrc", force)
     wanted = _target(rate, bin_size, bpp=bpp, size=size, psnr=psnr, ssim=ssim)
-    code = code_from_rate(DEFAULT_RATE if rate is None else rate)
-    job = _Job(model, device, precision, threads, limits, strip, wanted, strict, code, bin_size)
+    shape = _shape(map_file, regions, roi_background, limits)
+    if shape and bin_size is not None:
+        raise UsageError("--bin-size is for qvrf, and quality maps are for qmap")
+    job = _Job(
+        model, device, precision, threads, limits, strip, wanted, strict, rate, bin_size, shape
+    )
 
     def work(name: str) -> dict[str, Any]:
         """Encode and write one input; returns what --json shows of it."""
@@ -144,6 +177,22 @@ def _target(rate: float | None, bin_size: float | None, **given: float | None) -
     return Target(kind, value)  # type: ignore[arg-type]
 
 
+def _shape(
+    map_file: Path | None, regions: tuple[str, ...], background: float, limits: Limits
+) -> Callable[[int, int], QualityMap] | None:
+    """What makes a picture's quality map from its size, if one was asked for."""
+    if not map_file and not regions:
+        return None
+    if map_file and regions:
+        raise UsageError("give a map or regions, not both")
+    from vrcodec.qmaps import Region, on_grid, read_levels, regions_map
+
+    if map_file:
+        return partial(on_grid, read_levels(map_file, limits))
+    parsed = [Region.parse(text, REGION_LEVEL) for text in regions]
+    return partial(regions_map, parsed, background)
+
+
 @dataclass
 class _Job:
     """What all inputs of one command share; the model is loaded once, after the first picture."""
@@ -156,8 +205,9 @@ class _Job:
     strip: bool
     target: Target | None
     strict: bool
-    rate_code: int
+    rate: float | None
     bin_size: float | None
+    shape: Callable[[int, int], QualityMap] | None
     encoder: Encoder | None = None
 
     def encode(self, name: str) -> dict[str, Any]:
@@ -187,21 +237,25 @@ class _Job:
     def _encode_picture(self, picture: Picture, name: str) -> tuple[bytes, dict[str, Any]]:
         """The file, and what became of the target."""
         from vrcodec.codec import Decoder, Encoder, Engine
+        from vrcodec.setting import Setting
 
         engine = Engine(self.device, self.precision)
         if self.encoder is None:
             options.set_threads(self.threads)
             self.encoder = Encoder(self.model, engine)
         if self.bin_size is not None:
-            data = self.encoder.encode_with_bin_size(picture, self.bin_size)
-            return data, {"bin_size": self.bin_size}
+            setting = self.encoder.bin_setting(self.bin_size)
+            return self.encoder.encode(picture, setting), {"bin_size": self.bin_size}
+        qmap = self.shape(picture.width, picture.height) if self.shape else None
         if self.target is None:
-            return self.encoder.encode(picture, self.rate_code), {}
+            return self.encoder.encode(picture, Setting.at(self.rate, qmap)), {}
         from vrcodec.ratecontrol import encode_to_target, nearest_words
 
         decoder = Decoder(engine, self.limits)
         target = self.target
-        found = encode_to_target(self.encoder, decoder, picture, target, strict=self.strict)
+        found = encode_to_target(
+            self.encoder, decoder, picture, target, qmap=qmap, strict=self.strict
+        )
         if not found.met:
             output.warn(f"{display_name(name)}: {nearest_words(found, target)}")
         achieved: dict[str, Any] = {"target_met": found.met}

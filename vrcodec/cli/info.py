@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from vrcodec.cli import options, output
 from vrcodec.cli.paths import about, display_name, read_vrc_file
+from vrcodec.errors import UsageError
 from vrcodec.inspection import Info, inspect
 from vrcodec.limits import Limits
 
 
 @click.command()
 @options.inputs_argument("FILE...")
+@click.option(
+    "--qmap-out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the quality map of a single FILE as a grey picture, or as .npy.",
+)
+@options.force_option
 @options.limits_option
 @options.json_option
 @options.verbosity_options
-def command(inputs: tuple[str, ...], limits: Limits, as_json: bool) -> int:
+def command(
+    inputs: tuple[str, ...], qmap_out: Path | None, force: bool, limits: Limits, as_json: bool
+) -> int:
     """Show what .vrc files say about themselves, without decoding them."""
+    if qmap_out and len(inputs) > 1:
+        raise UsageError("--qmap-out takes a single file")
 
     def work(name: str) -> dict[str, Any]:
         data = read_vrc_file(name)
         with about(name):
             found = inspect(data, limits)
+            if qmap_out:
+                _write_map(data, limits, qmap_out, force)
         if not as_json:
             output.print_fields(_fields(name, found))
         return {"file": display_name(name), **found.as_dict()}
@@ -41,10 +55,21 @@ def _fields(name: str, info: Info) -> dict[str, str]:
         "picture": f"{info.width}x{info.height} {info.mode}",
         "size": f"{info.bytes} bytes, {info.bpp:.4f} bpp",
         "model": f"{info.model}, weights {info.weights_id}",
-        "rate": f"{info.rate:.4f}" + _bin_words(info.bin_size),
+        "rate": f"{info.rate:.4f}" + _bin_words(info.bin_size) + _map_words(info.qmap_bytes),
         "streams": f"{len(info.streams)}, {sum(info.streams)} bytes",
     }
 
 
+def _write_map(data: bytes, limits: Limits, target: Path, force: bool) -> None:
+    from vrcodec.files import write_atomically
+    from vrcodec.qmaps import levels_of, packed_map
+
+    write_atomically(target, packed_map(levels_of(data, limits), target.suffix), overwrite=force)
+
+
 def _bin_words(size: float | None) -> str:
     return "" if size is None else f", with bins of size {size:.5g}"
+
+
+def _map_words(size: int | None) -> str:
+    return "" if size is None else f", the mean of a quality map of {size} bytes"

@@ -12,6 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from vrcodec.bitstream.grid import LatentGrid
+from vrcodec.bitstream.qmap import QualityMap
 from vrcodec.bitstream.streams import Stream
 from vrcodec.device import exact_device, float_dtype
 from vrcodec.errors import UsageError
@@ -31,7 +33,10 @@ class RateState:
 
 @dataclass(frozen=True)
 class Latents:
-    """Result of the analysis, before any rate is applied: y (1, M, h, w) float32."""
+    """Result of the analysis, before any rate is applied: y (1, M, h, w) float32.
+
+    Where the analysis knows the rate, the padded picture (1, 3, 16h, 16w) uint8.
+    """
 
     y: Tensor
 
@@ -46,6 +51,8 @@ class VariableRateModel(nn.Module, ABC):
     family: ClassVar[str]
     method: ClassVar[int]
     exact: ClassVar[tuple[str, ...]] = ()
+    # Whether the rate may be a map.
+    mapped: ClassVar[bool] = False
 
     def __init__(self, size: BackboneSize) -> None:
         super().__init__()
@@ -68,13 +75,23 @@ class VariableRateModel(nn.Module, ABC):
         """
         raise UsageError(f"{self.family} has no bin size to choose; qvrf has")
 
+    def with_map(self, rate: RateState, shape: QualityMap, grid: LatentGrid) -> RateState:
+        """The quality map of this shape, at the level of ``rate``, for a picture of ``grid``.
+
+        Raises UsageError when the family has none.
+        """
+        raise UsageError(f"{self.family} takes no quality map; qmap does")
+
     def rate_code_of_bins(self, bin_code: int) -> int:
         """The rate code whose own quantisation step is nearest. Raises UsageError as above."""
         raise UsageError(f"{self.family} has no bin size to choose; qvrf has")
 
     @abstractmethod
-    def rough_bits(self, latents: Latents, rate: RateState) -> float:
-        """Bits that ``latents`` may take at ``rate``, right to about a fifth: where a search begins."""
+    def rough_bits(self, latents: Latents, rate: RateState) -> float | None:
+        """Bits that ``latents`` may take at ``rate``, right to about a fifth: where a search begins.
+
+        None where nothing short of coding tells.
+        """
 
     @abstractmethod
     def log2_gain(self, rate: RateState) -> float:

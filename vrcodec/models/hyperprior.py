@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -44,6 +44,21 @@ class Factors:
     inverse_gain: Tensor
     hyper_gain: Tensor
     hyper_inverse_gain: Tensor
+    # Where the rate is a map: its levels (B, 1, h, w) at the samples of y.
+    levels: Tensor | None = None
+
+    def to(self, features: Tensor) -> Factors:
+        """Where ``features`` are, and in their type."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: v.to(features) for k, v in values.items() if v is not None})
+
+    def within(self, block: Block) -> Factors:
+        """What concerns the samples of y in ``block``."""
+        if self.levels is None or self.levels.numel() == 1:
+            return self
+        rows, columns = slice(block.top, block.bottom), slice(block.left, block.right)
+        gain, inverse = (v[..., rows, columns] for v in (self.gain, self.inverse_gain))
+        return replace(self, gain=gain, inverse_gain=inverse)
 
 
 @dataclass(frozen=True)
@@ -51,11 +66,6 @@ class Scaling(RateState):
     """The factors of one rate, float64 on the CPU."""
 
     factors: Factors
-
-    def factors_on(self, features: Tensor) -> Factors:
-        """The factors where ``features`` are, and in their type."""
-        values = {f.name: getattr(self.factors, f.name).to(features) for f in fields(Factors)}
-        return Factors(**values)
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,10 @@ class HyperpriorModel(VariableRateModel):
     def hyper_input(self, y: Tensor, factors: Factors) -> Tensor:
         """What the hyper-analysis sees of y (B, M, h, w)."""
 
+    def beside(self, factors: Factors) -> tuple[Tensor, ...]:
+        """What the transforms see beside their input: (B, K, h, w) at the samples of y, or of one sample."""
+        return ()
+
     @abstractmethod
     def start_scales(self, log2_scales: Tensor) -> None:
         """Let the prior begin at mean zero and these log2 scales (M,) of the channels of y at rate 1/2."""
@@ -119,7 +133,7 @@ class HyperpriorModel(VariableRateModel):
         with torch.no_grad():
             return Scaling(code, self.factors(rate))
 
-    def rough_bits(self, latents: Latents, rate: RateState) -> float:
+    def rough_bits(self, latents: Latents, rate: RateState) -> float | None:
         """From the size of the scaled latents, of which one in sixteen is looked at."""
         assert isinstance(rate, Scaling)
         scaled = latents.y[..., ::4, ::4] * rate.factors.gain.to(latents.y)
@@ -134,9 +148,10 @@ class HyperpriorModel(VariableRateModel):
     def forward(self, x: Tensor, rate: Tensor) -> dict[str, Tensor | dict[str, Tensor]]:
         """Noise for the rate, straight-through rounding for the distortion; rounding in evaluation."""
         factors = self.factors(rate)
-        y = self.analysis_net(x - 0.5).float()
-        padded = pad_to_multiple(self.hyper_input(y, factors), HYPER_STRIDE)
-        z = self.hyper_analysis_net(padded).float() * factors.hyper_gain
+        beside = self.beside(factors)
+        y = self.analysis_net(x - 0.5, *beside).float()
+        padded, *beside_padded = self._whole_hyper(self.hyper_input(y, factors), *beside)
+        z = self.hyper_analysis_net(padded, *beside_padded).float() * factors.hyper_gain
         z_hat = round_straight_through(z) * factors.hyper_inverse_gain
         features = self.hyper_synthesis_net(z_hat)[..., : y.shape[-2], : y.shape[-1]]
         scaled = y * factors.gain
@@ -152,12 +167,16 @@ class HyperpriorModel(VariableRateModel):
 
         y_hat = self.code_block(features, factors, exchange)
         return {
-            "x_hat": self.synthesis_net(y_hat).float() + 0.5,
+            "x_hat": self.synthesis_net(y_hat, *beside).float() + 0.5,
             "likelihoods": {
                 "y": torch.cat(likelihoods, dim=1),
                 "z": self.prior.likelihood(z, noisy=self.training),
             },
         }
+
+    def _whole_hyper(self, *maps: Tensor) -> list[Tensor]:
+        """Maps at the samples of y, padded to whole samples of z; those of one sample, as they are."""
+        return [m if m.shape[-2:] == (1, 1) else pad_to_multiple(m, HYPER_STRIDE) for m in maps]
 
     # --- analysis and synthesis: float, any precision ---
 
@@ -165,22 +184,32 @@ class HyperpriorModel(VariableRateModel):
     def analysis(self, pixels: Pixels) -> Latents:
         height, width = pixels.shape[:2]
         padding = ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0))
-        geometry = StripGeometry(STRIDE, 1, self.size.halo)
         with stage("analysis"):
             padded = np.pad(pixels, padding, mode="edge")
             x = torch.from_numpy(padded).to(self.device).permute(2, 0, 1).unsqueeze(0)
-            return Latents(in_strips(self._analyse, x, geometry, self._units(x.shape[-1])))
+            return self.analyse_padded(x)
 
-    def _analyse(self, x: Tensor) -> Tensor:
+    def analyse_padded(self, x: Tensor, *beside: Tensor) -> Latents:
+        """Latents of (1, 3, 16h, 16w) uint8."""
+        geometry = StripGeometry(STRIDE, 1, self.size.halo)
+        units = self._units(x.shape[-1])
+        return Latents(in_strips(self._analyse, x, geometry, units, *beside))
+
+    def _analyse(self, x: Tensor, *beside: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last).float().div_(255).sub_(0.5)
-        return self.analysis_net(x)
+        y: Tensor = self.analysis_net(x, *beside)
+        return y
 
-    def _synthesise(self, y_hat: Tensor) -> Tensor:
-        x = self.synthesis_net(y_hat.contiguous(memory_format=torch.channels_last))
+    def _synthesise(self, y_hat: Tensor, *beside: Tensor) -> Tensor:
+        x = self.synthesis_net(y_hat.contiguous(memory_format=torch.channels_last), *beside)
         return ((x.float() + 0.5) * 255).round_().clamp_(0, 255).to(torch.uint8)
 
     def _units(self, width: int) -> int:
         return self.strip_units or default_strip_units(width, STRIDE)
+
+    def _beside(self, rate: Scaling) -> tuple[Tensor, ...]:
+        """`beside` for coding: where the networks run, in float32."""
+        return self.beside(rate.factors.to(torch.empty((), device=self.device)))
 
     # --- entropy parameters: float64 ---
 
@@ -247,12 +276,15 @@ class HyperpriorModel(VariableRateModel):
                 writing = _Quantising(window.to(features), self.round)
                 part = features[..., block.left : block.right]
                 with stage("entropy parameters"):
-                    self._code_exactly(part, rate, writing)
+                    self._code_exactly(part, rate, block, writing)
                 yield CodedBlock(block, writing.steps)
 
-    def _code_exactly(self, features: Tensor, rate: Scaling, exchange: Exchange) -> Tensor:
+    def _code_exactly(
+        self, features: Tensor, rate: Scaling, block: Block, exchange: Exchange
+    ) -> Tensor:
+        factors = rate.factors.within(block).to(features)
         with torch.autocast(features.device.type, enabled=False):
-            return self.code_block(features, rate.factors_on(features), exchange)
+            return self.code_block(features, factors, exchange)
 
     @torch.inference_mode()
     def quantise_z(self, latents: Latents, rate: RateState) -> Symbols:
@@ -261,9 +293,10 @@ class HyperpriorModel(VariableRateModel):
         y, factors = latents.y, rate.factors
         units = max(1, self._units(y.shape[-1] * STRIDE) // HYPER_STRIDE)
         with stage("hyper-analysis"):
-            seen = pad_to_multiple(self.hyper_input(y, factors), HYPER_STRIDE)
+            seen, *beside = self._whole_hyper(self.hyper_input(y, factors), *self._beside(rate))
             padded = seen.contiguous(memory_format=torch.channels_last)
-            z = in_strips(self.hyper_analysis_net, padded, StripGeometry(HYPER_STRIDE, 1, 1), units)
+            geometry = StripGeometry(HYPER_STRIDE, 1, 1)
+            z = in_strips(self.hyper_analysis_net, padded, geometry, units, *beside)
             z = (z * factors.hyper_gain.to(z)).round_().clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT)
             symbols: Symbols = z[0].int().cpu().numpy()
         return symbols
@@ -284,7 +317,7 @@ class HyperpriorModel(VariableRateModel):
         geometry = StripGeometry(1, STRIDE, self.size.halo)
         units = self._units(pixels.shape[1])
         with stage("synthesis"):
-            for top, rows in strips(self._synthesise, y_hat, geometry, units):
+            for top, rows in strips(self._synthesise, y_hat, geometry, units, *self._beside(rate)):
                 pixels[top : top + rows.shape[-2]] = rows[0].permute(1, 2, 0).cpu().numpy()
         return pixels[:height, :width]
 
@@ -302,7 +335,7 @@ class HyperpriorModel(VariableRateModel):
                 reading = _Reading(next(remaining), self._y_tables)
                 part = features[..., block.left : block.right]
                 with stage("entropy parameters"):
-                    y_hat = self._code_exactly(part, rate, reading)
+                    y_hat = self._code_exactly(part, rate, block, reading)
                 reading.reader.finish()
                 parts.append(y_hat.to(self.device, torch.float32))
             bands.append(torch.cat(parts, dim=-1))

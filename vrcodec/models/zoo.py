@@ -69,6 +69,17 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
     return {k: v.float() for k, v in state.items() if v.is_floating_point()}
 
 
+def load_trainable(entry: Entry) -> VariableRateModel:
+    """The model of ``entry`` with the density of its prior, so that gradients flow through all of it.
+
+    On the CPU, in float32 and evaluation mode. Raises WeightsError.
+    """
+    model = unpack_model(_load(entry.path, entry.id), str(entry.path))
+    model.prior.attach_density()
+    model.load_state_dict(load_state(entry.path), strict=False)
+    return model.eval()
+
+
 def _description(data: bytes) -> dict[str, Any]:
     length = int.from_bytes(data[:_HEADER_LENGTH_BYTES], "little")
     header = data[_HEADER_LENGTH_BYTES : _HEADER_LENGTH_BYTES + length]

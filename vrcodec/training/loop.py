@@ -24,6 +24,7 @@ from vrcodec.errors import CorruptError, UsageError, WeightsError
 from vrcodec.models import FAMILIES, VariableRateModel
 from vrcodec.training.data import CropSampler
 from vrcodec.training.loss import Loss, rate_distortion_loss
+from vrcodec.training.maps import random_maps
 from vrcodec.training.optim import (
     GradientGuard,
     WeightAverage,
@@ -178,7 +179,8 @@ class Trainer:
         )
         set_learning_rate(self.optimizers, recipe.learning_rate * factor)
         x = sampler.batch(recipe.batch)
-        rate = torch.rand(recipe.batch, device=self.device)
+        mapped = self.model.mapped
+        rate = random_maps(x) if mapped else torch.rand(recipe.batch, device=self.device)
         with torch.autocast(self.device.partition(":")[0], torch.bfloat16):
             out = forward(x, rate)
         loss = rate_distortion_loss(x, out["x_hat"], out["likelihoods"], rate)

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from vrcodec.bitstream.grid import STRIDE
+from vrcodec.models.gains import finer
 
 LAMBDA_MIN = 0.0006
 LAMBDA_MAX = 0.24
@@ -29,15 +33,18 @@ class Loss:
 def rate_distortion_loss(
     x: Tensor, x_hat: Tensor, likelihoods: Mapping[str, Tensor], rate: Tensor
 ) -> Loss:
-    """(bpp + lambda * 255^2 * MSE) / sqrt(lambda / lambda_min), mean over the batch.
+    """(bpp + 255^2 * mean(lambda * error^2)) / sqrt(lambda / lambda_min), mean over the batch.
 
     The divisor keeps the gradients of high rates from drowning those of low ones; it does not
-    change any sample's optimum. ``rate`` is (B,), x and x_hat (B, 3, H, W) in [0, 1].
+    change any sample's optimum. ``rate`` is (B,), or maps (B, 1, H / 32, W / 32) of levels, whose divisor
+    is that of their mean level; x and x_hat are (B, 3, H, W) in [0, 1].
     """
+    maps = rate.float().reshape(-1, 1, 1, 1) if rate.dim() == 1 else finer(rate.float())
     pixels = x.shape[-2] * x.shape[-1]
     bits = [-torch.log2(p).flatten(1).sum(1) for p in likelihoods.values()]
     bpp = torch.stack(bits).sum(0) / pixels
-    mse = (x_hat.float() - x.float()).square().flatten(1).mean(1)
-    lam = rate_to_lambda(rate.float())
-    loss = (bpp + lam * 255.0**2 * mse) / torch.sqrt(lam / LAMBDA_MIN)
-    return Loss(loss.mean(), bpp, mse)
+    errors = F.avg_pool2d((x_hat.float() - x.float()).square().mean(1, keepdim=True), STRIDE)
+    weighted = (rate_to_lambda(maps) * errors).flatten(1).mean(1)
+    usual = rate_to_lambda(maps.flatten(1).mean(1))
+    loss = (bpp + 255.0**2 * weighted) / torch.sqrt(usual / LAMBDA_MIN)
+    return Loss(loss.mean(), bpp, errors.flatten(1).mean(1))

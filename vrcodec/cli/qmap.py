@@ -1,0 +1,123 @@
+"""`vrcodec qmap`"""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vrcodec.cli import options, output
+from vrcodec.cli.paths import about, display_name, read_picture_file
+from vrcodec.errors import UsageError
+from vrcodec.files import write_atomically
+from vrcodec.limits import Limits
+
+if TYPE_CHECKING:
+    from vrcodec.picture import Picture
+    from vrcodec.qmaps import Levels
+
+
+@click.command()
+@click.argument("picture")
+@click.option(
+    "--for",
+    "purpose",
+    required=True,
+    type=click.Choice(["saliency", "text", "uniform", "gradient", "task"]),
+    help="What the map should favour: what catches the eye, small writing, nothing, the right side, or a task.",
+)
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A grey .png, or .npy.",
+)
+@click.option(
+    "--low", type=click.FloatRange(0, 1), default=0.2, show_default=True, help="Lowest level."
+)
+@click.option(
+    "--high", type=click.FloatRange(0, 1), default=0.8, show_default=True, help="Highest level."
+)
+@click.option(
+    "--task",
+    metavar="MODULE:CALLABLE",
+    help="Its loss: a function of the decoded and the original picture, tensors (1, 3, H, W) in [0, 1].",
+)
+@click.option(
+    "--steps", type=click.IntRange(min=1), default=50, show_default=True, help="Of the descent."
+)
+@click.option(
+    "--price",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="What a bit per pixel costs, in the task's loss.",
+)
+@options.force_option
+@options.threads_option
+@options.limits_option
+@options.verbosity_options
+def command(
+    picture: str,
+    purpose: str,
+    target: Path,
+    low: float,
+    high: float,
+    task: str | None,
+    steps: int,
+    price: float,
+    force: bool,
+    threads: int | None,
+    limits: Limits,
+) -> int:
+    """Make a quality map for PICTURE, to encode it with --model qmap --qmap MAP."""
+    if (purpose == "task") != (task is not None):
+        raise UsageError("--for task and --task MODULE:CALLABLE go together")
+    from vrcodec.picture import read_picture
+    from vrcodec.qmaps import packed_map
+
+    source = io.BytesIO(read_picture_file(picture))
+    found = read_picture(source, display_name(picture), strip=True, limits=limits)
+    options.set_threads(threads)
+    with about(picture):
+        if task is not None:
+            levels = _task_levels(found, task, steps, price)
+        else:
+            levels = low + (high - low) * _shares(found, purpose)
+    write_atomically(target, packed_map(levels, target.suffix), overwrite=force)
+    return 0
+
+
+def _shares(picture: Picture, purpose: str) -> Levels:
+    """How much of the way from the lowest level to the highest, (H, W)."""
+    import numpy as np
+
+    from vrcodec import mapmaking
+
+    if purpose == "uniform":
+        return np.full((picture.height, picture.width), 0.5)
+    if purpose == "gradient":
+        return mapmaking.ramp(picture.width, picture.height)
+    make = mapmaking.saliency if purpose == "saliency" else mapmaking.text
+    return make(picture.displayed())
+
+
+def _task_levels(picture: Picture, name: str, steps: int, price: float) -> Levels:
+    from vrcodec.catalog import find_by_family
+    from vrcodec.mapmaking import load_task
+    from vrcodec.taskmaps import task_map
+
+    # As `python -m` would: modules of the working folder can be named.
+    sys.path.insert(0, "")
+    task = load_task(name)
+
+    def show(loss: float, bpp: float) -> None:
+        output.say(f"task {loss:.4f}, {bpp:.4f} bpp", output.VERBOSE)
+
+    entry = find_by_family("qmap")
+    return task_map(entry, picture.pixels, task, steps=steps, price=price, step_done=show)

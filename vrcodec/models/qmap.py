@@ -1,0 +1,101 @@
+"""`qmap`: the rate as a map over the picture (Song, Choi and Han, "Variable-Rate Deep Image Compression through
+Spatially-Adaptive Feature Transform", ICCV 2021).
+
+A level in [0, 1] for each 32 x 32 pixels sets the trade-off there; the same level everywhere is the rate of the
+other families. Gains follow the map sample by sample, and a spatial feature transform conditions analysis,
+hyper-analysis and synthesis on it (`vrcodec.models.modulation`). Differences from the paper: the backbone
+is ours; the decoder knows the map, because it is in the file, where the paper's guesses it from z; the
+condition does not see the picture; nothing runs at full resolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vrcodec.bitstream.grid import HYPER_STRIDE, LatentGrid
+from vrcodec.bitstream.qmap import QualityMap
+from vrcodec.bitstream.rans import Symbols
+from vrcodec.models.backbone import BackboneSize
+from vrcodec.models.base import Latents, RateState, register
+from vrcodec.models.gained import Gained
+from vrcodec.models.gains import finer, log_linear_map
+from vrcodec.models.hyperprior import CodedBlock, Factors, Scaling
+from vrcodec.models.modulation import Modulated, condition_net
+from vrcodec.rate import rate_from_code
+from vrcodec.stages import stage
+
+CONDITIONS = 32
+
+
+@register
+class Qmap(Gained):
+    """Gains and feature transforms that follow a map of rates."""
+
+    family = "qmap"
+    method = 3
+    mapped = True
+    dead_zone = 0.5
+
+    def __init__(self, size: BackboneSize) -> None:
+        super().__init__(size)
+        c, m = size.channels, size.latent
+        last = 1 + size.blocks
+        # Behind the linear layer, behind the blocks at 1/8, and at 1/16.
+        self.analysis_net = Modulated(self.analysis_net, {1: c, last: c, last + 1: m}, CONDITIONS)
+        self.hyper_analysis_net = Modulated(self.hyper_analysis_net, {0: size.prior}, CONDITIONS)
+        end = 3 + size.blocks
+        self.synthesis_net = Modulated(self.synthesis_net, {0: m, 3: c, end: c}, CONDITIONS)
+        self.condition_net = condition_net(CONDITIONS)
+
+    def factors(self, rate: Tensor) -> Factors:
+        """``rate``: (B,), or maps (B, 1, ceil(h / 2), ceil(w / 2)) for y of h x w samples, h and w even."""
+        levels = rate.reshape(-1, 1, 1, 1) if rate.dim() == 1 else finer(rate)
+        return self.mapped_factors(rate, levels)
+
+    def mapped_factors(self, rate: Tensor, levels: Tensor) -> Factors:
+        """``levels`` (B, 1, h, w) at the samples of y."""
+        coarse = levels if levels.numel() == len(levels) else _at_hyper(levels)
+        return Factors(
+            rate,
+            log_linear_map(self.log_gain, levels),
+            log_linear_map(self.log_inverse_gain, levels),
+            log_linear_map(self.log_hyper_gain, coarse),
+            log_linear_map(self.log_hyper_inverse_gain, coarse),
+            levels,
+        )
+
+    def beside(self, factors: Factors) -> tuple[Tensor, ...]:
+        assert factors.levels is not None
+        return (self.condition_net(2 * factors.levels - 1),)
+
+    def with_map(self, rate: RateState, shape: QualityMap, grid: LatentGrid) -> RateState:
+        """The map that has this shape and the level of ``rate``."""
+        own = torch.from_numpy(shape.levels(rate_from_code(rate.code)))[None, None]
+        levels = finer(own)[..., : grid.height, : grid.width]
+        r = torch.tensor([rate_from_code(rate.code)], dtype=torch.float64)
+        with torch.no_grad():
+            return Scaling(rate.code, self.mapped_factors(r, levels))
+
+    # The analysis knows the map, so it comes with the rate.
+
+    def analyse_padded(self, x: Tensor, *beside: Tensor) -> Latents:
+        return super().analyse_padded(x, *beside) if beside else Latents(x)
+
+    def rough_bits(self, latents: Latents, rate: RateState) -> None:
+        """Unknown: there are no latents before the map is known."""
+
+    @torch.inference_mode()
+    def quantise(self, latents: Latents, rate: RateState) -> tuple[Symbols, Iterator[CodedBlock]]:
+        assert isinstance(rate, Scaling)
+        with stage("analysis"):
+            analysed = self.analyse_padded(latents.y, *self._beside(rate))
+        return super().quantise(analysed, rate)
+
+
+def _at_hyper(levels: Tensor) -> Tensor:
+    """Means of (B, 1, h, w) over the samples of y above each one of z."""
+    return F.avg_pool2d(levels, HYPER_STRIDE, ceil_mode=True, count_include_pad=False)

@@ -1,0 +1,162 @@
+"""Quality maps as people make them: pictures and arrays of levels, regions of interest, and their grid.
+
+A level lies in [0, 1], as a rate does. A map of any size is stretched over its picture; each cell of the
+grid, 32 x 32 pixels, gets the mean of what lies above it.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from vrcodec.bitstream.container import parse_container
+from vrcodec.bitstream.qmap import MAP_STRIDE, QualityMap
+from vrcodec.errors import InputError, UsageError
+from vrcodec.limits import Limits
+from vrcodec.rate import rate_from_code
+from vrcodec.setting import setting_of
+
+Levels = npt.NDArray[np.float64]
+
+_STEPS = 255
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of a picture, in pixels, and its level; what leaves the picture is cut off."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    level: float
+
+    @staticmethod
+    def parse(text: str, level: float) -> Region:
+        """X,Y,W,H or X,Y,W,H:Q. ``level``: where none is named. Raises UsageError."""
+        match = re.fullmatch(
+            r"(-?\d+),(-?\d+),(\d+),(\d+)(?::([\d.eE+-]+))?", text.replace(" ", "")
+        )
+        if not match:
+            raise UsageError(
+                f"{text!r} is not a region such as 100,50,320,240 or 100,50,320,240:0.9"
+            )
+        x, y, width, height = map(int, match.groups()[:4])
+        try:
+            own = float(match[5]) if match[5] else level
+        except ValueError:
+            raise UsageError(f"{match[5]!r} in {text!r} is not a level") from None
+        if not 0 <= own <= 1:
+            raise UsageError(f"a level must lie between 0 and 1, and {own:g} in {text!r} does not")
+        if not width or not height:
+            raise UsageError(f"the region {text!r} is empty")
+        return Region(x, y, width, height, own)
+
+
+def read_levels(path: Path, limits: Limits) -> Levels:
+    """A map from a picture (white is 1) or an .npy file of numbers in [0, 1]. Raises InputError."""
+    levels = _read_array(path) if path.suffix == ".npy" else _read_picture(path, limits)
+    return checked_levels(levels, str(path))
+
+
+def checked_levels(values: npt.ArrayLike, name: str) -> Levels:
+    """``values`` as a map of levels. Raises InputError when they are none."""
+    levels = np.asarray(values)
+    if levels.ndim != 2 or not levels.size or levels.dtype.kind not in "fiub":
+        raise InputError(f"{name}: a quality map is a two-dimensional array of numbers")
+    levels = levels.astype(np.float64)
+    # NaN fails the comparison, too.
+    if not bool(((levels >= 0) & (levels <= 1)).all()):
+        raise InputError(f"{name}: the levels of a quality map must lie between 0 and 1")
+    return levels
+
+
+def _read_array(path: Path) -> npt.NDArray[np.generic]:
+    try:
+        array: npt.NDArray[np.generic] = np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, EOFError) as error:
+        raise InputError(f"{path}: not an array in .npy format") from error
+    return array
+
+
+def _read_picture(path: Path, limits: Limits) -> Levels:
+    try:
+        with Image.open(path) as image:
+            limits.check_picture(str(path), *image.size)
+            grey = np.asarray(image.convert("L"))
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as a picture: {error}") from error
+    return grey / _STEPS
+
+
+def on_grid(levels: Levels, width: int, height: int) -> QualityMap:
+    """``levels``, stretched over a picture of ``width`` x ``height``, on its grid."""
+    means = _cell_means(_cell_means(levels, height).T, width).T
+    return QualityMap(np.rint(means * _STEPS).clip(0, _STEPS).astype(np.uint8))
+
+
+def _cell_means(values: Levels, pixels: int) -> Levels:
+    """Means along the first axis, stretched over ``pixels``, of cells of 32 pixels; the last may be smaller."""
+    cells = -(-pixels // MAP_STRIDE)
+    edges = np.minimum(np.arange(cells + 1) * MAP_STRIDE, pixels) * (len(values) / pixels)
+    sums = np.concatenate((np.zeros((1, values.shape[1])), values.cumsum(axis=0)))
+    left = np.minimum(edges.astype(int), len(values) - 1)
+    share = (edges - left)[:, None]
+    at_edges = sums[left] + share * values[left]
+    means: Levels = np.diff(at_edges, axis=0) / np.diff(edges)[:, None]
+    return means
+
+
+def regions_map(
+    regions: Sequence[Region], background: float, width: int, height: int
+) -> QualityMap:
+    """Every cell that a region touches has its level, the later region's where they overlap."""
+    shape = np.full(QualityMap.sides(width, height), round(background * _STEPS), np.uint8)
+    for region in regions:
+        left, top = max(0, region.x), max(0, region.y)
+        right, bottom = min(width, region.x + region.width), min(height, region.y + region.height)
+        if left >= right or top >= bottom:
+            raise UsageError(
+                f"the region at {region.x},{region.y} lies outside the picture of {width}x{height}"
+            )
+        rows = slice(top // MAP_STRIDE, -(-bottom // MAP_STRIDE))
+        columns = slice(left // MAP_STRIDE, -(-right // MAP_STRIDE))
+        shape[rows, columns] = round(region.level * _STEPS)
+    return QualityMap(shape)
+
+
+def levels_of(data: bytes, limits: Limits) -> Levels:
+    """Levels that a file was coded with, on its grid; without a map, its rate everywhere.
+
+    Raises FormatError, CorruptError or LimitError.
+    """
+    container = parse_container(data, limits)
+    header, setting = container.header, setting_of(container)
+    rate = rate_from_code(setting.rate_code)
+    if setting.qmap is None:
+        return np.full(QualityMap.sides(header.width, header.height), rate)
+    return setting.qmap.levels(rate)
+
+
+def to_image(levels: Levels) -> Image.Image:
+    """A map as a grey picture."""
+    return Image.fromarray(np.rint(levels * _STEPS).astype(np.uint8))
+
+
+def packed_map(levels: Levels, suffix: str) -> bytes:
+    """The bytes of a map as an .npy file, or as a picture in .png."""
+    file = io.BytesIO()
+    if suffix == ".npy":
+        np.save(file, levels.astype(np.float32))
+    else:
+        to_image(levels).save(file, "PNG")
+    return file.getvalue()

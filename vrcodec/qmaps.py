@@ -1,7 +1,8 @@
 """Quality maps as people make them: pictures and arrays of levels, regions of interest, and their grid.
 
-A level lies in [0, 1], as a rate does. A map of any size is stretched over its picture; each cell of the
-grid, 32 x 32 pixels, gets the mean of what lies above it.
+A level lies in [0, 1], as a rate does. A map with as many values as the picture's grid has cells, one for
+each 32 x 32 pixels, is taken as it is; one of any other size is stretched over the picture, and each cell gets
+the mean of what lies above it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from vrcodec.setting import setting_of
 Levels = npt.NDArray[np.float64]
 
 _STEPS = 255
+_DEEP_STEPS = 65535
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ def _read_picture(path: Path, limits: Limits) -> Levels:
     try:
         with Image.open(path) as image:
             limits.check_picture(str(path), *image.size)
+            if image.mode.startswith("I"):
+                return np.asarray(image) / _DEEP_STEPS
             grey = np.asarray(image.convert("L"))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a picture: {error}") from error
@@ -99,8 +103,9 @@ def _read_picture(path: Path, limits: Limits) -> Levels:
 
 
 def on_grid(levels: Levels, width: int, height: int) -> QualityMap:
-    """``levels``, stretched over a picture of ``width`` x ``height``, on its grid."""
-    means = _cell_means(_cell_means(levels, height).T, width).T
+    """``levels`` on the grid of a picture of ``width`` x ``height``."""
+    as_it_is = levels.shape == QualityMap.sides(width, height)
+    means = levels if as_it_is else _cell_means(_cell_means(levels, height).T, width).T
     return QualityMap(np.rint(means * _STEPS).clip(0, _STEPS).astype(np.uint8))
 
 
@@ -147,16 +152,24 @@ def levels_of(data: bytes, limits: Limits) -> Levels:
     return setting.qmap.levels(rate)
 
 
-def to_image(levels: Levels) -> Image.Image:
-    """A map as a grey picture."""
-    return Image.fromarray(np.rint(levels * _STEPS).astype(np.uint8))
+def over_picture(levels: Levels, width: int, height: int) -> Levels:
+    """Levels on the grid of a picture, for each of its pixels (height, width)."""
+    columns = levels.repeat(MAP_STRIDE, axis=1)[:, :width]
+    return columns.repeat(MAP_STRIDE, axis=0)[:height]
 
 
-def packed_map(levels: Levels, suffix: str) -> bytes:
-    """The bytes of a map as an .npy file, or as a picture in .png."""
+def check_map_name(path: Path) -> None:
+    """Raise UsageError unless `packed_map` knows this kind of file."""
+    if path.suffix not in (".png", ".npy"):
+        raise UsageError(f"{path}: a map is written as .png or .npy")
+
+
+def packed_map(levels: Levels, path: Path) -> bytes:
+    """The bytes of a map as an .npy file, or as a grey picture in .png, by the name of ``path``."""
+    check_map_name(path)
     file = io.BytesIO()
-    if suffix == ".npy":
+    if path.suffix == ".npy":
         np.save(file, levels.astype(np.float32))
     else:
-        to_image(levels).save(file, "PNG")
+        Image.fromarray(np.rint(levels * _STEPS).astype(np.uint8)).save(file, "PNG")
     return file.getvalue()

@@ -41,23 +41,26 @@ def task_map(
     ``step_done`` is called with the loss of the task and the bits per pixel after each step. Raises
     UsageError when the task fails or returns no number that depends on the decoded picture.
     """
-    model = load_trainable(entry).requires_grad_(False)
+    # Noise in place of rounding, as in training: the number of bits then has a gradient.
+    model = load_trainable(entry).requires_grad_(False).train()
     height, width = pixels.shape[:2]
     original = torch.from_numpy(pixels.copy()).permute(2, 0, 1).unsqueeze(0).float() / 255
     x = pad_to_multiple(original, MAP_STRIDE)
     cells = x.shape[-2] // MAP_STRIDE, x.shape[-1] // MAP_STRIDE
     logits = torch.full((1, 1, *cells), _START, requires_grad=True)
     optimizer = torch.optim.Adam([logits], _LEARNING_RATE)
-    for _ in range(steps):
-        out = model(x, logits.sigmoid())
-        bits = torch.stack([-torch.log2(p).sum() for p in out["likelihoods"].values()]).sum()
-        bpp = bits / (height * width)
-        decoded = out["x_hat"][..., :height, :width].clamp(0, 1)
-        loss = _loss(task, decoded, original)
-        optimizer.zero_grad()
-        (loss + price * bpp).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        step_done(float(loss.detach()), float(bpp.detach()))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for _ in range(steps):
+            out = model(x, logits.sigmoid())
+            bits = torch.stack([-torch.log2(p).sum() for p in out["likelihoods"].values()]).sum()
+            bpp = bits / (height * width)
+            decoded = out["x_hat"][..., :height, :width].clamp(0, 1)
+            loss = _loss(task, decoded, original)
+            optimizer.zero_grad()
+            (loss + price * bpp).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            step_done(float(loss.detach()), float(bpp.detach()))
     levels: Levels = logits.detach().sigmoid()[0, 0].double().numpy()
     return levels
 

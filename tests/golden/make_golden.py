@@ -19,18 +19,24 @@ import skimage.data
 import torch
 from PIL import Image
 
+from vrcodec.bitstream.qmap import QualityMap
 from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.inspection import inspect
 from vrcodec.models import Gained, Qvrf
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.picture import Picture
+from vrcodec.setting import Setting
 from vrcodec.training.data import CropSampler
 from vrcodec.training.export import export_model
 from vrcodec.training.loop import Budget, Log, Ranks, Trainer
 from vrcodec.training.recipes.base import Recipe
 
 TINY = BackboneSize(channels=24, latent=32, hyper=8, blocks=1, prior=16)
-SIZES = {"gained": TINY, "qvrf": replace(TINY, groups=(2, 2, 4, 8, 16), context=16)}
+SIZES = {
+    "gained": TINY,
+    "qvrf": replace(TINY, groups=(2, 2, 4, 8, 16), context=16),
+    "qmap": TINY,
+}
 STEPS = 1500
 ENGINE = Engine("cpu", "float32")
 
@@ -45,8 +51,9 @@ def main() -> None:
     expected = {}
     for name, (pixels, rate_code) in pictures().items():
         picture = Picture.from_array(pixels)
+        setting = Setting(rate_code, qmap=quality_map(picture) if family == "qmap" else None)
         name = prefix + name
-        data = Encoder(family, ENGINE).encode(picture, rate_code)
+        data = Encoder(family, ENGINE).encode(picture, setting)
         decoded = Decoder(ENGINE).decode(data)
         (folder / f"{name}.vrc").write_bytes(data)
         Image.fromarray(decoded.to_array()).save(folder / f"{name}.png", optimize=True)
@@ -88,6 +95,12 @@ def pictures() -> dict[str, tuple[np.ndarray, int]]:
         "two_blocks": (stripe, 30000),
         "noise": (noise, 65535),
     }
+
+
+def quality_map(picture: Picture) -> QualityMap:
+    """Levels that differ from cell to cell."""
+    sides = QualityMap.sides(picture.width, picture.height)
+    return QualityMap(np.random.default_rng(1).integers(0, 256, sides, dtype=np.uint8))
 
 
 if __name__ == "__main__":

@@ -86,9 +86,7 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]
 @click.option(
     "--roi-background",
     type=click.FloatRange(0, 1),
-    default=BACKGROUND_LEVEL,
-    show_default=True,
-    help="The level outside of regions.",
+    help=f"The level outside of regions.  [default: {BACKGROUND_LEVEL}]",
 )
 @click.option(
     "--strict",
@@ -117,7 +115,7 @@ def command(
     bin_size: float | None,
     map_file: Path | None,
     regions: tuple[str, ...],
-    roi_background: float,
+    roi_background: float | None,
     strict: bool,
     model: str,
     strip: bool,
@@ -178,9 +176,11 @@ def _target(rate: float | None, bin_size: float | None, **given: float | None) -
 
 
 def _shape(
-    map_file: Path | None, regions: tuple[str, ...], background: float, limits: Limits
+    map_file: Path | None, regions: tuple[str, ...], background: float | None, limits: Limits
 ) -> Callable[[int, int], QualityMap] | None:
     """What makes a picture's quality map from its size, if one was asked for."""
+    if background is not None and not regions:
+        raise UsageError("--roi-background goes with --roi")
     if not map_file and not regions:
         return None
     if map_file and regions:
@@ -190,7 +190,7 @@ def _shape(
     if map_file:
         return partial(on_grid, read_levels(map_file, limits))
     parsed = [Region.parse(text, REGION_LEVEL) for text in regions]
-    return partial(regions_map, parsed, background)
+    return partial(regions_map, parsed, BACKGROUND_LEVEL if background is None else background)
 
 
 @dataclass

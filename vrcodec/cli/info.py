@@ -37,7 +37,7 @@ def command(
         with about(name):
             found = inspect(data, limits)
             if qmap_out:
-                _write_map(data, limits, qmap_out, force)
+                _write_map(data, found, limits, qmap_out, force)
         if not as_json:
             output.print_fields(_fields(name, found))
         return {"file": display_name(name), **found.as_dict()}
@@ -60,11 +60,12 @@ def _fields(name: str, info: Info) -> dict[str, str]:
     }
 
 
-def _write_map(data: bytes, limits: Limits, target: Path, force: bool) -> None:
+def _write_map(data: bytes, info: Info, limits: Limits, target: Path, force: bool) -> None:
     from vrcodec.files import write_atomically
-    from vrcodec.qmaps import levels_of, packed_map
+    from vrcodec.qmaps import levels_of, over_picture, packed_map
 
-    write_atomically(target, packed_map(levels_of(data, limits), target.suffix), overwrite=force)
+    levels = over_picture(levels_of(data, limits), info.width, info.height)
+    write_atomically(target, packed_map(levels, target), overwrite=force)
 
 
 def _bin_words(size: float | None) -> str:

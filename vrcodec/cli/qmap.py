@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from vrcodec.cli import options, output
-from vrcodec.cli.paths import about, display_name, read_picture_file
+from vrcodec.cli.paths import Destination, about, display_name, read_picture_file
 from vrcodec.errors import UsageError
-from vrcodec.files import write_atomically
 from vrcodec.limits import Limits
 
 if TYPE_CHECKING:
@@ -79,8 +78,11 @@ def command(
     if (purpose == "task") != (task is not None):
         raise UsageError("--for task and --task MODULE:CALLABLE go together")
     from vrcodec.picture import read_picture
-    from vrcodec.qmaps import packed_map
+    from vrcodec.qmaps import check_map_name, packed_map
 
+    place = Destination(target, force)
+    place.check()
+    check_map_name(target)
     source = io.BytesIO(read_picture_file(picture))
     found = read_picture(source, display_name(picture), strip=True, limits=limits)
     options.set_threads(threads)
@@ -89,7 +91,7 @@ def command(
             levels = _task_levels(found, task, steps, price)
         else:
             levels = low + (high - low) * _shares(found, purpose)
-    write_atomically(target, packed_map(levels, target.suffix), overwrite=force)
+    place.write(packed_map(levels, target))
     return 0
 
 
@@ -110,6 +112,7 @@ def _shares(picture: Picture, purpose: str) -> Levels:
 def _task_levels(picture: Picture, name: str, steps: int, price: float) -> Levels:
     from vrcodec.catalog import find_by_family
     from vrcodec.mapmaking import load_task
+    from vrcodec.qmaps import over_picture
     from vrcodec.taskmaps import task_map
 
     # As `python -m` would: modules of the working folder can be named.
@@ -120,4 +123,5 @@ def _task_levels(picture: Picture, name: str, steps: int, price: float) -> Level
         output.say(f"task {loss:.4f}, {bpp:.4f} bpp", output.VERBOSE)
 
     entry = find_by_family("qmap")
-    return task_map(entry, picture.pixels, task, steps=steps, price=price, step_done=show)
+    levels = task_map(entry, picture.pixels, task, steps=steps, price=price, step_done=show)
+    return over_picture(levels, picture.width, picture.height)

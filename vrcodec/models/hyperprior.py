@@ -174,9 +174,10 @@ class HyperpriorModel(VariableRateModel):
             },
         }
 
-    def _whole_hyper(self, *maps: Tensor) -> list[Tensor]:
-        """Maps at the samples of y, padded to whole samples of z; those of one sample, as they are."""
-        return [m if m.shape[-2:] == (1, 1) else pad_to_multiple(m, HYPER_STRIDE) for m in maps]
+    def _whole_hyper(self, y: Tensor, *beside: Tensor) -> list[Tensor]:
+        """Padded to whole samples of z; what is the same everywhere may stay as it is."""
+        own = (m if m.shape[-2:] == (1, 1) else pad_to_multiple(m, HYPER_STRIDE) for m in beside)
+        return [pad_to_multiple(y, HYPER_STRIDE), *own]
 
     # --- analysis and synthesis: float, any precision ---
 

@@ -28,7 +28,8 @@ from vrcodec.models.modulation import Modulated, condition_net
 from vrcodec.rate import rate_from_code
 from vrcodec.stages import stage
 
-CONDITIONS = 32
+# More would leave no room for the transforms themselves; a level is one number.
+CONDITIONS = 12
 
 
 @register

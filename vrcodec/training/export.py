@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from vrcodec.bitstream.grid import HYPER_STRIDE, STRIDE
+from vrcodec.bitstream.qmap import MAP_STRIDE
 from vrcodec.catalog import weights_id
 from vrcodec.files import write_atomically
 from vrcodec.models import VariableRateModel
@@ -67,23 +69,26 @@ def make_card(model: VariableRateModel, identity: str, history: History) -> dict
     }
 
 
+@torch.no_grad()
 def count_kmac(model: VariableRateModel) -> dict[str, float]:
     """Thousands of multiply-accumulates per picture pixel, by part."""
     side = 256
-    inputs = {
-        "analysis_net": torch.zeros(1, 3, side, side),
-        "hyper_analysis_net": torch.zeros(1, model.size.latent, side // 16, side // 16),
-        "hyper_synthesis_net": torch.zeros(1, model.size.hyper, side // 64, side // 64),
-        "synthesis_net": torch.zeros(1, model.size.latent, side // 16, side // 16),
-    }
+    x = torch.zeros(1, 3, side, side)
+    y = torch.zeros(1, model.size.latent, side // STRIDE, side // STRIDE)
+    z = torch.zeros(1, model.size.hyper, *(n // HYPER_STRIDE for n in y.shape[-2:]))
+    assert isinstance(model, HyperpriorModel)
+    maps = torch.zeros(1, 1, side // MAP_STRIDE, side // MAP_STRIDE)
+    factors = model.factors(maps if model.mapped else torch.zeros(1))
+    beside = model.beside(factors)
+    features = model.hyper_synthesis_net(z)
     work: dict[str, Callable[[], object]] = {
-        name.removesuffix("_net"): partial(model.get_submodule(name), x)
-        for name, x in inputs.items()
+        "analysis": partial(model.analysis_net, x, *beside),
+        "hyper_analysis": partial(model.hyper_analysis_net, y, *beside),
+        "hyper_synthesis": partial(model.hyper_synthesis_net, z),
+        "synthesis": partial(model.synthesis_net, y, *beside),
+        "condition": partial(model.beside, factors),
+        "context": partial(model.code_block, features, factors, _no_residual),
     }
-    if isinstance(model, HyperpriorModel):
-        features = model.hyper_synthesis_net(inputs["hyper_synthesis_net"])
-        factors = model.factors(torch.zeros(1))
-        work["context"] = partial(model.code_block, features, factors, _no_residual)
     counts = {name: _operations(call) / side**2 / 1e3 for name, call in work.items()}
     return {name: round(count, 2) for name, count in counts.items() if count}
 

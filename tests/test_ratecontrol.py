@@ -27,6 +27,7 @@ from vrcodec.ratecontrol import (
     encode_to_target,
     search,
 )
+from vrcodec.setting import Setting
 from vrcodec.sizes import SizeForecast, total_usage
 
 # What a search may cost on any smooth curve, and on average on those of photographs.
@@ -93,7 +94,7 @@ def test_a_curve_that_falls_ends_all_the_same() -> None:
         assert 0 <= code <= RATE_CODE_MAX
 
 
-@pytest.mark.parametrize("family", ["gained", "qvrf"])
+@pytest.mark.parametrize("family", ["gained", "qvrf", "qmap"])
 def test_the_forecast_of_sizes(family: str) -> None:
     """It begins at what is known, rises, and is corrected by a second file."""
     encoder = Encoder(family)
@@ -102,8 +103,8 @@ def test_the_forecast_of_sizes(family: str) -> None:
     forecast = SizeForecast(encoder.model)
     bits = {}
     for code in (30_000, 20_000):
-        streams = encoder.code(latents, code)
-        bits[code] = 8.0 * len(encoder.pack(picture, code, streams))
+        streams = encoder.code(picture, latents, Setting(code))
+        bits[code] = 8.0 * len(encoder.pack(picture, Setting(code), streams))
         forecast.learn(code, bits[code], total_usage(streams))
     assert abs(forecast.code_with(20_000, bits[20_000]) - 20_000) <= 1
     assert abs(forecast.code_with(20_000, bits[30_000]) - 30_000) <= 1000
@@ -128,7 +129,7 @@ def pictures() -> dict[str, Picture]:
 PICTURES = pictures()
 
 
-@pytest.mark.parametrize("family", ["gained", "qvrf"])
+@pytest.mark.parametrize("family", ["gained", "qvrf", "qmap"])
 @pytest.mark.parametrize("name", PICTURES)
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.8, 1.0])
 def test_size_targets(decoder: Decoder, family: str, name: str, share: float) -> None:

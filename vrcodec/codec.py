@@ -135,7 +135,7 @@ def _rate_state(model: VariableRateModel, setting: Setting, width: int, height: 
     rate = model.rate_state(setting.rate_code)
     if setting.bin_code is not None:
         rate = model.with_bin_size(rate, setting.bin_code)
-    if setting.qmap is not None:
+    if setting.qmap is not None and not setting.qmap.uniform:
         rate = model.with_map(rate, setting.qmap, LatentGrid.of_picture(width, height))
     return rate
 

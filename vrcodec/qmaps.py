@@ -106,7 +106,9 @@ def on_grid(levels: Levels, width: int, height: int) -> QualityMap:
     """``levels`` on the grid of a picture of ``width`` x ``height``."""
     as_it_is = levels.shape == QualityMap.sides(width, height)
     means = levels if as_it_is else _cell_means(_cell_means(levels, height).T, width).T
-    return QualityMap(np.rint(means * _STEPS).clip(0, _STEPS).astype(np.uint8))
+    # Sums of equal levels differ in their last bits, which must not tear halves apart.
+    steps = np.rint(np.round(means * _STEPS, 6))
+    return QualityMap(steps.clip(0, _STEPS).astype(np.uint8))
 
 
 def _cell_means(values: Levels, pixels: int) -> Levels:
@@ -146,10 +148,10 @@ def levels_of(data: bytes, limits: Limits) -> Levels:
     """
     container = parse_container(data, limits)
     header, setting = container.header, setting_of(container)
-    rate = rate_from_code(setting.rate_code)
     if setting.qmap is None:
+        rate = rate_from_code(setting.rate_code)
         return np.full(QualityMap.sides(header.width, header.height), rate)
-    return setting.qmap.levels(rate)
+    return setting.qmap.levels(setting.rate_code)
 
 
 def over_picture(levels: Levels, width: int, height: int) -> Levels:

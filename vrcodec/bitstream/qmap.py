@@ -1,17 +1,20 @@
-"""The quality map in a file: its shape, 8 bits for each 32 x 32 pixels. Its level is the header's rate."""
+"""The quality map in a file: its shape, 8 bits for each 32 x 32 pixels. Its mean is the header's rate."""
 
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from vrcodec.errors import CorruptError
+from vrcodec.rate import RATE_CODE_MAX
 
 MAP_STRIDE = 32
 _STEPS = 255
+_FINE = 256
 # Raw deflate: the chunk has a checksum of its own.
 _WINDOW = -15
 
@@ -39,11 +42,25 @@ class QualityMap:
         """The mean level of the shape as it is."""
         return int(self.shape.sum(dtype=np.int64)) / (_STEPS * self.shape.size)
 
-    def levels(self, rate: float) -> npt.NDArray[np.float64]:
-        """The map whose mean level is ``rate``, but for what leaves [0, 1] and is cut off there."""
-        moved = self.shape / _STEPS + (rate - self.level)
-        clipped: npt.NDArray[np.float64] = moved.clip(0.0, 1.0)
-        return clipped
+    def levels(self, rate_code: int) -> npt.NDArray[np.float64]:
+        """The shape, moved as a whole and cut off at 0 and 1, so that its mean is the rate.
+
+        In integers, so that both sides come to the same: the highest offset with which the mean does
+        not exceed the rate, in 256ths of a step.
+        """
+        counts = np.bincount(self.shape.ravel(), minlength=_STEPS + 1)
+        values = np.arange(_STEPS + 1) * _FINE
+        limit = rate_code * _STEPS * _FINE * self.shape.size
+
+        def too_high(offset: int) -> bool:
+            total = int((values + offset).clip(0, _STEPS * _FINE) @ counts)
+            return total * RATE_CODE_MAX > limit
+
+        offsets = range(-_STEPS * _FINE, _STEPS * _FINE + 1)
+        offset = offsets[bisect_left(offsets, True, key=too_high) - 1]
+        moved = (self.shape.astype(np.int64) * _FINE + offset).clip(0, _STEPS * _FINE)
+        levels: npt.NDArray[np.float64] = moved / (_STEPS * _FINE)
+        return levels
 
 
 def build_map(quality: QualityMap) -> bytes:

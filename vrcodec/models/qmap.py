@@ -74,8 +74,8 @@ class Qmap(Gained):
         return (self.condition_net(2 * factors.levels - 1),)
 
     def with_map(self, rate: RateState, shape: QualityMap, grid: LatentGrid) -> RateState:
-        """The map that has this shape and the level of ``rate``."""
-        own = torch.from_numpy(shape.levels(rate_from_code(rate.code)))[None, None]
+        """The map that has this shape and the mean level of ``rate``."""
+        own = torch.from_numpy(shape.levels(rate.code))[None, None]
         levels = finer(own)[..., : grid.height, : grid.width]
         r = torch.tensor([rate_from_code(rate.code)], dtype=torch.float64)
         with torch.no_grad():

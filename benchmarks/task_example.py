@@ -7,7 +7,7 @@ them, in a file of the same size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +20,9 @@ from torch.nn import functional as F
 from vrcodec.catalog import find_by_family
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.picture import Picture
-from vrcodec.qmaps import on_grid
+from vrcodec.qmaps import Levels, on_grid
 from vrcodec.ratecontrol import Target, encode_to_target
+from vrcodec.setting import Setting
 from vrcodec.taskmaps import task_map
 
 DIRECTIONS = 4
@@ -45,7 +46,10 @@ class Example:
 
 @dataclass(frozen=True)
 class Score:
-    """``accuracy``: the share that is classified rightly. ``loss``: mean cross entropy, nats."""
+    """``accuracy``: the share that is classified rightly. ``loss``: mean cross entropy, nats.
+
+    ``bpp``: of the files; of pictures as they are, 24.
+    """
 
     accuracy: float
     loss: float
@@ -131,42 +135,44 @@ def _train(
             return
 
 
-def score(classifier: nn.Module, decoded: Sequence[Pixels], labels: Sequence[int]) -> Score:
-    """How well decoded pictures are classified; bpp is left at 0."""
+def compare(
+    classifier: nn.Module, drawn: Sequence[Example], rate: float, steps: int
+) -> dict[str, Score]:
+    """Scores of pictures as they are, with the same rate everywhere, and with maps for the task.
+
+    Each file with a map is at most as large as that with ``rate`` everywhere.
+    """
+    encoder, decoder = Encoder("qmap"), Decoder()
+    decoded: dict[str, list[Pixels]] = {"as they are": [], "uniform": [], "task": []}
+    sizes: dict[str, list[int]] = {name: [] for name in decoded}
+    for example in drawn:
+        picture = Picture.from_array(example.pixels)
+        plain = encoder.encode(picture, Setting.at(rate))
+        target = Target("size", len(plain))
+        qmap = on_grid(_map_for(classifier, example, steps), picture.width, picture.height)
+        found = encode_to_target(encoder, decoder, picture, target, qmap=qmap, strict=True)
+        decoded["as they are"].append(example.pixels)
+        for name, data in (("uniform", plain), ("task", found.data)):
+            decoded[name].append(decoder.decode(data).pixels)
+            sizes[name].append(len(data))
+    labels = [example.label for example in drawn]
+    return {name: _score(classifier, decoded[name], labels, sizes[name]) for name in decoded}
+
+
+def _map_for(classifier: nn.Module, example: Example, steps: int) -> Levels:
+    label = torch.tensor([example.label])
+
+    def task(decoded: Tensor, original: Tensor) -> Tensor:
+        return F.cross_entropy(classifier(decoded), label)
+
+    return task_map(find_by_family("qmap"), example.pixels, task, steps=steps)
+
+
+def _score(
+    classifier: nn.Module, decoded: Sequence[Pixels], labels: Sequence[int], sizes: Sequence[int]
+) -> Score:
     logits = torch.cat([classifier(as_tensor(pixels)) for pixels in decoded])
     wanted = torch.tensor(labels)
     right = float((logits.argmax(1) == wanted).float().mean())
-    return Score(right, float(F.cross_entropy(logits, wanted)), 0.0)
-
-
-def compare(
-    classifier: nn.Module,
-    drawn: Sequence[Example],
-    bpp: float,
-    steps: int,
-    done: Callable[[int], None] = lambda count: None,
-) -> dict[str, Score]:
-    """Scores of the pictures as they are, with the same level everywhere, and with maps for the task."""
-    entry, encoder, decoder = find_by_family("qmap"), Encoder("qmap"), Decoder()
-    coded: dict[str, list[bytes]] = {"uniform": [], "task": []}
-    for example in drawn:
-        picture = Picture.from_array(example.pixels)
-        label = torch.tensor([example.label])
-
-        def task(decoded: Tensor, original: Tensor, label: Tensor = label) -> Tensor:
-            return F.cross_entropy(classifier(decoded), label)
-
-        levels = task_map(entry, example.pixels, task, steps=steps)
-        maps = {"uniform": None, "task": on_grid(levels, picture.width, picture.height)}
-        for name, qmap in maps.items():
-            target = Target("bpp", bpp)
-            found = encode_to_target(encoder, decoder, picture, target, qmap=qmap, strict=True)
-            coded[name].append(found.data)
-        done(len(coded["task"]))
-    labels = [e.label for e in drawn]
-    scores = {"as they are": score(classifier, [e.pixels for e in drawn], labels)}
-    for name, files in coded.items():
-        found = score(classifier, [decoder.decode(data).pixels for data in files], labels)
-        size = 8 * float(np.mean([len(data) for data in files])) / _SIDE**2
-        scores[name] = Score(found.accuracy, found.loss, size)
-    return scores
+    bpp = 8 * float(np.mean(sizes)) / _SIDE**2 if sizes else 24.0
+    return Score(right, float(F.cross_entropy(logits, wanted)), bpp)

@@ -77,9 +77,10 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 def shown_commands() -> list[list[str]]:
-    """Every `vrcodec ...` in the README's code, split at pipes."""
+    """Every `vrcodec ...` in the code of README and QMAP.md, split at pipes."""
     found = []
-    for block in re.findall(r"```(?:sh)?\n(.*?)```", README, re.DOTALL):
+    documents = README + (ROOT / "docs" / "QMAP.md").read_text()
+    for block in re.findall(r"```(?:sh)?\n(.*?)```", documents, re.DOTALL):
         for line in block.splitlines():
             parts = line.partition("#")[0].split("|")
             found += [part.split()[1:] for part in parts if part.strip().startswith("vrcodec ")]
@@ -110,6 +111,11 @@ def test_results_are_those_of_the_cards() -> None:
         for point in card["curve"]:
             row = f"| {point['setting']:.3f} | {point['bpp']:.4f} | {point['psnr']:.2f} |"
             assert row in text, (path.name, row)
+
+
+def test_the_figures_of_maps_are_of_the_shipped_weights() -> None:
+    card = json.loads((ROOT / "weights" / "qmap.json").read_text())
+    assert f"weights `{card['id']}`" in (ROOT / "docs" / "QMAP.md").read_text()
 
 
 def test_the_performance_document_is_that_of_its_record() -> None:

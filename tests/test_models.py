@@ -14,7 +14,7 @@ from vrcodec.bitstream.tables import TOTAL
 from vrcodec.catalog import find_by_family, weights_id
 from vrcodec.codec import Encoder, Engine
 from vrcodec.errors import WeightsError
-from vrcodec.models import FAMILIES, Gained
+from vrcodec.models import FAMILIES, Gained, Qmap
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.blocks import Depthwise
 from vrcodec.models.entropy import gaussian_likelihood, scale_index
@@ -74,16 +74,17 @@ def test_training_estimate_and_bytes_agree(photograph: Pixels) -> None:
     assert written == pytest.approx(estimated, rel=0.03)
 
 
-def test_gradient_reaches_every_parameter() -> None:
+@pytest.mark.parametrize("family", [Gained, Qmap])
+def test_gradient_reaches_every_parameter(family: type[Gained]) -> None:
     torch.manual_seed(0)
-    model = Gained(SMALL)
+    model = family(SMALL)
     model.prior.attach_density()
     # The last layers of the branches start at zero, which stops the gradient of those before them.
     for parameter in model.parameters():
         if parameter.requires_grad:
             torch.nn.init.normal_(parameter, std=0.1)
-    rate = torch.tensor([0.1, 0.9])
-    x = torch.rand(2, 3, 80, 64)
+    rate = torch.rand(2, 1, 3, 2) if model.mapped else torch.tensor([0.1, 0.9])
+    x = torch.rand(2, 3, 96, 64)
     out = model(x, rate)
     loss = rate_distortion_loss(x, out["x_hat"], out["likelihoods"], rate)
     loss.total.backward()
@@ -106,6 +107,37 @@ def test_loss_is_the_formula() -> None:
     assert float(loss.bpp[0]) == pytest.approx(bpp)
     expected = (bpp + 0.012 * 255**2 * 0.01) / (0.012 / 0.0006) ** 0.5
     assert float(loss.total) == pytest.approx(expected, rel=1e-5)
+
+
+def test_loss_weighs_every_place_by_its_own_level() -> None:
+    x, x_hat = torch.zeros(2, 3, 64, 32), torch.zeros(2, 3, 64, 32)
+    x_hat[:, :, :32] = 0.1
+    likelihoods = {"y": torch.full((2, 4), 0.5)}
+    maps = torch.tensor([[[[0.9], [0.1]]], [[[0.5], [0.5]]]])
+    loss = rate_distortion_loss(x, x_hat, likelihoods, maps)
+    bpp = 4 / (64 * 32)
+    lam = rate_to_lambda(torch.tensor([0.9, 0.5]))
+    each = (bpp + 255**2 * lam * 0.01 / 2) / (0.012 / 0.0006) ** 0.5
+    assert float(loss.total) == pytest.approx(float(each.mean()), rel=1e-4)
+    uniform = rate_distortion_loss(
+        x[1:], x_hat[1:], {"y": torch.full((1, 4), 0.5)}, torch.tensor([0.5])
+    )
+    assert float(uniform.total) == pytest.approx(float(each[1]), rel=1e-4)
+
+
+def test_uniform_maps_are_rates(photograph: Pixels) -> None:
+    """Of a model whose gains and transforms follow its levels, one sample at a time."""
+    torch.manual_seed(0)
+    model = Qmap(SMALL)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    model.prior.attach_density()
+    model.eval()
+    x = torch.from_numpy(photograph[:128, :192].copy()).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        scalar = model(x, torch.tensor([0.3]))
+        mapped = model(x, torch.full((1, 1, 4, 6), 0.3))
+    assert torch.allclose(scalar["x_hat"], mapped["x_hat"], atol=1e-4)
 
 
 def test_interpolation_meets_the_knots_and_is_exponential_between() -> None:

@@ -25,14 +25,15 @@ from vrcodec.catalog import find_by_family
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, InputError, UsageError, WeightsError
 from vrcodec.folders import find_pictures
-from vrcodec.models import Gained, Qvrf
+from vrcodec.models import Gained, Qmap, Qvrf
 from vrcodec.models.backbone import BackboneSize
-from vrcodec.models.zoo import load_state
+from vrcodec.models.zoo import load_state, load_trainable
 from vrcodec.picture import Picture
 from vrcodec.training.calibrate import fit_tables
 from vrcodec.training.data import CropSampler, load_pictures
 from vrcodec.training.inherit import regulated_from_gained
 from vrcodec.training.loop import Budget, Log, Ranks, Trainer
+from vrcodec.training.maps import random_maps
 from vrcodec.training.optim import GradientGuard, learning_rate_factor
 from vrcodec.training.recipes import load_recipe
 from vrcodec.training.recipes.base import Recipe
@@ -359,3 +360,33 @@ def test_a_regulated_model_starts_where_the_gained_one_is() -> None:
             atol=1e-4,
             rtol=1e-3,
         )
+
+
+def test_a_mapped_model_starts_where_the_gained_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its transforms do not see the map yet: the same symbols, rounded alike."""
+    monkeypatch.setattr(Qmap, "dead_zone", 0.0)
+    state = load_state(GOLDEN / "gained.safetensors")
+    model = Qmap(load_trainable(find_by_family("gained")).size)
+    model.prior.attach_density()
+    assert set(model.load_state_dict(state, strict=False).unexpected_keys) == set()
+    x, rate = torch.rand(1, 3, 64, 96), torch.tensor([0.4])
+    with torch.no_grad():
+        expected = load_trainable(find_by_family("gained"))(x, rate)["x_hat"]
+        assert torch.allclose(model.eval()(x, rate)["x_hat"], expected, atol=1e-5)
+
+
+def test_random_maps_are_what_files_can_hold() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(200, 3, 64, 96)
+    maps = random_maps(x)
+    assert maps.shape == (200, 1, 2, 3)
+    steps = maps * 255
+    assert torch.allclose(steps, steps.round(), atol=1e-3)
+    assert float(maps.min()) >= 0
+    assert float(maps.max()) <= 1
+    uniform = float((maps.amax((1, 2, 3)) == maps.amin((1, 2, 3))).float().mean())
+    assert 0.3 < uniform < 0.6
+    # Uniform ones are the rates themselves: all of them.
+    levels = maps[maps.amax((1, 2, 3)) == maps.amin((1, 2, 3))][:, 0, 0, 0]
+    assert float(levels.min()) < 0.1
+    assert float(levels.max()) > 0.9

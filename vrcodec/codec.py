@@ -75,7 +75,7 @@ class Encoder:
 
     def code(self, picture: Picture, latents: Latents, setting: Setting) -> list[Stream]:
         """The latent streams of ``picture`` at a setting; raises as `encode` does."""
-        rate = _rate_state(self.model, setting, picture.width, picture.height)
+        rate = rate_state(self.model, setting, picture.width, picture.height)
         with _memory_errors(self._engine.device):
             return self.model.compress(latents, rate)
 
@@ -112,7 +112,7 @@ class Decoder:
             check_supported(container)
         header = container.header
         model = self._model(header)
-        rate = _rate_state(model, setting_of(container), header.width, header.height)
+        rate = rate_state(model, setting_of(container), header.width, header.height)
         with _memory_errors(self._engine.device):
             with stage("container"):
                 streams = [parse_stream(chunk.payload) for chunk in container.streams()]
@@ -131,7 +131,11 @@ class Decoder:
         return model
 
 
-def _rate_state(model: VariableRateModel, setting: Setting, width: int, height: int) -> RateState:
+def rate_state(model: VariableRateModel, setting: Setting, width: int, height: int) -> RateState:
+    """What a model derives from a setting, for a picture of ``width`` x ``height``.
+
+    Raises UsageError when the family lacks what the setting asks for.
+    """
     rate = model.rate_state(setting.rate_code)
     if setting.bin_code is not None:
         rate = model.with_bin_size(rate, setting.bin_code)

@@ -22,7 +22,7 @@ from vrcodec.qmaps import Levels
 # Loss of a decoded picture, given the original, both (1, 3, H, W) in [0, 1]: a scalar.
 Task = Callable[[Tensor, Tensor], Tensor]
 
-_LEARNING_RATE = 0.1
+_LEARNING_RATE = 0.25
 # Where all levels begin; sigmoid(0) has the steepest slope.
 _START = 0.0
 

@@ -20,6 +20,7 @@ import torch
 from tests.conftest import ROOT
 from vrcodec.bench.kernels import table_indices, threads
 from vrcodec.bitstream.guard import GUARD, round_to_table
+from vrcodec.bitstream.qmap import QualityMap
 from vrcodec.bitstream.streams import StreamReader
 from vrcodec.catalog import find_by_family
 from vrcodec.codec import Decoder, Encoder, Engine
@@ -27,6 +28,8 @@ from vrcodec.folders import read_folder
 from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.models.zoo import unpack_model
 from vrcodec.picture import Picture
+from vrcodec.rate import RATE_CODE_MAX
+from vrcodec.setting import Setting
 
 FAMILIES = sorted(path.stem for path in (ROOT / "weights").glob("*.json"))
 RATE_CODES = (0, 32768, 65535)
@@ -57,9 +60,18 @@ def files(request: pytest.FixtureRequest, pictures: dict[str, Picture]) -> dict[
         encoder = Encoder(request.param)
     codes = (RATE_CODES * len(pictures))[: len(pictures)]
     return {
-        name: encoder.encode(picture, code)
+        name: encoder.encode(picture, setting(encoder, picture, code))
         for (name, picture), code in zip(pictures.items(), codes, strict=True)
     }
+
+
+def setting(encoder: Encoder, picture: Picture, code: int) -> Setting:
+    """A rate; half-way between the ends with a random map, where the family has maps."""
+    if not encoder.model.mapped or code in (0, RATE_CODE_MAX):
+        return Setting(code)
+    grid = QualityMap.sides(picture.width, picture.height)
+    values = np.random.default_rng(picture.width).integers(0, 256, grid, dtype=np.uint8)
+    return Setting(code, qmap=QualityMap(values))
 
 
 def no_change(model: HyperpriorModel) -> None:

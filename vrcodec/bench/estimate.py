@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from vrcodec.bitstream.guard import Reals
 from vrcodec.bitstream.rans import CodingTables, Indices, StreamEncoder, Symbols
 from vrcodec.bitstream.tables import PRECISION_BITS
 
@@ -16,14 +17,20 @@ _ESCAPE_FIXED_BITS = 6
 
 def table_bits(symbols: Symbols, indices: Indices, tables: CodingTables) -> float:
     """Bits that an ideal coder would spend on ``symbols`` (n,) with these tables."""
+    return float(symbol_bits(symbols, indices, tables).sum())
+
+
+def symbol_bits(symbols: Symbols, indices: Indices, tables: CodingTables) -> Reals:
+    """The same for each symbol, (n,)."""
     half = tables.halves[indices]
     escaped = np.abs(symbols) > half
     entries = np.where(escaped, 2 * half + 1, symbols + half)
     starts = np.concatenate(([0], np.cumsum(tables.source.sizes)))
     frequencies = tables.source.frequencies[starts[indices] + entries]
+    bits: Reals = PRECISION_BITS - np.log2(frequencies)
     rest = (np.abs(symbols) - half)[escaped]
-    bits = np.sum(PRECISION_BITS - np.log2(frequencies))
-    return float(bits + np.sum(np.floor(np.log2(rest))) + _ESCAPE_FIXED_BITS * len(rest))
+    bits[escaped] += np.floor(np.log2(rest)) + _ESCAPE_FIXED_BITS
+    return bits
 
 
 @contextmanager

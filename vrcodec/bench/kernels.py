@@ -79,6 +79,7 @@ def table_indices(
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Real-valued indices of all samples of y, in coding order, by every kernel."""
     # Computed once: a symbol of z that is rounded otherwise is another file, not noise.
+    latents = model.conditioned(latents, rate)
     z = model.quantise_z(latents, rate)
     found = {}
     for name, kernel in KERNELS.items():

@@ -45,4 +45,4 @@ def log_linear_map(log_knots: Tensor, levels: Tensor) -> Tensor:
 
 def finer(maps: Tensor) -> Tensor:
     """Levels (B, 1, h, w) on the grid of a quality map -> (B, 1, 2h, 2w), at the samples of y."""
-    return F.interpolate(maps, scale_factor=MAP_STRIDE // STRIDE, mode="bilinear")
+    return F.interpolate(maps, scale_factor=MAP_STRIDE // STRIDE, mode="nearest")

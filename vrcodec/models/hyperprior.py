@@ -262,8 +262,13 @@ class HyperpriorModel(VariableRateModel):
 
     def quantise(self, latents: Latents, rate: RateState) -> tuple[Symbols, Iterator[CodedBlock]]:
         """Symbols of z (N, h, w), and those of y with their table indices, block by block."""
+        latents = self.conditioned(latents, rate)
         z = self.quantise_z(latents, rate)
         return z, self.quantise_y(latents, z, rate)
+
+    def conditioned(self, latents: Latents, rate: RateState) -> Latents:
+        """y of this rate: as it is, unless the analysis knows the rate. For `quantise_z` and `quantise_y`."""
+        return latents
 
     @torch.inference_mode()
     def quantise_y(self, latents: Latents, z: Symbols, rate: RateState) -> Iterator[CodedBlock]:

@@ -10,20 +10,17 @@ condition does not see the picture; nothing runs at full resolution.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from vrcodec.bitstream.grid import HYPER_STRIDE, LatentGrid
 from vrcodec.bitstream.qmap import QualityMap
-from vrcodec.bitstream.rans import Symbols
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.base import Latents, RateState, register
 from vrcodec.models.gained import Gained
 from vrcodec.models.gains import finer, log_linear_map
-from vrcodec.models.hyperprior import CodedBlock, Factors, Scaling
+from vrcodec.models.hyperprior import Factors, Scaling
 from vrcodec.models.modulation import Modulated, condition_net
 from vrcodec.rate import rate_from_code
 from vrcodec.stages import stage
@@ -90,11 +87,11 @@ class Qmap(Gained):
         """Unknown: there are no latents before the map is known."""
 
     @torch.inference_mode()
-    def quantise(self, latents: Latents, rate: RateState) -> tuple[Symbols, Iterator[CodedBlock]]:
+    def conditioned(self, latents: Latents, rate: RateState) -> Latents:
+        """The analysis, which needs the map."""
         assert isinstance(rate, Scaling)
         with stage("analysis"):
-            analysed = self.analyse_padded(latents.y, *self._beside(rate))
-        return super().quantise(analysed, rate)
+            return self.analyse_padded(latents.y, *self._beside(rate))
 
 
 def _at_hyper(levels: Tensor) -> Tensor:

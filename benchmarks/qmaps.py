@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 import skimage.data
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.task_example import Score, compare, examples, trained_classifier
+from benchmarks.task_example import compare, examples, judged, trained_classifier
 from vrcodec.bench.estimate import symbol_bits
 from vrcodec.bench.metrics import psnr
 from vrcodec.bench.text import Table, markdown
@@ -43,7 +43,7 @@ PICTURES = 10
 REGION_LEVEL, BACKGROUND_LEVEL = 0.9, 0.2
 TEXT_LOW, TEXT_HIGH = 0.2, 0.8
 TEXT_RATES = (0.2, 0.4, 0.6)
-TASK_RATES, TASK_PICTURES, TASK_STEPS = (0.1, 0.2, 0.3), 40, 30
+TASK_RATES, TASK_PICTURES, TASK_STEPS = (0.1, 0.2, 0.3), 60, 30
 
 Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -248,26 +248,17 @@ def writing_figures(coder: Coder, picture: Picture, edges: Mask, rate: float) ->
 def task_table() -> Table:
     """One row a rate: how a classifier does on files of the same size."""
     classifier, drawn = trained_classifier(), examples(TASK_PICTURES, seed=777)
-    rows = []
-    for rate in TASK_RATES:
-        scores = compare(classifier, drawn, rate, TASK_STEPS)
-        rows.append([f"{rate}", *_task_cells(scores)])
-    columns = [
-        "rate everywhere",
-        "bpp",
-        "bpp with map",
-        "right before coding",
-        "right",
-        "right with map",
-    ]
+    before = judged(classifier, [e.pixels for e in drawn], [e.label for e in drawn])
+    rows = [["not coded", "", "", f"{before[0]:.1%}", "", f"{before[1]:.2f}", ""]]
+    found = compare(classifier, drawn, TASK_RATES, TASK_STEPS)
+    for rate, scores in zip(TASK_RATES, found, strict=True):
+        both = scores["uniform"], scores["task"]
+        cells = [f"{score.bpp:.3f}" for score in both]
+        cells += [f"{score.accuracy:.1%}" for score in both]
+        cells += [f"{score.loss:.2f}" for score in both]
+        rows.append([f"{rate}", *cells])
+    columns = ["rate everywhere", "bpp", "bpp with map", "right", "right with map"]
     return [*columns, "cross entropy", "with map"], rows
-
-
-def _task_cells(scores: Mapping[str, Score]) -> Iterator[str]:
-    before, uniform, task = scores["as they are"], scores["uniform"], scores["task"]
-    yield from (f"{uniform.bpp:.3f}", f"{task.bpp:.3f}")
-    yield from (f"{score.accuracy:.1%}" for score in (before, uniform, task))
-    yield from (f"{score.loss:.3f}" for score in (uniform, task))
 
 
 # --- the picture in the document ---

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vrcodec.bitstream.qmap import QualityMap
 from vrcodec.catalog import find_by_family
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.picture import Picture
-from vrcodec.qmaps import Levels, on_grid
+from vrcodec.qmaps import on_grid
 from vrcodec.ratecontrol import Target, encode_to_target
 from vrcodec.setting import Setting
 from vrcodec.taskmaps import task_map
@@ -46,10 +47,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Score:
-    """``accuracy``: the share that is classified rightly. ``loss``: mean cross entropy, nats.
-
-    ``bpp``: of the files; of pictures as they are, 24.
-    """
+    """``accuracy``: the share that is classified rightly. ``loss``: mean cross entropy, nats. ``bpp``: of files."""
 
     accuracy: float
     loss: float
@@ -136,43 +134,53 @@ def _train(
 
 
 def compare(
-    classifier: nn.Module, drawn: Sequence[Example], rate: float, steps: int
-) -> dict[str, Score]:
-    """Scores of pictures as they are, with the same rate everywhere, and with maps for the task.
+    classifier: nn.Module, drawn: Sequence[Example], rates: Sequence[float], steps: int
+) -> list[dict[str, Score]]:
+    """For each rate the scores of pictures with that rate everywhere, and with maps for the task.
 
-    Each file with a map is at most as large as that with ``rate`` everywhere.
+    Each file with a map is at most as large as that with the rate everywhere.
     """
+    maps = [_map_for(classifier, example, steps) for example in drawn]
+    return [_compare_at(classifier, drawn, maps, rate) for rate in rates]
+
+
+def _compare_at(
+    classifier: nn.Module, drawn: Sequence[Example], maps: Sequence[QualityMap], rate: float
+) -> dict[str, Score]:
     encoder, decoder = Encoder("qmap"), Decoder()
-    decoded: dict[str, list[Pixels]] = {"as they are": [], "uniform": [], "task": []}
-    sizes: dict[str, list[int]] = {name: [] for name in decoded}
-    for example in drawn:
+    files: dict[str, list[bytes]] = {"uniform": [], "task": []}
+    for example, qmap in zip(drawn, maps, strict=True):
         picture = Picture.from_array(example.pixels)
         plain = encoder.encode(picture, Setting.at(rate))
         target = Target("size", len(plain))
-        qmap = on_grid(_map_for(classifier, example, steps), picture.width, picture.height)
         found = encode_to_target(encoder, decoder, picture, target, qmap=qmap, strict=True)
-        decoded["as they are"].append(example.pixels)
-        for name, data in (("uniform", plain), ("task", found.data)):
-            decoded[name].append(decoder.decode(data).pixels)
-            sizes[name].append(len(data))
+        files["uniform"].append(plain)
+        files["task"].append(found.data)
     labels = [example.label for example in drawn]
-    return {name: _score(classifier, decoded[name], labels, sizes[name]) for name in decoded}
+    return {
+        name: Score(
+            *judged(classifier, [decoder.decode(data).pixels for data in own], labels),
+            bpp=8 * float(np.mean([len(data) for data in own])) / _SIDE**2,
+        )
+        for name, own in files.items()
+    }
 
 
-def _map_for(classifier: nn.Module, example: Example, steps: int) -> Levels:
+def _map_for(classifier: nn.Module, example: Example, steps: int) -> QualityMap:
     label = torch.tensor([example.label])
 
     def task(decoded: Tensor, original: Tensor) -> Tensor:
         return F.cross_entropy(classifier(decoded), label)
 
-    return task_map(find_by_family("qmap"), example.pixels, task, steps=steps)
+    levels = task_map(find_by_family("qmap"), example.pixels, task, steps=steps)
+    return on_grid(levels, _SIDE, _SIDE)
 
 
-def _score(
-    classifier: nn.Module, decoded: Sequence[Pixels], labels: Sequence[int], sizes: Sequence[int]
-) -> Score:
-    logits = torch.cat([classifier(as_tensor(pixels)) for pixels in decoded])
+def judged(
+    classifier: nn.Module, pictures: Sequence[Pixels], labels: Sequence[int]
+) -> tuple[float, float]:
+    """The share of pictures that is classified rightly, and the mean cross entropy in nats."""
+    logits = torch.cat([classifier(as_tensor(pixels)) for pixels in pictures])
     wanted = torch.tensor(labels)
     right = float((logits.argmax(1) == wanted).float().mean())
-    bpp = 8 * float(np.mean(sizes)) / _SIDE**2 if sizes else 24.0
-    return Score(right, float(F.cross_entropy(logits, wanted)), bpp)
+    return right, float(F.cross_entropy(logits, wanted))

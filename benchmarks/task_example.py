@@ -47,7 +47,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Score:
-    """``accuracy``: the share that is classified rightly. ``loss``: mean cross entropy, nats. ``bpp``: of files."""
+    """``accuracy``: the share classified rightly. ``loss``: mean cross entropy, nats. ``bpp``: of files."""
 
     accuracy: float
     loss: float

@@ -20,7 +20,7 @@ from vrcodec.errors import TargetError, UsageError
 from vrcodec.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX, rate_from_code
 from vrcodec.setting import Setting
-from vrcodec.sizes import SizeForecast, total_usage
+from vrcodec.sizes import SIZE_SLOPE, SizeForecast, total_usage
 
 # A rate code and the value there.
 Known = tuple[int, float]
@@ -32,7 +32,7 @@ BYTES_TOLERANCE = 0.005
 QUALITY_TOLERANCE = 0.02
 
 # Where a search begins, from the mean over photographs: the value at rate 0, and its slope.
-_TYPICAL_LOG_BPP = (math.log(0.09), 3.1)
+_TYPICAL_LOG_BPP = (math.log(0.09), SIZE_SLOPE)
 _TYPICAL_PSNR = (26.2, 14.0)
 _TYPICAL_SSIM = (9.4, 13.5)
 
@@ -81,6 +81,11 @@ class Goal:
         """The middle of what is close enough."""
         return (self.low + self.high) / 2
 
+    @property
+    def usual_code(self) -> int:
+        """Where to expect it."""
+        return _clipped((self.aim - self.origin) / self.slope * RATE_CODE_MAX, 0, RATE_CODE_MAX)
+
 
 def encode_to_target(
     encoder: Encoder,
@@ -99,7 +104,7 @@ def encode_to_target(
     """
     probe = _Probe(encoder, decoder, picture, target.kind, qmap)
     goal = _goal(target, picture)
-    code, met = search(probe.value, goal, probe.forecast, probe.start(goal.aim))
+    code, met = search(probe.value, goal, probe.forecast, probe.start(goal))
     found = Found(probe.data(code), code, probe.achieved(code), met)
     if strict and not met:
         raise TargetError(nearest_words(found, target))
@@ -144,7 +149,7 @@ class _Probe:
         self._qmap = qmap
         self._latents = encoder.analyse(picture)
         self._files: dict[int, bytes] = {}
-        self._sizes = SizeForecast(encoder.model)
+        self._sizes = SizeForecast(encoder.model, qmap)
         self._quality: dict[int, float] = {}
 
     def data(self, code: int) -> bytes:
@@ -156,11 +161,14 @@ class _Probe:
             self._sizes.learn(code, 8 * len(self._files[code]), total_usage(streams))
         return self._files[code]
 
-    def start(self, aim: float) -> int | None:
-        """The code to begin with, from the latents alone."""
+    def start(self, goal: Goal) -> int | None:
+        """The code to begin with, from the latents alone, or from photographs and the map."""
         if self._kind not in ("size", "bpp"):
             return None
-        return self._sizes.first_code(self._latents, 8 * math.exp(aim))
+        code = self._sizes.first_code(self._latents, 8 * math.exp(goal.aim))
+        if code is not None:
+            return code
+        return self._sizes.code_like(goal.usual_code)
 
     def forecast(self, known: Known, aim: float) -> float | None:
         """The code at which the size should be ``aim``, going by the symbols at a known one."""
@@ -215,7 +223,7 @@ def search(
     below: tuple[int, float] | None = None
     above: tuple[int, float] | None = None
     slope, turn = goal.slope / RATE_CODE_MAX, 0
-    code = _clipped((goal.aim - goal.origin) / slope, 0, RATE_CODE_MAX) if start is None else start
+    code = goal.usual_code if start is None else start
     while True:
         found = value(code)
         if goal.low <= found <= goal.high:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vrcodec.bitstream.qmap import QualityMap
 from vrcodec.bitstream.streams import Stream, Usage
 from vrcodec.bitstream.tables import SCALE_STEP_LOG2
 from vrcodec.models.base import Latents, VariableRateModel
@@ -19,6 +20,8 @@ from vrcodec.rate import RATE_CODE_MAX
 
 # Nearer than this the first guess is not right anyway.
 _FIRST_STEP = 1024
+# How steeply the size of photographs follows the rate: bits go with exp(SIZE_SLOPE r).
+SIZE_SLOPE = 3.1
 # How much less sizes really move: the coarser the latents, the less is known about them, too.
 _TYPICAL_CORRECTION = 0.93
 
@@ -35,10 +38,14 @@ class _Known:
 
 
 class SizeForecast:
-    """Forecasts for one picture and one model, better with every file that is known."""
+    """Forecasts for one picture and one model, better with every file that is known.
 
-    def __init__(self, model: VariableRateModel) -> None:
+    ``qmap``: the shape of a quality map. What counts of it are the places that take the bits.
+    """
+
+    def __init__(self, model: VariableRateModel, qmap: QualityMap | None = None) -> None:
         self._model = model
+        self._qmap = qmap
         self._entropies = model.gaussian.tables().entropies()
         self._known: dict[int, _Known] = {}
         self._correction = _TYPICAL_CORRECTION
@@ -50,6 +57,17 @@ class SizeForecast:
         codes = range(0, RATE_CODE_MAX + 1, _FIRST_STEP)
         rough = bisect_left(codes, bits, key=lambda code: self._rough_bits(latents, code) or 0.0)
         return min(rough * _FIRST_STEP, RATE_CODE_MAX)
+
+    def code_like(self, plain: int) -> int:
+        """The code of a map whose file may be about as large as one with ``plain`` everywhere."""
+        return bisect_left(range(RATE_CODE_MAX), float(plain), key=self._plain_code)
+
+    def _plain_code(self, code: int) -> float:
+        """The code which, everywhere, takes about as many bits as ``code`` does with the map."""
+        if self._qmap is None:
+            return code
+        typical_bits = np.exp(SIZE_SLOPE * self._qmap.levels(code)).mean()
+        return float(np.log(typical_bits)) / SIZE_SLOPE * RATE_CODE_MAX
 
     def _rough_bits(self, latents: Latents, code: int) -> float | None:
         return self._model.rough_bits(latents, self._model.rate_state(code))
@@ -79,4 +97,5 @@ class SizeForecast:
         return float(usage @ (np.interp(moved, tables, self._entropies) - self._entropies))
 
     def _log2_gain(self, code: int) -> float:
-        return self._model.log2_gain(self._model.rate_state(code))
+        plain = min(round(self._plain_code(code)), RATE_CODE_MAX)
+        return self._model.log2_gain(self._model.rate_state(plain))

@@ -99,8 +99,11 @@ class HyperpriorModel(VariableRateModel):
     def hyper_input(self, y: Tensor, factors: Factors) -> Tensor:
         """What the hyper-analysis sees of y (B, M, h, w)."""
 
-    def beside(self, factors: Factors) -> tuple[Tensor, ...]:
-        """What the transforms see beside their input: (B, K, h, w) at the samples of y, or of one sample."""
+    def beside(self, levels: Tensor | None) -> tuple[Tensor, ...]:
+        """What the transforms see beside their input: (B, K, h, w) at the samples of y, or of one sample.
+
+        ``levels``: those of `Factors`.
+        """
         return ()
 
     @abstractmethod
@@ -148,7 +151,7 @@ class HyperpriorModel(VariableRateModel):
     def forward(self, x: Tensor, rate: Tensor) -> dict[str, Tensor | dict[str, Tensor]]:
         """Noise for the rate, straight-through rounding for the distortion; rounding in evaluation."""
         factors = self.factors(rate)
-        beside = self.beside(factors)
+        beside = self.beside(factors.levels)
         y = self.analysis_net(x - 0.5, *beside).float()
         padded, *beside_padded = self._whole_hyper(self.hyper_input(y, factors), *beside)
         z = self.hyper_analysis_net(padded, *beside_padded).float() * factors.hyper_gain
@@ -210,7 +213,8 @@ class HyperpriorModel(VariableRateModel):
 
     def _beside(self, rate: Scaling) -> tuple[Tensor, ...]:
         """`beside` for coding: where the networks run, in float32."""
-        return self.beside(rate.factors.to(torch.empty((), device=self.device)))
+        levels = rate.factors.levels
+        return self.beside(None if levels is None else levels.to(self.device, torch.float32))
 
     # --- entropy parameters: float64 ---
 

@@ -66,9 +66,9 @@ class Qmap(Gained):
             levels,
         )
 
-    def beside(self, factors: Factors) -> tuple[Tensor, ...]:
-        assert factors.levels is not None
-        return (self.condition_net(2 * factors.levels - 1),)
+    def beside(self, levels: Tensor | None) -> tuple[Tensor, ...]:
+        assert levels is not None
+        return (self.condition_net(2 * levels - 1),)
 
     def with_map(self, rate: RateState, shape: QualityMap, grid: LatentGrid) -> RateState:
         """The map that has this shape and the mean level of ``rate``."""

@@ -79,14 +79,14 @@ def count_kmac(model: VariableRateModel) -> dict[str, float]:
     assert isinstance(model, HyperpriorModel)
     maps = torch.zeros(1, 1, side // MAP_STRIDE, side // MAP_STRIDE)
     factors = model.factors(maps if model.mapped else torch.zeros(1))
-    beside = model.beside(factors)
+    beside = model.beside(factors.levels)
     features = model.hyper_synthesis_net(z)
     work: dict[str, Callable[[], object]] = {
         "analysis": partial(model.analysis_net, x, *beside),
         "hyper_analysis": partial(model.hyper_analysis_net, y, *beside),
         "hyper_synthesis": partial(model.hyper_synthesis_net, z),
         "synthesis": partial(model.synthesis_net, y, *beside),
-        "condition": partial(model.beside, factors),
+        "condition": partial(model.beside, factors.levels),
         "context": partial(model.code_block, features, factors, _no_residual),
     }
     counts = {name: _operations(call) / side**2 / 1e3 for name, call in work.items()}

@@ -102,6 +102,19 @@ def test_a_map_that_is_uniform_takes_no_room(encoder: Encoder, photograph: Pixel
     )
 
 
+def test_at_the_ends_of_the_rate_a_map_takes_no_room(
+    encoder: Encoder, decoder: Decoder, photograph: Pixels
+) -> None:
+    """All its levels are cut off there; a file that has one all the same decodes to the same."""
+    picture = Picture.from_array(photograph)
+    shape = random_map(picture)
+    for code in (0, RATE_CODE_MAX):
+        data = encoder.encode(picture, Setting(code, qmap=shape))
+        assert data == encoder.encode(picture, code)
+        other = decoder.decode(with_maps(data, build_map(shape)))
+        assert (other.pixels == decoder.decode(data).pixels).all()
+
+
 def test_hostile_chunks(encoder: Encoder, decoder: Decoder, photograph: Pixels) -> None:
     picture = Picture.from_array(photograph)
     shape = random_map(picture)
@@ -143,6 +156,8 @@ def test_families_without_maps_say_so(photograph: Pixels) -> None:
     for model in ("gained", "qvrf"):
         with pytest.raises(UsageError, match=f"{model} takes no quality map"):
             vrcodec.encode(photograph, qmap=[[0.1, 0.9]], model=model)
+        with pytest.raises(UsageError, match=f"{model} takes no quality map"):
+            vrcodec.encode(photograph, qmap=[[0.5]], model=model)
     with pytest.raises(UsageError, match="in place of"):
         vrcodec.encode(photograph, qmap=[[0.1, 0.9]], bin_size=1.0, model="qmap")
 

@@ -139,7 +139,7 @@ def rate_state(model: VariableRateModel, setting: Setting, width: int, height: i
     rate = model.rate_state(setting.rate_code)
     if setting.bin_code is not None:
         rate = model.with_bin_size(rate, setting.bin_code)
-    if setting.qmap is not None and not setting.qmap.uniform:
+    if setting.qmap is not None and (setting.varies or not model.mapped):
         rate = model.with_map(rate, setting.qmap, LatentGrid.of_picture(width, height))
     return rate
 

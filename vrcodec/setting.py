@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Chunk, Container
 from vrcodec.errors import CorruptError
-from vrcodec.rate import BIN_CODE_MAX, DEFAULT_RATE, code_from_rate
+from vrcodec.rate import BIN_CODE_MAX, DEFAULT_RATE, RATE_CODE_MAX, code_from_rate
 
 if TYPE_CHECKING:
     from vrcodec.bitstream.qmap import QualityMap
@@ -31,12 +31,18 @@ class Setting:
         usual = DEFAULT_RATE if qmap is None else qmap.level
         return Setting(code_from_rate(usual if rate is None else rate), qmap=qmap)
 
+    @property
+    def varies(self) -> bool:
+        """Whether there is a map whose levels differ: at the ends of the rate all are cut off alike."""
+        inside = 0 < self.rate_code < RATE_CODE_MAX
+        return inside and self.qmap is not None and not self.qmap.uniform
+
     def chunks(self) -> list[Chunk]:
         """What stands in the file beside the header."""
         found = []
         if self.bin_code is not None:
             found.append(Chunk(schema.CHUNK_BIN_SIZE, schema.BinSize.build(self.bin_code)))
-        if self.qmap is not None and not self.qmap.uniform:
+        if self.qmap is not None and self.varies:
             from vrcodec.bitstream.qmap import build_map
 
             found.append(Chunk(schema.CHUNK_QMAP, build_map(self.qmap)))

@@ -90,7 +90,8 @@ def count_kmac(model: VariableRateModel) -> dict[str, float]:
         "context": partial(model.code_block, features, factors, _no_residual),
     }
     counts = {name: _operations(call) / side**2 / 1e3 for name, call in work.items()}
-    return {name: round(count, 2) for name, count in counts.items() if count}
+    rounded = {name: round(count, 2) for name, count in counts.items()}
+    return {name: count for name, count in rounded.items() if count}
 
 
 def _operations(work: Callable[[], object]) -> float:

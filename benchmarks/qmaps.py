@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import skimage.data
 from PIL import Image, ImageDraw, ImageFont
+from torch import nn
 
-from benchmarks.task_example import compare, examples, judged, trained_classifier
+from benchmarks.task_example import compare, examples, judged, map_for, trained_classifier
 from vrcodec.bench.estimate import symbol_bits
 from vrcodec.bench.metrics import psnr
 from vrcodec.bench.text import Table, markdown
@@ -30,10 +31,10 @@ from vrcodec.bitstream.rans import CodingTables
 from vrcodec.catalog import find_by_family
 from vrcodec.codec import Decoder, Encoder, rate_state
 from vrcodec.folders import read_folder
-from vrcodec.mapmaking import text
+from vrcodec.mapmaking import saliency, text
 from vrcodec.models.qmap import Qmap
 from vrcodec.picture import Picture
-from vrcodec.qmaps import Region, on_grid, over_picture, regions_map
+from vrcodec.qmaps import Levels, Region, on_grid, over_picture, regions_map
 from vrcodec.ratecontrol import Target, encode_to_target
 from vrcodec.setting import Setting
 
@@ -76,12 +77,14 @@ def main() -> None:
     pictures = read_folder(parser.parse_args().folder)
     first = dict(list(pictures.items())[:PICTURES])
     coder = Coder(Encoder("qmap"), Decoder())
+    classifier = trained_classifier()
     blocks = {
         "regions": markdown(regions_table(coder, first)),
         "writing": markdown(writing_table(coder, list(first.values()))),
-        "task": markdown(task_table()),
+        "task": markdown(task_table(classifier)),
         "example": draw_example(coder),
     }
+    draw_maps(classifier)
     document = DOCUMENT.read_text()
     weights = find_by_family("qmap").id.hex()
     document = re.sub(r"weights `[0-9a-f]{16}`", f"weights `{weights}`", document)
@@ -245,9 +248,9 @@ def writing_figures(coder: Coder, picture: Picture, edges: Mask, rate: float) ->
 # --- a task ---
 
 
-def task_table() -> Table:
-    """One row a rate: how a classifier does on files of the same size."""
-    classifier, drawn = trained_classifier(), examples(TASK_PICTURES, seed=777)
+def task_table(classifier: nn.Module) -> Table:
+    """One row a rate: how ``classifier`` does on files of the same size."""
+    drawn = examples(TASK_PICTURES, seed=777)
     before = judged(classifier, [e.pixels for e in drawn], [e.label for e in drawn])
     rows = [["not coded", "", "", f"{before[0]:.1%}", "", f"{before[1]:.2f}", ""]]
     found = compare(classifier, drawn, TASK_RATES, TASK_STEPS)
@@ -261,7 +264,7 @@ def task_table() -> Table:
     return [*columns, "cross entropy", "with map"], rows
 
 
-# --- the picture in the document ---
+# --- the pictures in the document ---
 
 
 def draw_example(coder: Coder) -> str:
@@ -286,6 +289,29 @@ def draw_example(coder: Coder) -> str:
         f"The part below has {even_psnr:.2f} dB in the file with one rate, of {len(even.data)} bytes, and "
         f"{own_psnr:.2f} dB in that with the map, of {len(data)} bytes."
     )
+
+
+def draw_maps(classifier: nn.Module) -> None:
+    """What catches the eye, small writing, and a task: pictures above, their maps below."""
+    photograph = Picture.from_array(skimage.data.astronaut())
+    page, _ = written(photograph)
+    example = examples(5, seed=777)[4]
+    found = map_for(classifier, example, TASK_STEPS)
+    side = len(example.pixels)
+    pairs = [
+        (photograph.pixels, _as_coded(saliency(photograph.pixels))),
+        (page.pixels, _as_coded(text(page.pixels))),
+        (example.pixels, over_picture(found.shape / 255, side, side)),
+    ]
+    columns = [np.vstack([_enlarged(p), _enlarged(_grey(levels))]) for p, levels in pairs]
+    image = Image.fromarray(np.hstack(columns))
+    image.resize((960, 640), Image.Resampling.LANCZOS).save(DOCS / "qmap-maps.jpg", quality=85)
+
+
+def _as_coded(levels: Levels) -> Levels:
+    """On the grid, as a file has them."""
+    height, width = levels.shape
+    return over_picture(on_grid(levels, width, height).shape / 255, width, height)
 
 
 def bits_spent(encoder: Encoder, picture: Picture, setting: Setting) -> npt.NDArray[np.float64]:

@@ -140,7 +140,7 @@ def compare(
 
     Each file with a map is at most as large as that with the rate everywhere.
     """
-    maps = [_map_for(classifier, example, steps) for example in drawn]
+    maps = [map_for(classifier, example, steps) for example in drawn]
     return [_compare_at(classifier, drawn, maps, rate) for rate in rates]
 
 
@@ -166,7 +166,8 @@ def _compare_at(
     }
 
 
-def _map_for(classifier: nn.Module, example: Example, steps: int) -> QualityMap:
+def map_for(classifier: nn.Module, example: Example, steps: int) -> QualityMap:
+    """The map of a picture for the classifier's loss."""
     label = torch.tensor([example.label])
 
     def task(decoded: Tensor, original: Tensor) -> Tensor:

@@ -23,8 +23,8 @@ from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Chunk, build_container, parse_container
 from vrcodec.bitstream.qmap import MAP_STRIDE, QualityMap, build_map, parse_map
 from vrcodec.codec import Decoder, Encoder, Engine
-from vrcodec.errors import CorruptError, InputError, UsageError
-from vrcodec.limits import DEFAULT_LIMITS
+from vrcodec.errors import CorruptError, InputError, LimitError, UsageError
+from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.picture import Picture
 from vrcodec.qmaps import Region, checked_levels, on_grid, read_levels, regions_map
 from vrcodec.rate import RATE_CODE_MAX
@@ -343,6 +343,19 @@ def test_files_that_are_no_maps(tmp_path: Path, name: str, content: bytes) -> No
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=name):
         read_levels(tmp_path / name, DEFAULT_LIMITS)
+
+
+def test_a_map_that_promises_too_much(tmp_path: Path) -> None:
+    """Before its memory is taken: more values than the file has, or more than the limit allows."""
+    np.save(tmp_path / "map.npy", np.zeros((20, 20)))
+    data = (tmp_path / "map.npy").read_bytes()
+    with pytest.raises(LimitError, match="--max-pixels"):
+        read_levels(tmp_path / "map.npy", Limits(max_pixels=300))
+    forged = data.replace(b"(20, 20), }      ", b"(99999, 999999), }")
+    assert len(forged) > len(data)
+    (tmp_path / "map.npy").write_bytes(forged)
+    with pytest.raises(InputError, match=r"map\.npy"):
+        read_levels(tmp_path / "map.npy", DEFAULT_LIMITS)
 
 
 # --- on the command line ---

@@ -46,9 +46,7 @@ def encode(
 
     Raises InputError, LimitError, UsageError, WeightsError or DeviceError.
     """
-    if (rate is not None) + (bin_size is not None) > 1 or (
-        qmap is not None and bin_size is not None
-    ):
+    if bin_size is not None and (rate is not None or qmap is not None):
         raise UsageError("a bin size stands in place of a rate or a map")
     picture = _picture(image, strip, limits)
     encoder = _encoder(model, device)

@@ -122,12 +122,19 @@ def read_picture(
     ``strip`` drops ICC profile, EXIF and XMP (after turning the picture as EXIF says); otherwise a
     picture that has them is refused, because they would be lost. Raises InputError or LimitError.
     """
+    with opened_image(source, name, limits) as image:
+        return _kept_picture(image, name, strip, source)
+
+
+@contextmanager
+def opened_image(source: BinaryIO, name: str, limits: Limits) -> Iterator[Image.Image]:
+    """An image of a format that is taken in, within ``limits``; damage inside is an InputError."""
     with _damage_as_input_error(name):
         with _no_pillow_limit():
             image = Image.open(source, formats=READABLE)
         with image:
             limits.check_picture(name, *image.size)
-            return _kept_picture(image, name, strip, source)
+            yield image
 
 
 def open_picture(path: Path, *, strip: bool = False, limits: Limits = DEFAULT_LIMITS) -> Picture:

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from vrcodec.bitstream.container import parse_container
 from vrcodec.bitstream.qmap import MAP_STRIDE, QualityMap
 from vrcodec.errors import InputError, UsageError
 from vrcodec.limits import Limits
+from vrcodec.picture import opened_image
 from vrcodec.rate import rate_from_code
 from vrcodec.setting import setting_of
 
@@ -63,8 +64,14 @@ class Region:
 
 
 def read_levels(path: Path, limits: Limits) -> Levels:
-    """A map from a picture (white is 1) or an .npy file of numbers in [0, 1]. Raises InputError."""
-    levels = _read_array(path) if path.suffix == ".npy" else _read_picture(path, limits)
+    """A map from a picture (white is 1) or an .npy file of numbers in [0, 1].
+
+    Raises InputError or LimitError.
+    """
+    try:
+        levels = _read_array(path, limits) if path.suffix == ".npy" else _read_image(path, limits)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     return checked_levels(levels, str(path))
 
 
@@ -80,26 +87,22 @@ def checked_levels(values: npt.ArrayLike, name: str) -> Levels:
     return levels
 
 
-def _read_array(path: Path) -> npt.NDArray[np.generic]:
+def _read_array(path: Path, limits: Limits) -> npt.NDArray[np.generic]:
     try:
-        array: npt.NDArray[np.generic] = np.load(path, allow_pickle=False)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError) as error:
+        # Mapped, so that a header that promises too much is noticed before memory is taken.
+        array: npt.NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OverflowError) as error:
         raise InputError(f"{path}: not an array in .npy format") from error
+    if array.ndim == 2:
+        limits.check_picture(str(path), *array.shape[::-1])
     return array
 
 
-def _read_picture(path: Path, limits: Limits) -> Levels:
-    try:
-        with Image.open(path) as image:
-            limits.check_picture(str(path), *image.size)
-            if image.mode.startswith("I"):
-                return np.asarray(image) / _DEEP_STEPS
-            grey = np.asarray(image.convert("L"))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as a picture: {error}") from error
-    return grey / _STEPS
+def _read_image(path: Path, limits: Limits) -> Levels:
+    with path.open("rb") as file, opened_image(file, str(path), limits) as image:
+        if image.mode.startswith("I"):
+            return np.asarray(image) / _DEEP_STEPS
+        return np.asarray(image.convert("L")) / _STEPS
 
 
 def on_grid(levels: Levels, width: int, height: int) -> QualityMap:

@@ -137,16 +137,26 @@ def test_cuda_and_cpu_read_each_other(
         on_cpu.decode(encoder.encode(picture, 40_000))
 
 
-def test_pixels_differ_by_a_step_at_most(files: dict[str, bytes]) -> None:
-    decoders = [
-        Decoder(Engine("cpu", "float32")),
-        Decoder(Engine("cpu", "bfloat16")),
-        Decoder(Engine("cpu", "bfloat16", 3)),
-    ]
+def test_pixels_differ_by_a_step(files: dict[str, bytes]) -> None:
+    """At most, in float32; in bfloat16 all but a sample in ten millions, and that by two."""
+    reference = Decoder(Engine("cpu", "float32"))
+    others = {
+        precision: [Decoder(Engine("cpu", precision, units)) for units in (None, 3)]
+        for precision in ("float32", "bfloat16")
+    }
+    apart = dict.fromkeys(others, 0)
+    samples = 0
     for data in files.values():
-        reference, *others = [d.decode(data).pixels.astype(np.int16) for d in decoders]
-        for other in others:
-            assert np.abs(other - reference).max() <= 1
+        expected = reference.decode(data).pixels.astype(np.int16)
+        samples += expected.size
+        for precision, decoders in others.items():
+            for decoder in decoders:
+                difference = np.abs(decoder.decode(data).pixels - expected)
+                assert difference.max() <= 2
+                apart[precision] += int((difference > 1).sum())
+    assert apart["float32"] == 0
+    # Two decoders; one such sample is no more than chance.
+    assert apart["bfloat16"] <= 2 * max(1, samples / 1e7)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -15,7 +15,9 @@ import skimage.data
 from hypothesis import settings
 from PIL import Image
 
+from vrcodec.bitstream.qmap import QualityMap
 from vrcodec.codec import Decoder, Encoder
+from vrcodec.picture import Picture
 
 Pixels = npt.NDArray[np.uint8]
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -33,6 +35,12 @@ GOLDEN_NAMES = sorted(path.stem for path in GOLDEN.glob("*.vrc"))
 def tiny_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Code with the frozen model beside the golden files, unless a test chooses otherwise."""
     monkeypatch.setenv("VRCODEC_WEIGHTS", str(GOLDEN))
+
+
+def random_map(picture: Picture, seed: int = 0) -> QualityMap:
+    """Levels that differ from cell to cell."""
+    grid = QualityMap.sides(picture.width, picture.height)
+    return QualityMap(np.random.default_rng(seed).integers(0, 256, grid, dtype=np.uint8))
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ from vrcodec.bitstream.streams import Stream, build_stream, parse_stream
 from vrcodec.catalog import DEFAULT_MODEL, Entry, find_by_family, find_by_id
 from vrcodec.device import resolve_device
 from vrcodec.errors import DeviceError, FormatError, LimitError
-from vrcodec.inspection import MODES, check_supported
+from vrcodec.inspection import MODES, supported_setting
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.models.base import Latents, RateState, VariableRateModel
 from vrcodec.models.zoo import load_model
 from vrcodec.picture import Picture
 from vrcodec.rate import code_from_bin_size
-from vrcodec.setting import Setting, setting_of
+from vrcodec.setting import Setting
 from vrcodec.stages import stage
 
 _MODE_NUMBERS = {mode: number for number, mode in MODES.items()}
@@ -109,10 +109,10 @@ class Decoder:
         """
         with stage("container"):
             container = parse_container(data, self._limits)
-            check_supported(container)
+            setting = supported_setting(container)
         header = container.header
         model = self._model(header)
-        rate = rate_state(model, setting_of(container), header.width, header.height)
+        rate = rate_state(model, setting, header.width, header.height)
         with _memory_errors(self._engine.device):
             with stage("container"):
                 streams = [parse_stream(chunk.payload) for chunk in container.streams()]

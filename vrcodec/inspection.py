@@ -11,7 +11,7 @@ from vrcodec.bitstream.grid import LatentGrid
 from vrcodec.errors import CorruptError, FormatError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.rate import bin_size_from_code, rate_from_code
-from vrcodec.setting import setting_of
+from vrcodec.setting import Setting, setting_of
 
 MODES: dict[int, Literal["L", "RGB"]] = {schema.MODE_GREY: "L", schema.MODE_RGB: "RGB"}
 
@@ -48,17 +48,11 @@ def inspect(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
 
     Raises FormatError, CorruptError or LimitError.
     """
-    return _describe(_parse_supported(data, limits), len(data))
-
-
-def _parse_supported(data: bytes, limits: Limits) -> Container:
-    container = parse_container(data, limits)
-    check_supported(container)
-    return container
+    return _describe(parse_container(data, limits), len(data))
 
 
 def _describe(container: Container, size: int) -> Info:
-    header, setting = container.header, setting_of(container)
+    header, setting = container.header, supported_setting(container)
     bins, qmap = setting.bin_code, container.only(schema.CHUNK_QMAP, "quality map")
     return Info(
         version=".".join(map(str, header.version)),
@@ -84,14 +78,15 @@ def check_structure(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
     """
     from vrcodec.bitstream.streams import parse_stream
 
-    container = _parse_supported(data, limits)
+    container = parse_container(data, limits)
+    info = _describe(container, len(data))
     for chunk in container.streams():
         parse_stream(chunk.payload)
-    return _describe(container, len(data))
+    return info
 
 
-def check_supported(container: Container) -> None:
-    """Raise FormatError or CorruptError unless this version can decode what the header describes."""
+def supported_setting(container: Container) -> Setting:
+    """The setting of a file that this version can decode. Raises FormatError or CorruptError for others."""
     header = container.header
     if header.method not in schema.METHODS:
         raise FormatError(
@@ -99,10 +94,11 @@ def check_supported(container: Container) -> None:
         )
     if header.mode not in MODES:
         raise FormatError(f"has colour mode {header.mode}, which this version does not know")
-    setting_of(container)
+    setting = setting_of(container)
     expected = LatentGrid.of_picture(header.width, header.height).block_count
     if len(container.streams()) != expected:
         raise CorruptError(
             f"truncated: {len(container.streams())} latent streams where a picture of "
             f"{header.width}x{header.height} has {expected}"
         )
+    return setting

@@ -17,14 +17,14 @@ import pytest
 import skimage.data
 import torch
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, random_map
 from vrcodec.bench.kernels import table_indices, threads
 from vrcodec.bitstream.guard import GUARD, round_to_table
-from vrcodec.bitstream.qmap import QualityMap
 from vrcodec.bitstream.streams import StreamReader
 from vrcodec.catalog import find_by_family
 from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.folders import read_folder
+from vrcodec.inspection import inspect
 from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.models.zoo import unpack_model
 from vrcodec.picture import Picture
@@ -69,9 +69,7 @@ def setting(encoder: Encoder, picture: Picture, code: int) -> Setting:
     """A rate; half-way between the ends with a random map, where the family has maps."""
     if not encoder.model.mapped or code in (0, RATE_CODE_MAX):
         return Setting(code)
-    grid = QualityMap.sides(picture.width, picture.height)
-    values = np.random.default_rng(picture.width).integers(0, 256, grid, dtype=np.uint8)
-    return Setting(code, qmap=QualityMap(values))
+    return Setting(code, qmap=random_map(picture, seed=picture.width))
 
 
 def no_change(model: HyperpriorModel) -> None:
@@ -137,8 +135,8 @@ def test_cuda_and_cpu_read_each_other(
         on_cpu.decode(encoder.encode(picture, 40_000))
 
 
-def test_pixels_differ_by_a_step(files: dict[str, bytes]) -> None:
-    """At most, in float32; in bfloat16 all but a sample in ten millions, and that by two."""
+def test_pixels_differ_by_a_step_at_most(files: dict[str, bytes]) -> None:
+    """But for `qmap` in bfloat16: there a sample in ten millions may differ by two."""
     reference = Decoder(Engine("cpu", "float32"))
     others = {
         precision: [Decoder(Engine("cpu", precision, units)) for units in (None, 3)]
@@ -154,9 +152,10 @@ def test_pixels_differ_by_a_step(files: dict[str, bytes]) -> None:
                 difference = np.abs(decoder.decode(data).pixels - expected)
                 assert difference.max() <= 2
                 apart[precision] += int((difference > 1).sum())
+    mapped = inspect(next(iter(files.values()))).model == "qmap"
     assert apart["float32"] == 0
     # Two decoders; one such sample is no more than chance.
-    assert apart["bfloat16"] <= 2 * max(1, samples / 1e7)
+    assert apart["bfloat16"] <= (2 * max(1, samples / 1e7) if mapped else 0)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

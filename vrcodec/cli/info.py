@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from vrcodec.cli import options, output
-from vrcodec.cli.paths import about, display_name, read_vrc_file
+from vrcodec.cli.paths import Destination, about, display_name, read_vrc_file
 from vrcodec.errors import UsageError
 from vrcodec.inspection import Info, inspect
 from vrcodec.limits import Limits
@@ -31,13 +31,14 @@ def command(
     """Show what .vrc files say about themselves, without decoding them."""
     if qmap_out and len(inputs) > 1:
         raise UsageError("--qmap-out takes a single file")
+    place = _map_place(qmap_out, force) if qmap_out else None
 
     def work(name: str) -> dict[str, Any]:
         data = read_vrc_file(name)
         with about(name):
             found = inspect(data, limits)
-            if qmap_out:
-                _write_map(data, found, limits, qmap_out, force)
+            if qmap_out and place:
+                place.write(_packed_map(data, found, limits, qmap_out))
         if not as_json:
             output.print_fields(_fields(name, found))
         return {"file": display_name(name), **found.as_dict()}
@@ -60,12 +61,19 @@ def _fields(name: str, info: Info) -> dict[str, str]:
     }
 
 
-def _write_map(data: bytes, info: Info, limits: Limits, target: Path, force: bool) -> None:
-    from vrcodec.files import write_atomically
+def _map_place(target: Path, force: bool) -> Destination:
+    from vrcodec.qmaps import check_map_name
+
+    check_map_name(target)
+    place = Destination(target, force)
+    place.check()
+    return place
+
+
+def _packed_map(data: bytes, info: Info, limits: Limits, target: Path) -> bytes:
     from vrcodec.qmaps import levels_of, over_picture, packed_map
 
-    levels = over_picture(levels_of(data, limits), info.width, info.height)
-    write_atomically(target, packed_map(levels, target), overwrite=force)
+    return packed_map(over_picture(levels_of(data, limits), info.width, info.height), target)
 
 
 def _bin_words(size: float | None) -> str:

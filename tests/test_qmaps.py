@@ -1,0 +1,301 @@
+"""Quality maps as people give them: arrays, pictures, regions, the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from PIL import Image
+
+from tests.conftest import Command, Pixels
+from vrcodec.bitstream.qmap import MAP_STRIDE, QualityMap
+from vrcodec.errors import InputError, LimitError, UsageError
+from vrcodec.limits import DEFAULT_LIMITS, Limits
+from vrcodec.qmaps import Region, checked_levels, on_grid, read_levels, regions_map
+from vrcodec.rate import RATE_CODE_MAX
+
+Shape = npt.NDArray[np.uint8]
+
+shapes = arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)))
+level_maps = arrays.arrays(
+    np.float64, st.tuples(st.integers(1, 40), st.integers(1, 40)), elements=st.floats(0, 1)
+)
+sides = st.integers(1, 300)
+
+
+@given(st.floats(0, 1), sides, sides, st.integers(1, 50), st.integers(1, 50))
+def test_a_flat_map_is_flat_on_any_grid(
+    level: float, width: int, height: int, rows: int, columns: int
+) -> None:
+    found = on_grid(np.full((rows, columns), level), width, height)
+    assert found.uniform
+    assert found.level == pytest.approx(level, abs=0.51 / 255)
+
+
+@given(level_maps, sides, sides)
+def test_a_grids_mean_is_the_maps(levels: npt.NDArray[np.float64], width: int, height: int) -> None:
+    """Each cell counts as much as the pixels that it covers."""
+    found = on_grid(levels, width, height)
+    assert found.shape.shape == QualityMap.sides(width, height)
+    share = [
+        np.diff(np.minimum(np.arange(cells + 1) * MAP_STRIDE, pixels)) / pixels
+        for cells, pixels in zip(found.shape.shape, (height, width), strict=True)
+    ]
+    if levels.shape == found.shape.shape:
+        return
+    mean = share[0] @ (found.shape / 255) @ share[1]
+    assert mean == pytest.approx(levels.mean(), abs=0.51 / 255)
+
+
+@given(shapes, st.integers(0, RATE_CODE_MAX))
+def test_a_moved_map_keeps_its_shape_and_has_the_rate_as_its_mean(shape: Shape, code: int) -> None:
+    moved = QualityMap(shape).levels(code)
+    assert moved.min() >= 0
+    assert moved.max() <= 1
+    mean = moved.mean()
+    assert code / RATE_CODE_MAX - 1 / 65280 <= mean <= code / RATE_CODE_MAX + 1e-9
+    offsets = (moved - shape / 255)[(moved > 0) & (moved < 1)]
+    assert not offsets.size or np.ptp(offsets) < 1e-12
+
+
+@given(shapes, st.lists(st.integers(0, RATE_CODE_MAX), min_size=2, max_size=2).map(sorted))
+def test_no_level_falls_as_the_rate_rises(shape: Shape, codes: list[int]) -> None:
+    low, high = (QualityMap(shape).levels(code) for code in codes)
+    assert (low <= high).all()
+
+
+def test_regions_take_every_cell_that_they_touch() -> None:
+    regions = [Region(31, 0, 2, 1, 1.0), Region(64, 64, 500, 500, 0.4), Region(-5, 70, 6, 1, 0.8)]
+    shape = regions_map(regions, 0.0, 100, 100).shape
+    expected = np.zeros((4, 4))
+    expected[0, :2], expected[2:, 2:], expected[2, 0] = 255, 102, 204
+    assert (shape == expected).all()
+    with pytest.raises(UsageError, match="outside the picture of 100x100"):
+        regions_map([Region(100, 0, 5, 5, 1.0)], 0.0, 100, 100)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "1,2,3",
+        "1,2,3,4,5",
+        "a,b,c,d",
+        "0,0,0,5",
+        "0,0,5,5:1.1",
+        "0,0,5,5:-0.1",
+        "0,0,5,5:e",
+        "0,0,-5,5",
+    ],
+)
+def test_regions_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError):
+        Region.parse(text, 0.5)
+
+
+def test_regions_as_words() -> None:
+    assert Region.parse("1,2,3,4", 0.5) == Region(1, 2, 3, 4, 0.5)
+    assert Region.parse("-1, 2, 3, 4:.25", 0.5) == Region(-1, 2, 3, 4, 0.25)
+
+
+def test_maps_from_files(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 255, 64).astype(np.uint8) * np.ones((32, 1), np.uint8)
+    Image.fromarray(ramp).save(tmp_path / "map.png")
+    np.save(tmp_path / "map.npy", ramp / 255)
+    from_picture, from_array = (
+        on_grid(read_levels(tmp_path / name, DEFAULT_LIMITS), 200, 100)
+        for name in ("map.png", "map.npy")
+    )
+    assert (from_picture.shape == from_array.shape).all()
+    assert (np.diff(from_array.shape[0].astype(int)) > 0).all()
+
+
+def test_sixteen_bit_maps_keep_their_levels(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 32768, 65535]], np.uint16)).save(tmp_path / "map.png")
+    levels = read_levels(tmp_path / "map.png", DEFAULT_LIMITS)
+    assert levels[0].tolist() == pytest.approx([0, 0.5, 1], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[[1.01]], [[-0.01]], [[float("nan")]], [0.5], [[[0.5]]], [[]], [["a"]], [[1 + 1j]]],
+)
+def test_arrays_that_are_no_maps(values: object) -> None:
+    with pytest.raises(InputError, match="quality map"):
+        checked_levels(values, "map")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["map.npy", "map.png"])
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x93NUMPY", b"\x89PNG\r\n\x1a\n"])
+def test_files_that_are_no_maps(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=name):
+        read_levels(tmp_path / name, DEFAULT_LIMITS)
+
+
+def test_a_map_that_promises_too_much(tmp_path: Path) -> None:
+    """Before its memory is taken: more values than the file has, or more than the limit allows."""
+    np.save(tmp_path / "map.npy", np.zeros((20, 20)))
+    data = (tmp_path / "map.npy").read_bytes()
+    with pytest.raises(LimitError, match="--max-pixels"):
+        read_levels(tmp_path / "map.npy", Limits(max_pixels=300))
+    forged = data.replace(b"(20, 20), }      ", b"(99999, 999999), }")
+    assert len(forged) > len(data)
+    (tmp_path / "map.npy").write_bytes(forged)
+    with pytest.raises(InputError, match=r"map\.npy"):
+        read_levels(tmp_path / "map.npy", DEFAULT_LIMITS)
+
+
+# --- on the command line ---
+
+Run = Callable[..., int]
+
+
+def test_regions_and_back(run: Run, vrcodec: Command, picture_file: Path, tmp_path: Path) -> None:
+    arguments = ["--model", "qmap", "--roi", "0,0,64,64:0.9", "--roi-background", "0.2"]
+    assert run("encode", picture_file, "-o", "a.vrc", *arguments) == 0
+    assert run("info", "a.vrc", "--qmap-out", "map.npy") == 0
+    levels = np.load(tmp_path / "map.npy")
+    assert levels[:64, :64] == pytest.approx(0.9, abs=1 / 255)
+    assert levels[64:, 64:] == pytest.approx(0.2, abs=1 / 255)
+    assert b"quality map of" in vrcodec("info", "a.vrc").stdout
+    shown = json.loads(vrcodec("info", "--json", "a.vrc").stdout)[0]
+    assert shown["qmap_bytes"] < 40
+    assert levels.shape == (150, 200)
+    # The map that a file shows encodes to the same file.
+    assert run("encode", picture_file, "-o", "b.vrc", "--model", "qmap", "--qmap", "map.npy") == 0
+    assert (tmp_path / "a.vrc").read_bytes() == (tmp_path / "b.vrc").read_bytes()
+    assert run("decode", "a.vrc", "-o", "a.png") == 0
+
+
+def test_a_map_meets_a_target(run: Run, picture_file: Path, tmp_path: Path) -> None:
+    arguments = ["--model", "qmap", "--roi", "0,0,64,64", "--size", "2000"]
+    assert run("encode", picture_file, "-o", "a.vrc", *arguments) == 0
+    assert 1900 <= (tmp_path / "a.vrc").stat().st_size <= 2000
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--model", "gained", "--roi", "0,0,9,9"],
+        ["--model", "qmap", "--roi", "0,0,9,9", "--bin-size", "1"],
+        ["--model", "qmap", "--roi", "0,0,9"],
+        ["--model", "qmap", "--roi", "900,0,9,9"],
+        ["--model", "qmap", "--roi", "0,0,9,9", "--qmap", "picture.png"],
+        ["--model", "qmap", "--qmap", "none.png"],
+        ["--model", "qmap", "--roi-background", "0.1"],
+    ],
+)
+def test_what_does_not_go_together(
+    run: Run, picture_file: Path, tmp_path: Path, arguments: list[str]
+) -> None:
+    assert run("encode", picture_file, "-o", "a.vrc", *arguments) == 2
+    assert not (tmp_path / "a.vrc").exists()
+
+
+@pytest.mark.parametrize("purpose", ["saliency", "text", "uniform", "gradient"])
+@pytest.mark.parametrize("name", ["map.png", "map.npy"])
+def test_maps_made_from_a_picture(
+    run: Run, picture_file: Path, tmp_path: Path, purpose: str, name: str
+) -> None:
+    arguments = ["--for", purpose, "-o", name, "--low", "0.1", "--high", "0.7"]
+    assert run("qmap", picture_file, *arguments) == 0
+    levels = read_levels(tmp_path / name, DEFAULT_LIMITS)
+    assert levels.shape == (150, 200)
+    assert levels.min() >= 0.1 - 1 / 255
+    assert levels.max() <= 0.7 + 1 / 255
+    assert (levels.max() - levels.min() > 0.3) == (purpose != "uniform")
+    assert run("encode", picture_file, "-o", "a.vrc", "--model", "qmap", "--qmap", name) == 0
+    assert run("qmap", picture_file, *arguments) == 9
+    assert run("qmap", picture_file, *arguments, "-f") == 0
+
+
+def test_a_text_map_finds_writing(photograph: Pixels) -> None:
+    """More of it than of anything else in the picture."""
+    from PIL import ImageDraw
+
+    from vrcodec.mapmaking import text
+
+    image = Image.fromarray(photograph)
+    ImageDraw.Draw(image).text((110, 100), "small writing\nin a corner", fill=(20, 20, 20))
+    levels = text(np.asarray(image))
+    assert levels[100:130, 110:180].mean() > 2 * levels.mean()
+
+
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, photograph: Pixels) -> None:
+    from vrcodec.mapmaking import saliency
+
+    monkeypatch.setitem(__import__("sys").modules, "cv2", None)
+    with pytest.raises(UsageError, match=r"vrcodec\[maps\]"):
+        saliency(photograph)
+
+
+TASKS = """
+import torch
+
+def left(decoded, original):
+    assert decoded.shape == original.shape == (1, 3, 150, 200)
+    return 3000 * (decoded - original)[..., :64].square().mean()
+
+def broken(decoded, original):
+    raise RuntimeError("no such luck")
+
+def array(decoded, original):
+    return decoded
+
+def constant(decoded, original):
+    return torch.zeros(())
+
+number = 5
+"""
+
+
+def test_a_task_gets_bits_where_it_looks(
+    run: Run, picture_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_tasks.py").write_text(TASKS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    arguments = ["--for", "task", "--task", "my_tasks:left", "--steps", "12", "-o", "map.npy"]
+    assert run("qmap", picture_file, *arguments) == 0
+    levels = np.load(tmp_path / "map.npy")
+    assert levels.shape == (150, 200)
+    assert levels[:, :64].mean() > levels[:, 96:].mean() + 0.1
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "my_tasks",
+        "no_such:left",
+        ":left",
+        "my_tasks:none",
+        "my_tasks:number",
+        "my_tasks:broken",
+        "my_tasks:array",
+        "my_tasks:constant",
+    ],
+)
+def test_tasks_that_are_none(
+    run: Run, picture_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    (tmp_path / "my_tasks.py").write_text(TASKS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert run("qmap", picture_file, "--for", "task", "--task", task, "-o", "map.npy") == 2
+    assert not (tmp_path / "map.npy").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--for", "task"], ["--for", "text", "--task", "a:b"], ["--for", "text", "-o", "map.jpg"]],
+)
+def test_map_making_that_does_not_go_together(
+    run: Run, picture_file: Path, arguments: list[str]
+) -> None:
+    assert run("qmap", picture_file, "-o", "map.npy", *arguments) == 2

@@ -6,12 +6,10 @@ python benchmarks/processes.py
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,7 @@ def cold() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         png, vrc = Path(folder, "a.png"), Path(folder, "a.vrc")
         photograph().to_image().save(png)
-        _run("-m", "vrcodec", "encode", str(png), "-q")
+        run_process("-m", "vrcodec", "encode", str(png), "-q")
         commands = {
             "import torch": ["-c", "import torch"],
             "encode": ["-m", "vrcodec", "encode", str(png), "-f", "-q"],
@@ -39,7 +37,7 @@ def cold() -> dict[str, float]:
         times: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(_COLD_REPEATS):
             for name, arguments in commands.items():
-                times[name].append(_run(*arguments)[0])
+                times[name].append(run_process(*arguments)[0])
     return {name: round(statistics.median(values), 3) for name, values in times.items()}
 
 
@@ -50,8 +48,8 @@ def memory() -> list[dict[str, Any]]:
         with tempfile.TemporaryDirectory() as folder:
             ppm, vrc = Path(folder, "a.ppm"), Path(folder, "a.vrc")
             photograph(width, height).to_image().save(ppm)
-            encode = _run("-m", "vrcodec", "encode", str(ppm), "-q")
-            decode = _run("-m", "vrcodec", "decode", str(vrc), "-q", "-o", f"{folder}/b.ppm")
+            encode = run_process("-m", "vrcodec", "encode", str(ppm), "-q")
+            decode = run_process("-m", "vrcodec", "decode", str(vrc), "-q", "-o", f"{folder}/b.ppm")
         for name, (seconds, mib) in (("encode", encode), ("decode", decode)):
             rows.append(
                 {
@@ -65,16 +63,24 @@ def memory() -> list[dict[str, Any]]:
     return rows
 
 
-def _run(*arguments: str) -> tuple[float, float]:
+# A process begins with its parent's peak of memory, so a small one stands between.
+_LAUNCHER = """
+import json, os, subprocess, sys, time
+start = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(json.dumps([time.perf_counter() - start, os.waitstatus_to_exitcode(status), usage.ru_maxrss]))
+"""
+
+
+def run_process(*arguments: str) -> tuple[float, float]:
     """Seconds and peak resident MiB of a process of this interpreter. Raises CalledProcessError."""
-    start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    elapsed = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, arguments)
-    return elapsed, usage.ru_maxrss / _MIB
+    command = [sys.executable, "-I", "-c", _LAUNCHER, sys.executable, *arguments]
+    found = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    seconds, code, kib = json.loads(found.stdout)
+    if code:
+        raise subprocess.CalledProcessError(code, arguments)
+    return seconds, kib / _MIB
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ def encode(
     *,
     bin_size: float | None = None,
     qmap: npt.ArrayLike | None = None,
+    width: int | None = None,
     model: str = DEFAULT_MODEL,
     device: str = "auto",
     strip: bool = False,
@@ -41,18 +42,19 @@ def encode(
     picture. ``rate``: 0 (smallest) .. 1 (best), continuous; by default 0.5, or the mean of the map.
     ``bin_size``: for experts and `qvrf`, the quantisation step in place of a rate, 1/64 .. 64. ``qmap``: for
     the model `qmap`, levels (h, w) in [0, 1] of any size, stretched over the picture; a rate moves their mean
-    there. ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N``. ``strip``: encode without ICC profile,
-    EXIF and XMP.
+    there. ``width``: for the model `slim`, channels of the networks in place of the rate's own choice; the
+    rate then runs over what that width can do. ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
+    ``strip``: encode without ICC profile, EXIF and XMP.
 
     Raises InputError, LimitError, UsageError, WeightsError or DeviceError.
     """
-    if bin_size is not None and (rate is not None or qmap is not None):
-        raise UsageError("a bin size stands in place of a rate or a map")
+    if bin_size is not None and any(other is not None for other in (rate, qmap, width)):
+        raise UsageError("a bin size stands in place of a rate, a map or a width")
     picture = _picture(image, strip, limits)
     encoder = _encoder(model, device)
     if bin_size is not None:
         return encoder.encode(picture, encoder.bin_setting(bin_size))
-    return encoder.encode(picture, Setting.at(rate, _shape(qmap, picture)))
+    return encoder.encode(picture, Setting.at(rate, _shape(qmap, picture), width))
 
 
 def decode(data: bytes, *, device: str = "auto", limits: Limits = DEFAULT_LIMITS) -> Image.Image:

@@ -15,6 +15,9 @@ from vrcodec.errors import WeightsError
 
 ENVIRONMENT = "VRCODEC_WEIGHTS"
 ID_BYTES = 8
+# Of safetensors: an 8-byte length, then JSON, in which we use one key of the metadata.
+_HEADER_LENGTH_BYTES = 8
+METADATA_KEY = "vrcodec"
 
 # The family that encodes when none is named.
 DEFAULT_MODEL = "qvrf"
@@ -22,7 +25,7 @@ DEFAULT_MODEL = "qvrf"
 
 @dataclass(frozen=True)
 class Entry:
-    """One weights file and its card. ``id``: first 8 bytes of the file's SHA-256."""
+    """One weights file and its card. ``id``: that of `weights_id`."""
 
     family: str
     id: bytes
@@ -31,8 +34,30 @@ class Entry:
 
 
 def weights_id(data: bytes) -> bytes:
-    """The id of a weights file with this content."""
-    return hashlib.sha256(data).digest()[:ID_BYTES]
+    """The id of a weights file with this content: 8 bytes of SHA-256, of all of it.
+
+    Where the header holds hashes of all the rest, it is that of the header, which then suffices as ``data``.
+    """
+    header = data[: _header_end(data)]
+    return hashlib.sha256(header if _has_digests(header) else data).digest()[:ID_BYTES]
+
+
+def weights_description(data: bytes) -> dict[str, Any]:
+    """What the header of a weights file says of its model. Raises ValueError or KeyError."""
+    header = json.loads(data[_HEADER_LENGTH_BYTES : _header_end(data)])
+    description: dict[str, Any] = json.loads(header["__metadata__"][METADATA_KEY])
+    return description
+
+
+def _header_end(data: bytes) -> int:
+    return _HEADER_LENGTH_BYTES + int.from_bytes(data[:_HEADER_LENGTH_BYTES], "little")
+
+
+def _has_digests(header: bytes) -> bool:
+    try:
+        return "digests" in weights_description(header)
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def search_path() -> list[Path]:

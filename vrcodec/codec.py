@@ -14,7 +14,7 @@ from vrcodec.bitstream.grid import LatentGrid
 from vrcodec.bitstream.streams import Stream, build_stream, parse_stream
 from vrcodec.catalog import DEFAULT_MODEL, Entry, find_by_family, find_by_id
 from vrcodec.device import resolve_device
-from vrcodec.errors import DeviceError, FormatError, LimitError
+from vrcodec.errors import CorruptError, DeviceError, FormatError, LimitError, UsageError
 from vrcodec.inspection import MODES, supported_setting
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.models.base import Latents, RateState, VariableRateModel
@@ -112,7 +112,10 @@ class Decoder:
             setting = supported_setting(container)
         header = container.header
         model = self._model(header)
-        rate = rate_state(model, setting, header.width, header.height)
+        try:
+            rate = rate_state(model, setting, header.width, header.height)
+        except UsageError as error:
+            raise CorruptError(f"damaged: {error}") from error
         with _memory_errors(self._engine.device):
             with stage("container"):
                 streams = [parse_stream(chunk.payload) for chunk in container.streams()]
@@ -136,7 +139,10 @@ def rate_state(model: VariableRateModel, setting: Setting, width: int, height: i
 
     Raises UsageError when the family lacks what the setting asks for.
     """
-    rate = model.rate_state(setting.rate_code)
+    if setting.width is None:
+        rate = model.rate_state(setting.rate_code)
+    else:
+        rate = model.width_state(setting.rate_code, setting.width)
     if setting.bin_code is not None:
         rate = model.with_bin_size(rate, setting.bin_code)
     if setting.qmap is not None and (setting.varies or not model.mapped):

@@ -20,8 +20,9 @@ MODES: dict[int, Literal["L", "RGB"]] = {schema.MODE_GREY: "L", schema.MODE_RGB:
 class Info:
     """Header and sizes of a .vrc file. ``bpp``: of the whole file. ``streams``: bytes of each.
 
-    ``bin_size``: the quantisation step, where it was chosen apart from the rate. ``qmap_bytes``: of a
-    quality map that is not the same everywhere. ``other_chunks``: type and bytes of each.
+    ``bin_size``: the quantisation step, where it was chosen apart from the rate. ``network_width``: channels
+    of the networks, likewise. ``qmap_bytes``: of a quality map that is not the same everywhere.
+    ``other_chunks``: type and bytes of each.
     """
 
     version: str
@@ -32,6 +33,7 @@ class Info:
     mode: str
     rate: float
     bin_size: float | None
+    network_width: int | None
     qmap_bytes: int | None
     bytes: int
     bpp: float
@@ -63,6 +65,7 @@ def _describe(container: Container, size: int) -> Info:
         mode=MODES[header.mode],
         rate=rate_from_code(header.rate_code),
         bin_size=None if bins is None else bin_size_from_code(bins),
+        network_width=setting.width,
         qmap_bytes=None if qmap is None else len(qmap),
         bytes=size,
         bpp=8 * size / (header.width * header.height),

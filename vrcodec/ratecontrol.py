@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from vrcodec.bench.metrics import as_decibels, capped_psnr, ms_ssim
@@ -94,15 +94,17 @@ def encode_to_target(
     target: Target,
     *,
     qmap: QualityMap | None = None,
+    width: int | None = None,
     strict: bool = False,
 ) -> Found:
     """The best file within a size, or the smallest that is as good as asked for, within a tolerance.
 
-    ``qmap``: the shape of a quality map, whose level is searched.
+    ``qmap``: the shape of a quality map, whose level is searched. ``width``: of the networks, where it is not
+    the rate's own.
 
     When no rate meets ``target``: the nearest, or with ``strict`` a TargetError that names it.
     """
-    probe = _Probe(encoder, decoder, picture, target.kind, qmap)
+    probe = _Probe(encoder, decoder, picture, target.kind, Setting(0, qmap=qmap, width=width))
     goal = _goal(target, picture)
     code, met = search(probe.value, goal, probe.forecast, probe.start(goal))
     found = Found(probe.data(code), code, probe.achieved(code), met)
@@ -143,19 +145,19 @@ class _Probe:
         decoder: Decoder,
         picture: Picture,
         kind: Kind,
-        qmap: QualityMap | None,
+        setting: Setting,
     ) -> None:
         self._encoder, self._decoder, self._picture, self._kind = encoder, decoder, picture, kind
-        self._qmap = qmap
+        self._setting = setting
         self._latents = encoder.analyse(picture)
         self._files: dict[int, bytes] = {}
-        self._sizes = SizeForecast(encoder.model, qmap)
+        self._sizes = SizeForecast(encoder.model, setting.qmap)
         self._quality: dict[int, float] = {}
 
     def data(self, code: int) -> bytes:
         """The file at rate ``code``."""
         if code not in self._files:
-            setting = Setting(code, qmap=self._qmap)
+            setting = replace(self._setting, rate_code=code)
             streams = self._encoder.code(self._picture, self._latents, setting)
             self._files[code] = self._encoder.pack(self._picture, setting, streams)
             self._sizes.learn(code, 8 * len(self._files[code]), total_usage(streams))

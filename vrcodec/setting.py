@@ -18,18 +18,20 @@ if TYPE_CHECKING:
 class Setting:
     """``rate_code``: of r. ``bin_code``: of a quantisation step in place of the rate's own.
 
-    ``qmap``: the shape of a quality map, whose level is the rate.
+    ``qmap``: the shape of a quality map, whose level is the rate. ``width``: channels of the networks in
+    place of the rate's own.
     """
 
     rate_code: int
     bin_code: int | None = None
     qmap: QualityMap | None = None
+    width: int | None = None
 
     @staticmethod
-    def at(rate: float | None, qmap: QualityMap | None = None) -> Setting:
+    def at(rate: float | None, qmap: QualityMap | None = None, width: int | None = None) -> Setting:
         """At ``rate``; by default the map's own level, or without a map 1/2. Raises UsageError."""
         usual = DEFAULT_RATE if qmap is None else qmap.level
-        return Setting(code_from_rate(usual if rate is None else rate), qmap=qmap)
+        return Setting(code_from_rate(usual if rate is None else rate), qmap=qmap, width=width)
 
     @property
     def varies(self) -> bool:
@@ -42,6 +44,8 @@ class Setting:
         found = []
         if self.bin_code is not None:
             found.append(Chunk(schema.CHUNK_BIN_SIZE, schema.BinSize.build(self.bin_code)))
+        if self.width is not None:
+            found.append(Chunk(schema.CHUNK_WIDTH, schema.Width.build(self.width)))
         if self.qmap is not None and self.varies:
             from vrcodec.bitstream.qmap import build_map
 
@@ -55,7 +59,9 @@ def setting_of(container: Container) -> Setting:
         method = schema.CHUNK_METHODS.get(chunk.type, container.header.method)
         if method != container.header.method:
             raise CorruptError(f"damaged: its model has no use for a chunk of type {chunk.type}")
-    return Setting(container.header.rate_code, _bin_code(container), _qmap(container))
+    return Setting(
+        container.header.rate_code, _bin_code(container), _qmap(container), _width(container)
+    )
 
 
 def _bin_code(container: Container) -> int | None:
@@ -78,3 +84,13 @@ def _qmap(container: Container) -> QualityMap | None:
     from vrcodec.bitstream.qmap import parse_map
 
     return parse_map(payload, container.header.width, container.header.height)
+
+
+def _width(container: Container) -> int | None:
+    payload = container.only(schema.CHUNK_WIDTH, "width")
+    if payload is None:
+        return None
+    if len(payload) != schema.Width.sizeof():
+        raise CorruptError("damaged: the width is not one number")
+    width: int = schema.Width.parse(payload)
+    return width

@@ -46,7 +46,8 @@ class SizeForecast:
     def __init__(self, model: VariableRateModel, qmap: QualityMap | None = None) -> None:
         self._model = model
         self._qmap = qmap
-        self._entropies = model.gaussian.tables().entropies()
+        tables = model.scale_tables()
+        self._entropies = None if tables is None else tables.entropies()
         self._known: dict[int, _Known] = {}
         self._correction = _TYPICAL_CORRECTION
 
@@ -74,6 +75,8 @@ class SizeForecast:
 
     def learn(self, code: int, bits: float, usage: Usage) -> None:
         """The file at ``code`` has ``bits``, and its symbols used the tables so often."""
+        if self._entropies is None:
+            return
         # Below the first table scales are cut off: most symbols there will stay there.
         new = _Known(bits, np.where(np.arange(len(usage)), usage, 0))
         if self._known:
@@ -84,13 +87,16 @@ class SizeForecast:
                 self._correction = min(max(ratio, 0.5), 2.0)
         self._known[code] = new
 
-    def code_with(self, code: int, bits: float) -> int:
-        """The rate code whose file should have ``bits``, going by the known one at ``code``."""
+    def code_with(self, code: int, bits: float) -> int | None:
+        """The rate code whose file should have ``bits``, going by the known one at ``code``, if that helps."""
+        if code not in self._known:
+            return None
         wanted = (bits - self._known[code].bits) / self._correction
         return bisect_left(range(RATE_CODE_MAX), wanted, key=lambda to: self._change(code, to))
 
     def _change(self, known: int, code: int) -> float:
         """How many bits more the symbols of a known file would take with the scales of ``code``."""
+        assert self._entropies is not None
         usage = self._known[known].usage
         tables = np.arange(len(usage))
         moved = tables + (self._log2_gain(code) - self._log2_gain(known)) / SCALE_STEP_LOG2

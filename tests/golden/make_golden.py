@@ -13,6 +13,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import skimage.data
@@ -36,6 +37,7 @@ SIZES = {
     "gained": TINY,
     "qvrf": replace(TINY, groups=(2, 2, 4, 8, 16), context=16),
     "qmap": TINY,
+    "slim": replace(TINY, hyper=0, prior=0, widths=(8, 16, 24), reach=(0.5, 0.8, 1.0)),
 }
 STEPS = 1500
 ENGINE = Engine("cpu", "float32")
@@ -51,7 +53,7 @@ def main() -> None:
     expected = {}
     for name, (pixels, rate_code) in pictures().items():
         picture = Picture.from_array(pixels)
-        setting = Setting(rate_code, qmap=quality_map(picture) if family == "qmap" else None)
+        setting = Setting(rate_code, **extras(family, name, picture))
         name = prefix + name
         data = Encoder(family, ENGINE).encode(picture, setting)
         decoded = Decoder(ENGINE).decode(data)
@@ -80,7 +82,9 @@ def make_weights(family: str, folder: Path) -> None:
             model.log_inverse_gain -= 1.5
         elif isinstance(model, Qvrf):
             model.regulator.first += 4.0
-    export_model(model, folder, [{"steps": STEPS}])
+    # Else its prior would say the same everywhere.
+    fitted = photographs if family == "slim" else []
+    export_model(model, folder, [{"steps": STEPS}], fitted, crops=12)
 
 
 def pictures() -> dict[str, tuple[np.ndarray, int]]:
@@ -95,6 +99,13 @@ def pictures() -> dict[str, tuple[np.ndarray, int]]:
         "two_blocks": (stripe, 30000),
         "noise": (noise, 65535),
     }
+
+
+def extras(family: str, name: str, picture: Picture) -> dict[str, Any]:
+    """What goes with the rate: maps, and once a width."""
+    if family == "slim" and name == "grey":
+        return {"width": 16}
+    return {"qmap": quality_map(picture)} if family == "qmap" else {}
 
 
 def quality_map(picture: Picture) -> QualityMap:

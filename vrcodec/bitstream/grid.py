@@ -22,6 +22,11 @@ class Block:
     left: int
     right: int
 
+    @property
+    def window(self) -> tuple[slice, slice, slice]:
+        """Where it lies in an array (C, h, w)."""
+        return slice(None), slice(self.top, self.bottom), slice(self.left, self.right)
+
     def hyper(self) -> Block:
         """The same rectangle in samples of z."""
         up, down = self.top // HYPER_STRIDE, -(-self.bottom // HYPER_STRIDE)

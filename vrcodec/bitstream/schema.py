@@ -26,7 +26,7 @@ VERSION_MAJOR = 1
 VERSION_MINOR = 0
 
 # Numbers of the model families; 4 and 5 are kept for slim and qarv.
-METHODS = {1: "gained", 2: "qvrf", 3: "qmap"}
+METHODS = {1: "gained", 2: "qvrf", 3: "qmap", 4: "slim"}
 
 MODE_GREY = 0
 MODE_RGB = 1
@@ -34,7 +34,8 @@ MODE_RGB = 1
 CHUNK_STREAM = 0x01
 CHUNK_BIN_SIZE = 0x02
 CHUNK_QMAP = 0x03
-CRITICAL_CHUNKS = (CHUNK_STREAM, CHUNK_BIN_SIZE, CHUNK_QMAP)
+CHUNK_WIDTH = 0x04
+CRITICAL_CHUNKS = (CHUNK_STREAM, CHUNK_BIN_SIZE, CHUNK_QMAP, CHUNK_WIDTH)
 # Types from here on are ancillary: a reader that does not know one skips it.
 FIRST_ANCILLARY = 0x80
 
@@ -61,7 +62,10 @@ Checksum = Int32ul
 # Code of the quantisation step, where it is not the rate's own (`vrcodec.rate`).
 BinSize = Int16sl
 
+# Channels of the networks, where they are not the rate's own.
+Width = Int16ul
+
 # Chunks that one family alone knows -> its method.
-CHUNK_METHODS = {CHUNK_BIN_SIZE: 2, CHUNK_QMAP: 3}
+CHUNK_METHODS = {CHUNK_BIN_SIZE: 2, CHUNK_QMAP: 3, CHUNK_WIDTH: 4}
 
 ChunkPrefix = Struct("type" / Byte, "length" / VarInt)

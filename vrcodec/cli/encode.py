@@ -70,6 +70,12 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]
     help="Expert, qvrf only: the quantisation step, 1/64 .. 64, also beyond what any rate has.",
 )
 @click.option(
+    "--width",
+    type=click.IntRange(1, 65535),
+    help="slim only: channels of the networks, in place of those that the rate has chosen; the rate then runs "
+    "over what that width can do. See `vrcodec models` for the widths there are.",
+)
+@click.option(
     "--qmap",
     "map_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -113,6 +119,7 @@ def command(
     psnr: float | None,
     ssim: float | None,
     bin_size: float | None,
+    width: int | None,
     map_file: Path | None,
     regions: tuple[str, ...],
     roi_background: float | None,
@@ -133,10 +140,23 @@ def command(
     places = destinations(inputs, target, ".vrc", force)
     wanted = _target(rate, bin_size, bpp=bpp, size=size, psnr=psnr, ssim=ssim)
     shape = _shape(map_file, regions, roi_background, limits)
-    if shape and bin_size is not None:
-        raise UsageError("--bin-size is for qvrf, and quality maps are for qmap")
+    if sum(own is not None for own in (shape, bin_size, width)) > 1:
+        raise UsageError(
+            "--bin-size is for qvrf, quality maps are for qmap, and --width is for slim"
+        )
     job = _Job(
-        model, device, precision, threads, limits, strip, wanted, strict, rate, bin_size, shape
+        model,
+        device,
+        precision,
+        threads,
+        limits,
+        strip,
+        wanted,
+        strict,
+        rate,
+        bin_size,
+        width,
+        shape,
     )
 
     def work(name: str) -> dict[str, Any]:
@@ -207,6 +227,7 @@ class _Job:
     strict: bool
     rate: float | None
     bin_size: float | None
+    width: int | None
     shape: Callable[[int, int], QualityMap] | None
     encoder: Encoder | None = None
 
@@ -248,13 +269,19 @@ class _Job:
             return self.encoder.encode(picture, setting), {"bin_size": self.bin_size}
         qmap = self.shape(picture.width, picture.height) if self.shape else None
         if self.target is None:
-            return self.encoder.encode(picture, Setting.at(self.rate, qmap)), {}
+            return self.encoder.encode(picture, Setting.at(self.rate, qmap, self.width)), {}
         from vrcodec.ratecontrol import encode_to_target, nearest_words
 
         decoder = Decoder(engine, self.limits)
         target = self.target
         found = encode_to_target(
-            self.encoder, decoder, picture, target, qmap=qmap, strict=self.strict
+            self.encoder,
+            decoder,
+            picture,
+            target,
+            qmap=qmap,
+            width=self.width,
+            strict=self.strict,
         )
         if not found.met:
             output.warn(f"{display_name(name)}: {nearest_words(found, target)}")

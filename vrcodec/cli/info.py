@@ -56,7 +56,7 @@ def _fields(name: str, info: Info) -> dict[str, str]:
         "picture": f"{info.width}x{info.height} {info.mode}",
         "size": f"{info.bytes} bytes, {info.bpp:.4f} bpp",
         "model": f"{info.model}, weights {info.weights_id}",
-        "rate": f"{info.rate:.4f}" + _bin_words(info.bin_size) + _map_words(info.qmap_bytes),
+        "rate": f"{info.rate:.4f}" + _setting_words(info),
         "streams": f"{len(info.streams)}, {sum(info.streams)} bytes",
     }
 
@@ -76,9 +76,12 @@ def _packed_map(data: bytes, info: Info, limits: Limits, target: Path) -> bytes:
     return packed_map(over_picture(levels_of(data, limits), info.width, info.height), target)
 
 
-def _bin_words(size: float | None) -> str:
-    return "" if size is None else f", with bins of size {size:.5g}"
-
-
-def _map_words(size: int | None) -> str:
-    return "" if size is None else f", the mean of a quality map of {size} bytes"
+def _setting_words(info: Info) -> str:
+    """What goes with the rate."""
+    if info.bin_size is not None:
+        return f", with bins of size {info.bin_size:.5g}"
+    if info.network_width is not None:
+        return f" of width {info.network_width}"
+    if info.qmap_bytes is not None:
+        return f", the mean of a quality map of {info.qmap_bytes} bytes"
+    return ""

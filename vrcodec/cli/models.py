@@ -20,7 +20,8 @@ def command(as_json: bool) -> None:
         output.print_json([{"path": str(e.path), **e.card} for e in entries])
         return
     columns = ("model", "weights", "parameters", "kMAC/pixel", "Kodak bpp", "PSNR dB", "vs JPEG")
-    output.print_table(columns, [_row(entry) for entry in entries])
+    rows = [row for entry in entries for row in (_row(entry), *_width_rows(entry))]
+    output.print_table(columns, rows)
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
@@ -31,8 +32,26 @@ def _row(entry: Entry) -> tuple[str, ...]:
         entry.family,
         entry.id.hex(),
         f"{card.get('parameters', 0) / 1e6:.1f} M",
-        f"{sum(card.get('kmac_per_pixel', {}).values()):.0f}",
+        _work(card),
         f"{curve[0]['bpp']:.2f} .. {curve[-1]['bpp']:.2f}" if curve else "not measured",
         f"{curve[0]['psnr']:.1f} .. {curve[-1]['psnr']:.1f}" if curve else "not measured",
         f"{against_jpeg:+.0f} %" if against_jpeg is not None else "not measured",
     )
+
+
+def _width_rows(entry: Entry) -> list[tuple[str, ...]]:
+    """What each width of a slimmable model takes, and for which rates it is used."""
+    return [
+        (
+            f"  width {width}",
+            "rates {:.2f} .. {:.2f}".format(*own["rates"]),
+            f"{own['parameters'] / 1e6:.1f} M",
+            _work(own),
+            *[""] * 3,
+        )
+        for width, own in entry.card.get("widths", {}).items()
+    ]
+
+
+def _work(figures: dict[str, Any]) -> str:
+    return f"{sum(figures.get('kmac_per_pixel', {}).values()):.0f}"

@@ -4,5 +4,6 @@ from vrcodec.models.base import FAMILIES, VariableRateModel
 from vrcodec.models.gained import Gained
 from vrcodec.models.qmap import Qmap
 from vrcodec.models.qvrf import Qvrf
+from vrcodec.models.slim import Slim
 
-__all__ = ["FAMILIES", "Gained", "Qmap", "Qvrf", "VariableRateModel"]
+__all__ = ["FAMILIES", "Gained", "Qmap", "Qvrf", "Slim", "VariableRateModel"]

@@ -5,7 +5,7 @@ Sizes are per recipe (`BackboneSize`); the layout is fixed. Pictures are RGB in 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -21,7 +21,9 @@ class BackboneSize:
 
     ``channels`` C at 1/8, ``latent`` M of y, ``hyper`` N of z, ``blocks`` at 1/8 in analysis and in
     synthesis, ``prior`` the width of the float64 hyper-synthesis. With a context model: ``groups`` of
-    channels of y, and its width ``context``; the hyper-synthesis then ends in features for it.
+    channels of y, and its width ``context``; the hyper-synthesis then ends in features for it. ``widths``: of a
+    slimmable model, narrow to wide; the last one is ``channels``. ``reach``: for each width the highest rate
+    that it is made for; narrow networks waste bits on pictures that they cannot give.
     """
 
     channels: int = 256
@@ -31,10 +33,19 @@ class BackboneSize:
     prior: int = 192
     groups: tuple[int, ...] = ()
     context: int = 0
+    widths: tuple[int, ...] = ()
+    reach: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         # JSON knows lists only.
         object.__setattr__(self, "groups", tuple(self.groups))
+        object.__setattr__(self, "widths", tuple(self.widths))
+        object.__setattr__(self, "reach", tuple(self.reach))
+
+    def narrowed(self, width: int) -> BackboneSize:
+        """The same with ``width`` channels at 1/8, and as large a share of those of y."""
+        latent = self.latent * width // self.channels
+        return replace(self, channels=width, latent=latent, widths=(), reach=())
 
     @property
     def halo(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
@@ -15,13 +15,16 @@ from torch import Tensor, nn
 from vrcodec.bitstream.grid import LatentGrid
 from vrcodec.bitstream.qmap import QualityMap
 from vrcodec.bitstream.streams import Stream
+from vrcodec.bitstream.tables import TableSet
 from vrcodec.device import exact_device, float_dtype
 from vrcodec.errors import UsageError
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.blocks import Block
-from vrcodec.models.entropy import FactorizedPrior, GaussianConditional
 
 Pixels = npt.NDArray[np.uint8]
+
+# In the names of tensors that only training needs.
+DENSITY = ".density."
 
 
 @dataclass(frozen=True)
@@ -53,16 +56,41 @@ class VariableRateModel(nn.Module, ABC):
     exact: ClassVar[tuple[str, ...]] = ()
     # Whether the rate may be a map.
     mapped: ClassVar[bool] = False
+    # Whether a weights file need not be read whole (`vrcodec.models.weightsfile`).
+    read_in_groups: ClassVar[bool] = False
 
     def __init__(self, size: BackboneSize) -> None:
         super().__init__()
         self.size = size
-        self.prior = FactorizedPrior(size.hyper)
-        self.gaussian = GaussianConditional()
         self.device = torch.device("cpu")
         self.exact_device = torch.device("cpu")
         self.exact_dtype = torch.float64
         self.strip_units: int | None = None
+        self.branch_dtype = torch.float32
+
+    @abstractmethod
+    def attach_training(self) -> None:
+        """Create what only training needs."""
+
+    @abstractmethod
+    def freeze(self) -> None:
+        """Make the integer tables that coding uses, from what training learned."""
+
+    def load_weights(self, state: Mapping[str, Tensor]) -> None:
+        """Take over the tensors of a weights file, but for what only training needs."""
+        own = {k: v for k, v in state.items() if DENSITY not in k}
+        self.load_state_dict(own, assign=True)
+
+    def packed_state(self) -> dict[str, Tensor]:
+        """The tensors of a weights file, by name."""
+        return self.state_dict()
+
+    @classmethod
+    def trainable_state(
+        cls, size: BackboneSize, state: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor]:
+        """The tensors of a weights file, ``state``, under their names in training."""
+        return state
 
     @abstractmethod
     def rate_state(self, code: int) -> RateState:
@@ -74,6 +102,10 @@ class VariableRateModel(nn.Module, ABC):
         Raises UsageError when the family has no such step.
         """
         raise UsageError(f"{self.family} has no bin size to choose; qvrf has")
+
+    def width_state(self, code: int, width: int) -> RateState:
+        """As `rate_state`, at ``width`` channels. Raises UsageError when there are none to choose."""
+        raise UsageError(f"{self.family} has no width to choose; slim has")
 
     def with_map(self, rate: RateState, shape: QualityMap, grid: LatentGrid) -> RateState:
         """The quality map of this shape, at the level of ``rate``, for a picture of ``grid``.
@@ -92,6 +124,10 @@ class VariableRateModel(nn.Module, ABC):
 
         None where nothing short of coding tells.
         """
+
+    def scale_tables(self) -> TableSet | None:
+        """The tables of y, if they are one for each scale, in the order of scales."""
+        return None
 
     @abstractmethod
     def log2_gain(self, rate: RateState) -> float:
@@ -137,19 +173,21 @@ class VariableRateModel(nn.Module, ABC):
         self.exact_dtype = exact_dtype
         self.strip_units = strip_units
         self.to(device).to(memory_format=torch.channels_last)
-        self._set_float_dtype(float_dtype(device, precision))
+        self.branch_dtype = float_dtype(device, precision)
+        set_float_dtype(self, self.branch_dtype)
         for name in self.exact:
             self.get_submodule(name).to(self.exact_device, exact_dtype)
 
-    def _set_float_dtype(self, dtype: torch.dtype) -> None:
-        """``dtype`` for the branches of blocks, where the work is; float32 for what joins them.
 
-        Pixels and unbounded latents need more than bfloat16's 8 bits all the way through.
-        """
-        self.float()
-        for module in self.modules():
-            if isinstance(module, Block):
-                module.to(dtype)
+def set_float_dtype(net: nn.Module, dtype: torch.dtype) -> None:
+    """``dtype`` for the branches of blocks, where the work is; float32 for what joins them.
+
+    Pixels and unbounded latents need more than bfloat16's 8 bits all the way through.
+    """
+    net.float()
+    for module in net.modules():
+        if isinstance(module, Block):
+            module.to(dtype)
 
 
 Family = TypeVar("Family", bound=type[VariableRateModel])

@@ -50,6 +50,19 @@ def centroid_shift(log2_scale: Tensor) -> Tensor:
     return 0.5 / torch.tanh(0.5 / b) - b
 
 
+def round_with_dead_zone(value: Tensor, log2_scale: Tensor, dead_zone: float) -> Tensor:
+    """Integers that are cheap for what they lose; ``value`` in steps has this scale, same shape or broadcast.
+
+    What is improbable costs more bits than its distortion is worth, so bins begin further out the smaller the
+    scale: those beyond zero by ``dead_zone`` times the shift of their centroids. 0 rounds plainly; with 1
+    the centroids of bins lie on their symbols.
+    """
+    if not dead_zone:
+        return value.round()
+    zone = dead_zone * centroid_shift(log2_scale)
+    return (value - value.clamp(-zone, zone)).round()
+
+
 def gaussian_likelihood(residual: Tensor, log2_scale: Tensor) -> Tensor:
     """P(residual - 1/2 < X < residual + 1/2) for X ~ N(0, 2^log2_scale), same shape, in float32."""
     within = bounded(log2_scale.float(), SCALE_MIN_LOG2, SCALE_MAX_LOG2)
@@ -61,7 +74,7 @@ def gaussian_likelihood(residual: Tensor, log2_scale: Tensor) -> Tensor:
     return bounded(0.5 * (near - far), LIKELIHOOD_FLOOR, 1.0)
 
 
-class _TableBuffers(nn.Module):
+class TableBuffers(nn.Module):
     """Holds a `TableSet` as buffers, so that it is stored and identified with the weights."""
 
     frequencies: Tensor
@@ -95,7 +108,7 @@ class _TableBuffers(nn.Module):
         return tables
 
 
-class GaussianConditional(_TableBuffers):
+class GaussianConditional(TableBuffers):
     """Tables of the residual of y, one for each scale of the grid.
 
     In training it is a rounded Gaussian. The tables are that, too, or what residuals turn out to be
@@ -107,7 +120,7 @@ class GaussianConditional(_TableBuffers):
         self.freeze_tables(gaussian_tables())
 
 
-class FactorizedPrior(_TableBuffers):
+class FactorizedPrior(TableBuffers):
     """One learned density per channel of z (Balle et al. 2018, appendix 6.1), frozen to tables.
 
     ``density`` is CompressAI's `EntropyBottleneck` and exists in training only: importing that

@@ -18,17 +18,26 @@ from torch import Tensor
 
 from vrcodec.bitstream.grid import BLOCK, HYPER_STRIDE, STRIDE, Block, LatentGrid
 from vrcodec.bitstream.guard import Reals
-from vrcodec.bitstream.rans import SYMBOL_LIMIT, CodingTables, Indices, Symbols
+from vrcodec.bitstream.rans import SYMBOL_LIMIT, CodingTables, Symbols
 from vrcodec.bitstream.streams import Stream, StreamReader, StreamWriter
+from vrcodec.bitstream.tables import TableSet
 from vrcodec.models import backbone
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.base import Latents, Pixels, RateState, VariableRateModel
 from vrcodec.models.blocks import pad_to_multiple, round_straight_through
 from vrcodec.models.context import Exchange, Pick
-from vrcodec.models.entropy import centroid_shift, gaussian_likelihood, scale_index
+from vrcodec.models.entropy import (
+    FactorizedPrior,
+    GaussianConditional,
+    gaussian_likelihood,
+    round_with_dead_zone,
+    scale_index,
+)
+from vrcodec.models.statics import all_blocks, get_block, put_block
+from vrcodec.models.transforms import analyse, padded, synthesise
 from vrcodec.rate import rate_from_code
 from vrcodec.stages import stage
-from vrcodec.strips import StripGeometry, default_strip_units, in_strips, strips
+from vrcodec.strips import StripGeometry, default_strip_units, in_strips
 
 # Bits of a picture over the sum of log(1 + y^2) of its scaled latents. Measured on photographs with the
 # weights of both families, at all rates: 2.4 to 3.8.
@@ -86,10 +95,23 @@ class HyperpriorModel(VariableRateModel):
 
     def __init__(self, size: BackboneSize) -> None:
         super().__init__(size)
+        self.prior = FactorizedPrior(size.hyper)
+        self.gaussian = GaussianConditional()
         self.analysis_net = backbone.analysis(size)
         self.synthesis_net = backbone.synthesis(size)
         self.hyper_analysis_net = backbone.hyper_analysis(size)
         self.hyper_synthesis_net = backbone.hyper_synthesis(size)
+
+    def attach_training(self) -> None:
+        self.prior.attach_density()
+
+    def freeze(self) -> None:
+        self.prior.freeze()
+        self.gaussian.freeze()
+
+    def scale_tables(self) -> TableSet:
+        """Those of the Gaussian."""
+        return self.gaussian.tables()
 
     @abstractmethod
     def factors(self, rate: Tensor) -> Factors:
@@ -125,10 +147,7 @@ class HyperpriorModel(VariableRateModel):
         What is improbable costs more bits than its distortion is worth, so bins begin further out the
         smaller the scale.
         """
-        if not self.dead_zone:
-            return residual.round()
-        zone = self.dead_zone * centroid_shift(log2_scale.detach())
-        return (residual - residual.clamp(-zone, zone)).round()
+        return round_with_dead_zone(residual, log2_scale.detach(), self.dead_zone)
 
     def rate_state(self, code: int) -> Scaling:
         """The factors of rate ``code``."""
@@ -186,27 +205,13 @@ class HyperpriorModel(VariableRateModel):
 
     @torch.inference_mode()
     def analysis(self, pixels: Pixels) -> Latents:
-        height, width = pixels.shape[:2]
-        padding = ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0))
         with stage("analysis"):
-            padded = np.pad(pixels, padding, mode="edge")
-            x = torch.from_numpy(padded).to(self.device).permute(2, 0, 1).unsqueeze(0)
-            return self.analyse_padded(x)
+            return self.analyse_padded(padded(pixels, self.device))
 
     def analyse_padded(self, x: Tensor, *beside: Tensor) -> Latents:
         """Latents of (1, 3, 16h, 16w) uint8."""
-        geometry = StripGeometry(STRIDE, 1, self.size.halo)
         units = self._units(x.shape[-1])
-        return Latents(in_strips(self._analyse, x, geometry, units, *beside))
-
-    def _analyse(self, x: Tensor, *beside: Tensor) -> Tensor:
-        x = x.contiguous(memory_format=torch.channels_last).float().div_(255).sub_(0.5)
-        y: Tensor = self.analysis_net(x, *beside)
-        return y
-
-    def _synthesise(self, y_hat: Tensor, *beside: Tensor) -> Tensor:
-        x = self.synthesis_net(y_hat.contiguous(memory_format=torch.channels_last), *beside)
-        return ((x.float() + 0.5) * 255).round_().clamp_(0, 255).to(torch.uint8)
+        return Latents(analyse(self.analysis_net, x, self.size.halo, units, *beside))
 
     def _units(self, width: int) -> int:
         return self.strip_units or default_strip_units(width, STRIDE)
@@ -258,7 +263,7 @@ class HyperpriorModel(VariableRateModel):
         for coded in coded_blocks:
             with stage("coding"):
                 writer = StreamWriter()
-                self._put_z(writer, z, coded.block)
+                put_block(writer, z, coded.block.hyper(), self._z_tables)
                 for symbols, t in coded.steps:
                     writer.put_guarded(symbols, t, self._y_tables)
                 streams.append(writer.finish())
@@ -311,10 +316,6 @@ class HyperpriorModel(VariableRateModel):
             symbols: Symbols = z[0].int().cpu().numpy()
         return symbols
 
-    def _put_z(self, writer: StreamWriter, z: Symbols, block: Block) -> None:
-        part = z[_window(block.hyper())]
-        writer.put_static(part.reshape(-1), _channel_indices(part.shape), self._z_tables)
-
     @torch.inference_mode()
     def decompress(
         self, streams: Sequence[Stream], rate: RateState, width: int, height: int
@@ -323,20 +324,17 @@ class HyperpriorModel(VariableRateModel):
         assert isinstance(rate, Scaling)
         grid = LatentGrid.of_picture(width, height)
         y_hat = self._decode_latents(streams, rate, grid)
-        pixels = np.empty((grid.height * STRIDE, grid.width * STRIDE, 3), np.uint8)
-        geometry = StripGeometry(1, STRIDE, self.size.halo)
-        units = self._units(pixels.shape[1])
         with stage("synthesis"):
-            for top, rows in strips(self._synthesise, y_hat, geometry, units, *self._beside(rate)):
-                pixels[top : top + rows.shape[-2]] = rows[0].permute(1, 2, 0).cpu().numpy()
+            units, beside = self._units(grid.width * STRIDE), self._beside(rate)
+            pixels = synthesise(self.synthesis_net, y_hat, self.size.halo, units, *beside)
         return pixels[:height, :width]
 
     def _decode_latents(self, streams: Sequence[Stream], rate: Scaling, grid: LatentGrid) -> Tensor:
         readers = [StreamReader(stream) for stream in streams]
         z = np.empty((self.size.hyper, grid.hyper_height, grid.hyper_width), np.int32)
         with stage("coding"):
-            for block, reader in zip(_all_blocks(grid), readers, strict=True):
-                self._get_z(reader, z, block)
+            for block, reader in zip(all_blocks(grid), readers, strict=True):
+                get_block(reader, z, block.hyper(), self._z_tables)
         remaining = iter(readers)
         bands = []
         for blocks, features in self._features(self._dequantise_z(z, rate), grid):
@@ -350,11 +348,6 @@ class HyperpriorModel(VariableRateModel):
                 parts.append(y_hat.to(self.device, torch.float32))
             bands.append(torch.cat(parts, dim=-1))
         return torch.cat(bands, dim=-2)
-
-    def _get_z(self, reader: StreamReader, z: Symbols, block: Block) -> None:
-        window = _window(block.hyper())
-        shape = z[window].shape
-        z[window] = reader.get_static(_channel_indices(shape), self._z_tables).reshape(shape)
 
 
 class _Quantising:
@@ -386,18 +379,3 @@ class _Reading:
             t = scale_index(log2_scale).cpu().numpy()
             symbols = self.reader.get_guarded(t.reshape(-1), self._tables)
             return torch.from_numpy(symbols.reshape(t.shape)).to(mean)
-
-
-def _all_blocks(grid: LatentGrid) -> Iterator[Block]:
-    for band in grid.bands():
-        yield from band
-
-
-def _window(block: Block) -> tuple[slice, slice, slice]:
-    return slice(None), slice(block.top, block.bottom), slice(block.left, block.right)
-
-
-def _channel_indices(shape: tuple[int, ...]) -> Indices:
-    """For symbols (C, h, w) in order: the number of their channel, flat."""
-    channels, height, width = shape
-    return np.repeat(np.arange(channels, dtype=np.int16), height * width)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -12,28 +14,27 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from vrcodec.catalog import Entry, weights_id
+from vrcodec.catalog import METADATA_KEY, Entry, weights_description, weights_id
 from vrcodec.errors import WeightsError
 from vrcodec.models import FAMILIES, VariableRateModel
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.blocks import uninitialised
-
-# Parameters of the trainable density: kept in the file so that training can go on from it.
-DENSITY_PREFIX = "prior.density."
-_HEADER_LENGTH_BYTES = 8
-_METADATA_KEY = "vrcodec"
+from vrcodec.models.hyperprior import HyperpriorModel
+from vrcodec.models.weightsfile import WeightsFile, digests
 
 
 def pack_model(model: VariableRateModel) -> bytes:
     """Serialise frozen ``model``: matrices in float16, vectors and knots in float32, tables as integers."""
     tensors = {
         name: tensor.half() if _is_matrix(name, tensor) else tensor
-        for name, tensor in model.state_dict().items()
+        for name, tensor in model.packed_state().items()
     }
     contiguous = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
-    description = json.dumps({"family": model.family, "size": asdict(model.size)})
+    description: dict[str, Any] = {"family": model.family, "size": asdict(model.size)}
+    if model.read_in_groups:
+        description["digests"] = digests(contiguous)
     # One key only: safetensors writes several in random order, and the id is a hash of the file.
-    data: bytes = safetensors.torch.save(contiguous, {_METADATA_KEY: description})
+    data: bytes = safetensors.torch.save(contiguous, {METADATA_KEY: json.dumps(description)})
     return data
 
 
@@ -46,26 +47,37 @@ def unpack_model(data: bytes, name: str) -> VariableRateModel:
 
     Raises WeightsError when the bytes are not weights of a known family.
     """
+    with _as_weights_errors(name):
+        return _built(weights_description(data), safetensors.torch.load(data))
+
+
+def _built(description: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -> VariableRateModel:
+    family = FAMILIES[description["family"]]
+    size = BackboneSize(**description["size"])
+    with uninitialised():
+        model = family(size)
+    model.load_weights(state)
+    return model.float()
+
+
+@contextmanager
+def _as_weights_errors(name: str) -> Iterator[None]:
     try:
-        description = _description(data)
-        family = FAMILIES[description["family"]]
-        size = BackboneSize(**description["size"])
-        state = safetensors.torch.load(data)
-        with uninitialised():
-            model = family(size)
-        state = {k: v for k, v in state.items() if not k.startswith(DENSITY_PREFIX)}
-        model.load_state_dict(state, assign=True)
+        yield
     except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{name}: not a weights file of this version: {error}") from error
-    return model.float()
 
 
 def load_state(path: Path) -> dict[str, torch.Tensor]:
     """All tensors of a weights file as float32, to start training from. Raises WeightsError."""
     try:
-        state = safetensors.torch.load_file(path)
-    except (OSError, SafetensorError) as error:
+        data = path.read_bytes()
+    except OSError as error:
         raise WeightsError(f"{path}: cannot be read as weights: {error}") from error
+    with _as_weights_errors(str(path)):
+        description = weights_description(data)
+        family, size = FAMILIES[description["family"]], BackboneSize(**description["size"])
+        state = family.trainable_state(size, safetensors.torch.load(data))
     return {k: v.float() for k, v in state.items() if v.is_floating_point()}
 
 
@@ -75,16 +87,17 @@ def load_trainable(entry: Entry) -> VariableRateModel:
     On the CPU, in float32 and evaluation mode. Raises WeightsError.
     """
     model = unpack_model(_load(entry.path, entry.id), str(entry.path))
-    model.prior.attach_density()
+    model.attach_training()
     model.load_state_dict(load_state(entry.path), strict=False)
     return model.eval()
 
 
-def _description(data: bytes) -> dict[str, Any]:
-    length = int.from_bytes(data[:_HEADER_LENGTH_BYTES], "little")
-    header = data[_HEADER_LENGTH_BYTES : _HEADER_LENGTH_BYTES + length]
-    description: dict[str, Any] = json.loads(json.loads(header)["__metadata__"][_METADATA_KEY])
-    return description
+def load_wide(path: Path) -> HyperpriorModel:
+    """A model with a hyperprior, from its weights file, on the CPU. Raises WeightsError."""
+    model = unpack_model(path.read_bytes(), str(path)).eval()
+    if not isinstance(model, HyperpriorModel):
+        raise WeightsError(f"{path}: {model.family} has no hyperprior")
+    return model
 
 
 @lru_cache(maxsize=4)
@@ -105,6 +118,15 @@ def load_model(
     entry: Entry, device: torch.device, precision: str = "auto", strip_units: int | None = None
 ) -> VariableRateModel:
     """The model of ``entry``, ready for coding on ``device``. Raises WeightsError."""
-    model = unpack_model(_load(entry.path, entry.id), str(entry.path))
+    model = _opened(entry)
     model.prepare(device, precision, strip_units)
     return model
+
+
+def _opened(entry: Entry) -> VariableRateModel:
+    family = FAMILIES.get(entry.family)
+    if family is None or not family.read_in_groups:
+        return unpack_model(_load(entry.path, entry.id), str(entry.path))
+    with _as_weights_errors(str(entry.path)):
+        file = WeightsFile(entry.path, entry.id)
+        return _built(file.description, file)

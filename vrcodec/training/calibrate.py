@@ -34,7 +34,7 @@ OFFSETS = (-12, -9, -6, -3, 0, 3, 6, 9, 12, 15, 21, 30)
 _PRIOR_COUNT = 2000.0
 _ITERATIONS = 200
 # Symbols beyond this are counted at the end; only scales far outside of use reach it.
-_REACH = 4096
+REACH = 4096
 _CROP = 512
 
 Histogram = npt.NDArray[np.float64]
@@ -55,7 +55,7 @@ def collect_histogram(
 ) -> Histogram:
     """How often each table (row) met each symbol (-4096 .. 4096). Prepares ``model`` for coding."""
     random = np.random.default_rng(seed)
-    counts = np.zeros((SCALE_COUNT, 2 * _REACH + 1))
+    counts = np.zeros((SCALE_COUNT, 2 * REACH + 1))
     model.prepare(torch.device("cpu"))
     for _ in range(crops):
         picture = pictures[random.integers(len(pictures))]
@@ -66,7 +66,7 @@ def collect_histogram(
         for coded in model.quantise(latents, rate)[1]:
             for symbols, t in coded.steps:
                 tables = round_to_table(t, SCALE_COUNT)
-                np.add.at(counts, (tables, np.clip(symbols, -_REACH, _REACH) + _REACH), 1)
+                np.add.at(counts, (tables, np.clip(symbols, -REACH, REACH) + REACH), 1)
     return counts
 
 
@@ -76,7 +76,7 @@ def fit_tables(counts: Histogram) -> TableSet:
 
 
 def _fit_table(counts: npt.NDArray[np.float64], index: int) -> npt.NDArray[np.int64]:
-    components = np.array([gaussian_pmf(scale_of(index + k), _REACH) for k in OFFSETS])
+    components = np.array([gaussian_pmf(scale_of(index + k), REACH) for k in OFFSETS])
     own = components[OFFSETS.index(0)]
     # Tables are symmetric: a residual's sign carries nothing.
     target = 0.5 * (counts + counts[::-1]) + _PRIOR_COUNT * own

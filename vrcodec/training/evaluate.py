@@ -18,33 +18,52 @@ _SIDE = 512
 
 @dataclass(frozen=True)
 class Point:
-    """Means over the pictures at one rate. ``bpp`` is estimated; PSNR is of the clamped output, in dB."""
+    """Means over the pictures at one rate. ``bpp`` is estimated; PSNR is of the clamped output, in dB.
+
+    ``width``: of a slimmable model.
+    """
 
     rate: float
     loss: float
     bpp: float
     psnr: float
+    width: int | None = None
 
 
 @torch.inference_mode()
 def evaluate(model: VariableRateModel, pictures: Sequence[Tensor], device: str) -> list[Point]:
-    """Evaluate ``model`` (in evaluation mode) on uint8 pictures (3, H, W)."""
+    """Evaluate ``model`` (in evaluation mode), at each of its widths, on uint8 pictures (3, H, W)."""
     model = model.to(device).to(memory_format=torch.channels_last)
-    return [_point(model, pictures, rate, device) for rate in RATES]
+    ranges: dict[int | None, float] = {None: 1.0}
+    if model.size.widths:
+        ranges = dict(zip(model.size.widths, model.size.reach, strict=True))
+    return [
+        _point(model, pictures, rate, width, reach, device)
+        for width, reach in ranges.items()
+        for rate in RATES
+    ]
 
 
-def _point(model: VariableRateModel, pictures: Sequence[Tensor], rate: float, device: str) -> Point:
+def _point(
+    model: VariableRateModel,
+    pictures: Sequence[Tensor],
+    level: float,
+    width: int | None,
+    reach: float,
+    device: str,
+) -> Point:
+    chosen = {} if width is None else {"width": width}
     rows = []
     for picture in pictures:
         x = _central(picture).to(device).unsqueeze(0).float() / 255
-        rates = torch.tensor([rate], device=device)
+        levels = torch.tensor([level], device=device)
         with torch.autocast(device.partition(":")[0], torch.bfloat16):
-            out = model(x, rates)
-        loss = rate_distortion_loss(x, out["x_hat"].clamp(0, 1), out["likelihoods"], rates)
+            out = model(x, levels, **chosen)
+        loss = rate_distortion_loss(x, out["x_hat"].clamp(0, 1), out["likelihoods"], levels * reach)
         psnr = -10 * torch.log10(loss.mse)
         rows.append(torch.stack([loss.total, loss.bpp[0], psnr[0]]))
     total, bpp, quality = torch.stack(rows).mean(0).tolist()
-    return Point(rate, total, bpp, quality)
+    return Point(level * reach, total, bpp, quality, width)
 
 
 def _central(picture: Tensor) -> Tensor:

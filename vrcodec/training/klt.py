@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from vrcodec.bitstream.grid import STRIDE
 from vrcodec.models.blocks import Pointwise
 from vrcodec.models.hyperprior import HyperpriorModel
+from vrcodec.models.slim import Slim
 
 _PATCH = 3 * STRIDE**2
 _HALF = STRIDE // 2
@@ -45,7 +46,7 @@ def principal_components(pictures: Sequence[Tensor], seed: int) -> tuple[Tensor,
 
 
 @torch.no_grad()
-def start_from_klt(model: HyperpriorModel, basis: Tensor, deviations: Tensor) -> None:
+def start_from_klt(model: HyperpriorModel | Slim, basis: Tensor, deviations: Tensor) -> None:
     """Set the linear path of ``model``'s transforms to the first M components of ``basis``.
 
     A backbone with fewer channels than a quarter of a patch (192) cannot carry them, and is left alone.
@@ -57,7 +58,9 @@ def start_from_klt(model: HyperpriorModel, basis: Tensor, deviations: Tensor) ->
     # (M, 3, 2, 8, 2, 8) -> (M, 3 * 64, 2, 2): the channels of pixel-unshuffle by 8, at 2x2 positions.
     split = used.T.reshape(-1, 3, 2, _HALF, 2, _HALF).permute(0, 1, 3, 5, 2, 4)
     kernel = split.reshape(size.latent, _PATCH // 4, 2, 2)
-    analysis, synthesis = _layers(model.analysis_net), _layers(model.synthesis_net)
+    analysis, synthesis = (
+        _layers(model.get_submodule(name)) for name in ("analysis_net", "synthesis_net")
+    )
     _set_identity(analysis[0])
     analysis[1].weight[:, _PATCH // 4 :] = 0
     analysis[1].weight[:, : _PATCH // 4] = kernel

@@ -23,8 +23,8 @@ from torch.nn.parallel import DistributedDataParallel
 from vrcodec.errors import CorruptError, UsageError, WeightsError
 from vrcodec.models import FAMILIES, VariableRateModel
 from vrcodec.training.data import CropSampler
-from vrcodec.training.loss import Loss, rate_distortion_loss
-from vrcodec.training.maps import random_maps
+from vrcodec.training.loss import Loss
+from vrcodec.training.objectives import objective_for
 from vrcodec.training.optim import (
     GradientGuard,
     WeightAverage,
@@ -94,10 +94,11 @@ class Trainer:
         self.device = device
         self.ranks = ranks
         model = FAMILIES[recipe.family](recipe.size)
-        model.prior.attach_density()
+        model.attach_training()
         model.train()
         self.model: VariableRateModel = model.to(device).to(memory_format=torch.channels_last)
         self.inherited: set[str] = set()
+        self.objective = objective_for(self.model)
         self.step = 0
         self.seconds = 0.0
         # Crops seen by all ranks together.
@@ -179,11 +180,8 @@ class Trainer:
         )
         set_learning_rate(self.optimizers, recipe.learning_rate * factor)
         x = sampler.batch(recipe.batch)
-        mapped = self.model.mapped
-        rate = random_maps(x) if mapped else torch.rand(recipe.batch, device=self.device)
         with torch.autocast(self.device.partition(":")[0], torch.bfloat16):
-            out = forward(x, rate)
-        loss = rate_distortion_loss(x, out["x_hat"], out["likelihoods"], rate)
+            loss = self.objective(forward, x)
         loss.total.backward()  # type: ignore[no-untyped-call]
         self._hold_inherited()
         take, norm = self.guard.admit(self.model.parameters())
@@ -249,7 +247,7 @@ class Trainer:
     def averaged_model(self) -> VariableRateModel:
         """A copy of the model with the averaged weights, in evaluation mode, on the CPU."""
         model = FAMILIES[self.recipe.family](self.recipe.size)
-        model.prior.attach_density()
+        model.attach_training()
         state = self.model.state_dict() | self.average.state
         model.load_state_dict({k: v.cpu() for k, v in state.items()})
         return model.eval()

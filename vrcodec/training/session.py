@@ -16,7 +16,8 @@ from vrcodec.errors import OutputError
 from vrcodec.folders import find_pictures
 from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.models.qvrf import Qvrf
-from vrcodec.models.zoo import load_state
+from vrcodec.models.slim import Slim
+from vrcodec.models.zoo import load_state, load_wide
 from vrcodec.training.data import CropSampler, large_enough, load_pictures
 from vrcodec.training.evaluate import evaluate
 from vrcodec.training.export import export_model
@@ -25,7 +26,10 @@ from vrcodec.training.klt import principal_components, start_from_klt
 from vrcodec.training.loop import CHECKPOINT, Budget, Log, Ranks, Trainer
 from vrcodec.training.plot import plot_log
 from vrcodec.training.recipes.base import Recipe
+from vrcodec.training.slimming import start_from_wide
 
+# Enough to tell which channels carry most.
+_ORDERING_CROPS = 32
 # The central part of a held-out picture is cut to a multiple of 16 pixels.
 _MIN_HELD_OUT = 16
 
@@ -103,10 +107,10 @@ def _start(trainer: Trainer, session: Session, pictures: list[Tensor]) -> list[d
         return _read_history(session.target / "history.json")
     history: list[dict[str, Any]] = []
     if session.init:
-        trainer.start_from(_inherited(load_state(session.init), trainer))
+        _inherit(trainer, session.init, pictures)
         card = session.init.with_suffix(".json")
         history = _read_history(card) if card.exists() else [{"start": session.init.name}]
-    elif isinstance(trainer.model, HyperpriorModel):
+    elif isinstance(trainer.model, HyperpriorModel | Slim):
         start_from_klt(trainer.model, *principal_components(pictures, session.seed))
         trainer.restart_average()
     if trainer.ranks.rank == 0:
@@ -114,11 +118,17 @@ def _start(trainer: Trainer, session: Session, pictures: list[Tensor]) -> list[d
     return history
 
 
-def _inherited(state: dict[str, Tensor], trainer: Trainer) -> dict[str, Tensor]:
-    """``state``, translated when it is of another family."""
-    if isinstance(trainer.model, Qvrf) and "log_gain" in state:
-        return regulated_from_gained(state, trainer.model.size.groups)
-    return state
+def _inherit(trainer: Trainer, path: Path, pictures: list[Tensor]) -> None:
+    """Start from the weights at ``path``, translated when they are of another family."""
+    model, state = trainer.model, load_state(path)
+    if isinstance(model, Slim) and not any(k.startswith("widths.") for k in state):
+        crops = CropSampler(pictures, trainer.recipe.crop, 0, "cpu").batch(_ORDERING_CROPS)
+        start_from_wide(model, load_wide(path), crops.to(trainer.device))
+        trainer.restart_average()
+    elif isinstance(model, Qvrf) and "log_gain" in state:
+        trainer.start_from(regulated_from_gained(state, model.size.groups))
+    else:
+        trainer.start_from(state)
 
 
 def _read_history(path: Path) -> list[dict[str, Any]]:
@@ -165,10 +175,10 @@ class _Evaluator:
     def __call__(self, trainer: Trainer) -> None:
         points = evaluate(trainer.averaged_model(), self._pictures, trainer.device)
         if not self._path.exists():
-            self._path.write_text("step,samples,rate,loss,bpp,psnr\n")
+            self._path.write_text("step,samples,width,rate,loss,bpp,psnr\n")
         with self._path.open("a") as file:
             for p in points:
-                row = f"{p.rate},{p.loss:.4f},{p.bpp:.4f},{p.psnr:.3f}"
+                row = f"{p.width or ''},{p.rate},{p.loss:.4f},{p.bpp:.4f},{p.psnr:.3f}"
                 file.write(f"{trainer.step},{trainer.samples},{row}\n")
         mean = sum(p.loss for p in points) / len(points)
         output.say(f"step {trainer.step} held-out loss {mean:.4f}")

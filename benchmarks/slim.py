@@ -1,0 +1,321 @@
+"""What the widths of `slim` do and take. Writes docs/SLIM.md and its picture.
+
+    python -m benchmarks.slim /path/to/kodak [--part curves|costs]
+
+Every figure is of real files that were decoded again. Costs want an idle machine. The tables of the
+document are replaced; its words stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from benchmarks.common import median, photograph
+from benchmarks.processes import run_process
+from vrcodec.bench.bdrate import bd_rate
+from vrcodec.bench.kernels import threads
+from vrcodec.bench.metrics import psnr
+from vrcodec.bench.text import Table, markdown
+from vrcodec.catalog import find_by_family
+from vrcodec.cli.output import progress_bar
+from vrcodec.codec import Decoder, Encoder, Engine
+from vrcodec.folders import read_folder
+from vrcodec.models.slim import Slim, even_schedule
+from vrcodec.models.weightsfile import WeightsFile
+from vrcodec.picture import Picture
+from vrcodec.rate import code_from_rate
+from vrcodec.setting import Setting
+
+DOCS = Path(__file__).parents[1] / "docs"
+DOCUMENT = DOCS / "SLIM.md"
+# Of the curve across the switches, of each width by itself, and of the even schedule.
+CURVE_POINTS, WIDTH_POINTS, EVEN_POINTS = 101, 11, 21
+COST_REPEATS = 31
+_MIB = 1024**2
+
+Coded = Callable[[Picture], tuple[int, float]]
+Reals = npt.NDArray[np.float64]
+
+
+@dataclass
+class Curve:
+    """Bits a pixel and PSNR in dB, both (points, pictures)."""
+
+    bpp: list[list[float]] = field(default_factory=list)
+    psnr: list[list[float]] = field(default_factory=list)
+
+    def means(self) -> tuple[list[float], list[float]]:
+        """Over the pictures."""
+        return np.mean(self.bpp, axis=1).tolist(), np.mean(self.psnr, axis=1).tolist()
+
+    def bd_rate(self, anchor: Curve) -> float:
+        """Per cent of bits more than ``anchor``."""
+        found = bd_rate(*anchor.means(), *self.means())
+        assert found is not None
+        assert found.pchip is not None
+        return found.pchip
+
+    def steps_back(self) -> tuple[int, int]:
+        """Pictures whose files shrink, and whose quality falls, somewhere along the curve."""
+        bytes_, quality = (np.diff(np.array(v), axis=0) for v in (self.bpp, self.psnr))
+        return int((bytes_ < 0).any(axis=0).sum()), int((quality < 0).any(axis=0).sum())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--part", choices=["curves", "costs"])
+    arguments = parser.parse_args()
+    blocks: dict[str, str] = {}
+    if arguments.part != "costs":
+        blocks |= measure_curves(list(read_folder(arguments.folder).values()))
+    if arguments.part != "curves":
+        blocks |= {"costs": markdown(cost_table()), "device": device_words()}
+    document = DOCUMENT.read_text()
+    weights = find_by_family("slim").id.hex()
+    document = re.sub(r"weights `[0-9a-f]{16}`", f"weights `{weights}`", document)
+    for name, block in blocks.items():
+        document = _replaced(document, name, block)
+        print(block)
+    DOCUMENT.write_text(document)
+
+
+def _replaced(document: str, name: str, block: str) -> str:
+    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    before, _, rest = document.partition(start)
+    return f"{before}{start}{block}\n{end}{rest.partition(end)[2]}"
+
+
+# --- rate and quality ---
+
+
+def measure_curves(pictures: Sequence[Picture]) -> dict[str, str]:
+    """The widths one by one, the schedule across them, and an even schedule."""
+    encoder, decoder = Encoder("slim"), Decoder()
+    model = _slim(encoder.model)
+    total = CURVE_POINTS + EVEN_POINTS + WIDTH_POINTS * len(model.size.widths)
+    with progress_bar(total) as step:
+
+        def curve(rates: Iterable[float], width: int | None = None) -> Curve:
+            found = Curve()
+            for rate in rates:
+                setting = Setting(code_from_rate(rate), width=width)
+                add_point(found, encoder, decoder, setting, pictures)
+                step()
+            return found
+
+        widths = {w: curve(np.linspace(0, 1, WIDTH_POINTS), width=w) for w in model.size.widths}
+        scheduled = curve(np.linspace(0, 1, CURVE_POINTS))
+        rates = model.scheduled_rates()
+        # The decoder has a model of its own, whose schedule must be the same.
+        for own in (model, *decoder._models.values()):
+            _slim(own).schedule = even_schedule(model.size.reach)
+        even = curve(np.linspace(0, 1, EVEN_POINTS))
+        even_rates = model.scheduled_rates()
+    draw(widths, scheduled, even)
+    return {
+        "widths": markdown(width_table(widths)),
+        "schedule": markdown(schedule_table(rates, even_rates)),
+        "curve": curve_words(scheduled, even, widths[model.size.channels]),
+        "monotone": monotone_words(scheduled, even),
+    }
+
+
+def _slim(model: object) -> Slim:
+    assert isinstance(model, Slim)
+    return model
+
+
+def add_point(
+    curve: Curve, encoder: Encoder, decoder: Decoder, setting: Setting, pictures: Sequence[Picture]
+) -> None:
+    """One more point."""
+    rows: list[tuple[float, float]] = []
+    for picture in pictures:
+        data = encoder.encode(picture, setting)
+        decoded = decoder.decode(data).pixels
+        bpp = 8 * len(data) / (picture.width * picture.height)
+        rows.append((bpp, psnr(picture.pixels, decoded)))
+    for values, column in zip((curve.bpp, curve.psnr), zip(*rows, strict=True), strict=True):
+        values.append(list(column))
+
+
+def width_table(widths: Mapping[int, Curve]) -> Table:
+    """One row a width: its ends, its middle, and what it wastes."""
+    widest = widths[max(widths)]
+    rows = []
+    for width, curve in widths.items():
+        points = list(zip(*curve.means(), strict=True))
+        chosen = (points[0], points[len(points) // 2], points[-1])
+        cells = [f"{bpp:.3f} bpp, {quality:.2f} dB" for bpp, quality in chosen]
+        more = f"{curve.bd_rate(widest):+.1f} %" if width != max(widths) else ""
+        rows.append([str(width), *cells, more])
+    return ["width", "rate 0", "rate 0.5", "rate 1", "bits against the widest"], rows
+
+
+def schedule_table(
+    scheduled: Mapping[int, tuple[float, float]], even: Mapping[int, tuple[float, float]]
+) -> Table:
+    """Which rates each width has."""
+    rows = [
+        [str(width), *("{:.3f} .. {:.3f}".format(*rates[width]) for rates in (scheduled, even))]
+        for width in scheduled
+    ]
+    return ["width", "rates, as found", "rates, even shares"], rows
+
+
+def curve_words(scheduled: Curve, even: Curve, widest: Curve) -> str:
+    """The schedules against the widest network at all rates."""
+    return (
+        "Against the widest network at every rate, the schedule takes "
+        f"{scheduled.bd_rate(widest):.1f} % more bits at equal PSNR, even shares take "
+        f"{even.bd_rate(widest):.1f} %."
+    )
+
+
+def monotone_words(scheduled: Curve, even: Curve) -> str:
+    """How many pictures step back."""
+    pictures = len(scheduled.bpp[0])
+    own, others = scheduled.steps_back(), even.steps_back()
+    return (
+        f"Over {len(scheduled.bpp)} rates from 0 to 1, the file shrinks somewhere for {own[0]} of "
+        f"{pictures} pictures, and PSNR falls for {own[1]}; with even shares, over {len(even.bpp)} "
+        f"rates, for {others[0]} and {others[1]}."
+    )
+
+
+def draw(widths: Mapping[int, Curve], scheduled: Curve, even: Curve) -> None:
+    """All curves in one panel, and steps between neighbouring rates in another."""
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for width, curve in widths.items():
+        left.plot(*curve.means(), linewidth=1, label=f"width {width}")
+    left.plot(*even.means(), "k:", linewidth=1, label="even shares")
+    left.plot(*scheduled.means(), "k.", markersize=3, label="schedule, 101 rates")
+    left.set_xscale("log")
+    left.set_xlabel("bits per pixel")
+    left.set_ylabel("PSNR, dB")
+    left.legend(fontsize="small")
+    steps: Reals = np.diff(np.log(np.array(scheduled.bpp)), axis=0) * 100
+    rates = np.linspace(0, 1, CURVE_POINTS)[1:]
+    right.plot(rates, steps, color="tab:blue", linewidth=0.4)
+    right.axhline(0, color="k", linewidth=0.8)
+    right.set_xlabel("rate")
+    right.set_ylabel("growth of each file from the rate before, %")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    figure.savefig(DOCS / "slim.svg", metadata={"Date": None})
+
+
+# --- costs ---
+
+
+def cost_table() -> Table:
+    """One row a width: work, time, memory, and what is read of the weights file."""
+    picture, card = photograph(), find_by_family("slim").card["widths"]
+    rows = []
+    for width, figures in card.items():
+        times = [f"{seconds * 1000:.0f}" for seconds in _times(picture, int(width))]
+        kmac = "/".join(f"{value:.1f}" for value in figures["kmac_per_pixel"].values())
+        parameters = f"{figures['parameters'] / 1e6:.2f} M"
+        memory = [f"{mib:.0f}" for mib in _peaks(picture, int(width))]
+        read = f"{bytes_read(picture, int(width)) / _MIB:.2f}"
+        rows.append([width, parameters, kmac, *times, *memory, read])
+    columns = [
+        "width",
+        "parameters",
+        "kMAC/pixel, encode/decode",
+        "encode ms, 1 thread",
+        "decode ms, 1 thread",
+        "encode ms, 2 threads",
+        "decode ms, 2 threads",
+        "encode, MiB",
+        "decode, MiB",
+        "weights read to decode, MiB",
+    ]
+    return columns, rows
+
+
+def _times(picture: Picture, width: int) -> list[float]:
+    """Median seconds of encode and decode, warm: on one thread, on two."""
+    encoder, decoder, setting = Encoder("slim"), Decoder(), Setting.at(0.5, width=width)
+    data = encoder.encode(picture, setting)
+    found = []
+    for count in (1, 2):
+        with threads(count):
+            found.append(median(partial(encoder.encode, picture, setting), COST_REPEATS))
+            found.append(median(partial(decoder.decode, data), COST_REPEATS))
+    return found
+
+
+def bytes_read(picture: Picture, width: int) -> int:
+    """Bytes of tensors that a decoder takes from the weights file."""
+    data = Encoder("slim").encode(picture, Setting.at(0.5, width=width))
+    taken: dict[str, int] = {}
+    read = WeightsFile.__getitem__
+
+    def noted(file: WeightsFile, name: str) -> object:
+        tensor = read(file, name)
+        taken[name] = tensor.numel() * tensor.element_size()
+        return tensor
+
+    WeightsFile.__getitem__ = noted  # type: ignore[method-assign, assignment]
+    try:
+        Decoder().decode(data)
+    finally:
+        WeightsFile.__getitem__ = read  # type: ignore[method-assign]
+    return sum(taken.values())
+
+
+def _peaks(picture: Picture, width: int) -> list[float]:
+    """MiB that encode and decode commands on one thread take beyond `import torch`."""
+    with tempfile.TemporaryDirectory() as folder:
+        ppm, vrc = Path(folder, "a.ppm"), Path(folder, "a.vrc")
+        picture.to_image().save(ppm)
+        encode = ["encode", str(ppm), "--model", "slim", "--width", str(width)]
+        decode = ["decode", str(vrc), "-o", f"{folder}/b.ppm"]
+        commands = [["-m", "vrcodec", *a, "-q", "--threads", "1"] for a in (encode, decode)]
+        return [run_process(*command)[1] - _torch_memory() for command in commands]
+
+
+def _torch_memory() -> float:
+    """Peak MiB of a process that imports torch and leaves at once, as our commands do.
+
+    Taking torch apart takes more memory than a small picture.
+    """
+    return run_process("-c", "import os, torch; os._exit(0)")[1]
+
+
+def device_words() -> str:
+    """What a small device needs to decode at the narrowest width."""
+    picture = photograph()
+    width = _slim(Encoder("slim").model).size.widths[0]
+    megapixels = picture.width * picture.height / 1e6
+    torch_mib = _torch_memory()
+    decode_mib = _peaks(picture, width)[1]
+    with threads(1):
+        data = Encoder("slim").encode(picture, Setting.at(0.5, width=width))
+        seconds = median(lambda: Decoder(Engine("cpu")).decode(data), COST_REPEATS)
+        decoder = Decoder(Engine("cpu"))
+        decoder.decode(data)
+        warm = median(partial(decoder.decode, data), COST_REPEATS)
+    return (
+        f"On one thread, a decode of a picture of {megapixels:.1f} megapixels at width {width} takes "
+        f"{warm * 1000:.0f} ms ({seconds * 1000:.0f} ms with the loading of its weights, of which it "
+        f"reads {bytes_read(picture, width) / _MIB:.2f} MiB), and {decode_mib:.0f} MiB of memory beyond "
+        f"the {torch_mib:.0f} MiB that `import torch` takes by itself."
+    )
+
+
+if __name__ == "__main__":
+    main()

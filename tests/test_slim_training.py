@@ -1,0 +1,315 @@
+"""What makes a slimmable model: its start, its objective, its tables, its schedule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tests.conftest import GOLDEN, Pixels
+from vrcodec.bitstream.tables import gaussian_tables
+from vrcodec.catalog import find_by_family
+from vrcodec.codec import Encoder, Engine
+from vrcodec.errors import WeightsError
+from vrcodec.models import Gained, Slim
+from vrcodec.models.activity import CLASSES, LATENT_LIMIT, ActivityPrior
+from vrcodec.models.backbone import BackboneSize
+from vrcodec.models.mixture import LogisticMixture
+from vrcodec.models.slim import even_schedule
+from vrcodec.models.widths import Width
+from vrcodec.models.zoo import load_trainable, load_wide
+from vrcodec.rate import RATE_CODE_MAX
+from vrcodec.training.counting import fit_prior
+from vrcodec.training.klt import principal_components, start_from_klt
+from vrcodec.training.loss import rate_distortion_loss
+from vrcodec.training.objectives import Sandwich, objective_for
+from vrcodec.training.scheduling import LEVELS, Curve, find_schedule
+from vrcodec.training.slimming import start_from_wide
+
+# As the tiny frozen `gained`, at three widths.
+SIZE = BackboneSize(
+    channels=24, latent=32, hyper=0, blocks=1, prior=0, widths=(8, 16, 24), reach=(0.5, 0.8, 1.0)
+)
+
+
+def new_model(size: BackboneSize = SIZE) -> Slim:
+    torch.manual_seed(0)
+    model = Slim(size)
+    model.attach_training()
+    return model
+
+
+def crops(photograph: Pixels) -> Tensor:
+    return torch.from_numpy(photograph[:128, :192].copy()).permute(2, 0, 1)[None].float() / 255
+
+
+# --- start and objective ---
+
+
+def test_the_start_does_what_the_wide_model_does(photograph: Pixels) -> None:
+    """Its transforms at the widest, whatever the order of its channels."""
+    wide = load_wide(GOLDEN / "gained.safetensors")
+    assert isinstance(wide, Gained)
+    x, rate = crops(photograph), torch.tensor([0.7])
+    model = new_model()
+    start_from_wide(model, wide, x)
+    own = model.all_widths()[24]
+    factors = wide.factors(rate)
+    with torch.no_grad():
+        expected = wide.synthesis_net(
+            wide.analysis_net(x - 0.5) * factors.gain * factors.inverse_gain
+        )
+        y = model.call_narrow(own, "analysis_net", x - 0.5)
+        gain, inverse = (
+            torch.lerp(knots[4], knots[5], 0.9).exp()[:, None, None]
+            for knots in (own.log_gain, own.log_inverse_gain)
+        )
+        found = model.call_narrow(own, "synthesis_net", y * gain * inverse)
+    assert torch.allclose(found, expected, atol=1e-4)
+    energy = (y * gain).square().mean((0, 2, 3))
+    assert energy[:8].sum() > 0.9 * energy.sum()
+
+
+def test_without_weights_it_starts_as_the_linear_transform(photograph: Pixels) -> None:
+    """Of the coefficients that a width has: the more, the better the picture."""
+    picture = torch.from_numpy(photograph[:144, :192].copy()).permute(2, 0, 1)
+    basis, deviations = principal_components([picture], seed=0)
+    size = replace(SIZE, channels=256, latent=320, widths=(192, 256), reach=(0.7, 1.0))
+    model = new_model(size)
+    start_from_klt(model, basis, deviations)
+    x = picture[None].float() / 255 - 0.5
+    errors = []
+    for width in model.all_widths().values():
+        with torch.no_grad():
+            y = model.call_narrow(width, "analysis_net", x)
+            back = model.call_narrow(width, "synthesis_net", y)
+        errors.append(float((back - x).square().mean()))
+        measured = y.square().mean((0, 2, 3)).sqrt()
+        assert torch.allclose(width.prior.density.deviations()[:20], measured[:20], rtol=0.3)
+    assert errors[1] < errors[0] < 1e-3
+
+
+def test_a_model_without_a_hyperprior_is_no_start() -> None:
+    with pytest.raises(WeightsError, match="no hyperprior"):
+        load_wide(GOLDEN / "slim.safetensors")
+
+
+def test_gradient_reaches_every_parameter(photograph: Pixels) -> None:
+    model = new_model()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    torch.manual_seed(1)
+    objective = objective_for(model)
+    assert isinstance(objective, Sandwich)
+    # Levels are drawn: a few steps meet all knots of the gains, and all middle widths.
+    for _ in range(8):
+        objective(model, crops(photograph).repeat(4, 1, 1, 1)).total.backward()
+    templates = {
+        id(p)
+        for w in model.all_widths().values()
+        for n in w.templates.values()
+        for p in n.parameters()
+    }
+    for name, parameter in model.named_parameters():
+        assert id(parameter) not in templates
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+
+
+def test_one_width_alone_has_the_plain_loss(photograph: Pixels) -> None:
+    size = BackboneSize(
+        channels=24, latent=32, hyper=0, blocks=1, prior=0, widths=(24,), reach=(1.0,)
+    )
+    model = new_model(size).eval()
+    x = crops(photograph)
+    torch.manual_seed(3)
+    found = objective_for(model)(model, x)
+    torch.manual_seed(3)
+    rate = torch.rand(1)
+    out = model(x, rate, 24)
+    expected = rate_distortion_loss(x, out["x_hat"], out["likelihoods"], rate)
+    assert float(found.total.detach()) == pytest.approx(float(expected.total.detach()))
+
+
+def test_narrow_networks_learn_from_the_widest(photograph: Pixels) -> None:
+    """The sum of the losses is lower the nearer their pictures are to that of the widest."""
+    x = crops(photograph)
+
+    def total(narrow: Tensor) -> float:
+        def forward(_: Tensor, level: Tensor, width: int) -> dict[str, object]:
+            picture = x + 0.1 if width == 24 else narrow
+            return {"x_hat": picture, "likelihoods": {"y": torch.full((1, 4), 0.5)}}
+
+        torch.manual_seed(0)
+        return float(Sandwich((8, 24), (0.5, 1.0))(forward, x).total)  # type: ignore[arg-type]
+
+    # Both are as far from the picture itself.
+    assert total(x + 0.1) < total(x - 0.1)
+
+
+# --- tables ---
+
+
+def test_deviations_are_those_of_the_density() -> None:
+    """Against a numerical integral."""
+    torch.manual_seed(0)
+    density = LogisticMixture(4)
+    for parameter in density.parameters():
+        torch.nn.init.normal_(parameter)
+    edges = torch.linspace(-300, 300, 60_001).expand(1, 4, -1)
+    mass = density.between(edges[..., :-1], edges[..., 1:]).detach().double()[0]
+    middle = (edges[0, :, 1:] + edges[0, :, :-1]).double() / 2
+    mean = (mass * middle).sum(1)
+    variance = (mass * middle.square()).sum(1) - mean.square()
+    assert mass.sum(1).tolist() == pytest.approx([1] * 4, rel=1e-3)
+    assert density.mean().tolist() == pytest.approx(mean.tolist(), abs=1e-2)
+    assert density.deviations().tolist() == pytest.approx(variance.sqrt().tolist(), rel=1e-2)
+
+
+def random_prior(seed: int, channels: int) -> ActivityPrior:
+    """As no training would make it: everything is in use."""
+    random = np.random.default_rng(seed)
+    prior = ActivityPrior(channels)
+    prior.freeze_tables(gaussian_tables())
+    bounds = np.sort(random.integers(0, 200, prior.bounds.shape), axis=-1)
+    for own, values in (
+        (prior.choice, random.integers(0, 64, prior.choice.shape)),
+        (prior.bounds, bounds),
+        (prior.weights, random.integers(-1024, 1025, prior.weights.shape)),
+    ):
+        own.copy_(torch.from_numpy(values))
+    return prior
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    height=st.integers(1, 7),
+    width=st.integers(1, 7),
+    level=st.sampled_from([0, 1, 2184, 2185, 40_000, RATE_CODE_MAX]),
+    scale=st.sampled_from([0.3, 3.0, 300.0, float(LATENT_LIMIT)]),
+)
+def test_symbols_come_back(seed: int, height: int, width: int, level: int, scale: float) -> None:
+    """Whatever they are, from a prior that makes use of all it can."""
+    own = Width(replace(SIZE, channels=16, latent=20, widths=(), reach=()))
+    own.prior = random_prior(seed, 20)
+    random = np.random.default_rng(seed)
+    wild = np.rint(random.normal(0, scale, (20, height, width)))
+    symbols = np.clip(wild, -LATENT_LIMIT, LATENT_LIMIT).astype(np.int32)
+    stream = own.put(symbols, level)
+    back = np.zeros_like(symbols)
+    own.get(stream, back, level)
+    assert np.array_equal(back, symbols)
+
+
+def test_busy_places_get_tables_of_their_own() -> None:
+    """Where neighbours are busy, another class is met; and what is not decoded yet counts for nothing."""
+    prior = random_prior(0, 20)
+    prior.bounds.copy_(torch.arange(1, CLASSES).expand(prior.bounds.shape))
+    calm, busy = np.zeros((2, 20, 6, 6), np.int32)
+    busy[:2, 1:3, 1:4] = 5
+    seen = {}
+    for name, symbols in (("calm", calm), ("busy", busy)):
+        decoded, classes = np.zeros_like(symbols), []
+        for part in prior.passes(3, decoded):
+            classes.append(part.classes)
+            decoded[part.channels, part.where] = symbols[part.channels][:, part.where]
+        seen[name] = classes
+    assert (np.concatenate(seen["calm"]) == 0).all()
+    assert (seen["busy"][0] == 0).all()
+    assert (seen["busy"][1] > 0).any()
+    assert (seen["busy"][2] > 0).any()
+
+
+def test_training_estimate_and_bytes_agree(photograph: Pixels) -> None:
+    model = load_trainable(find_by_family("slim"))
+    coder = Encoder("slim", Engine("cpu", "float32")).model
+    assert isinstance(model, Slim)
+    assert isinstance(coder, Slim)
+    model.dead_zone = coder.dead_zone = 0.0  # type: ignore[misc]
+    pixels, x = photograph[:128, :192], crops(photograph)
+    for width in SIZE.widths:
+        rate = coder.width_state(RATE_CODE_MAX // 5, width)
+        written = sum(len(s.data) for s in coder.compress(coder.analysis(pixels), rate))
+        with torch.no_grad():
+            out = model(x, torch.tensor([0.2]), width)
+        estimated = float(-torch.log2(out["likelihoods"]["y"]).sum()) / 8
+        # The coder knows more than the density: what is busy around a symbol.
+        assert 0.75 * estimated < written < 1.02 * estimated + 8
+
+
+def test_a_fitted_prior_makes_smaller_files_of_what_it_has_seen() -> None:
+    coder = Encoder("slim", Engine("cpu", "float32")).model
+    assert isinstance(coder, Slim)
+    picture = torch.from_numpy(skimage.data.coffee().copy()).permute(2, 0, 1)
+    pixels = skimage.data.coffee()[:256, :256].copy()
+    rates = [coder.width_state(code, 16) for code in (5_000, 30_000, 60_000)]
+    own = coder.own(16)
+    own.prior.freeze(own.table_gains())
+
+    def sizes() -> list[int]:
+        coder.own(16).__dict__.pop("tables", None)
+        latents = coder.analysis(pixels)
+        return [len(coder.compress(latents, rate)[0].data) for rate in rates]
+
+    before = sizes()
+    fit_prior(coder, 16, [picture], 12, seed=0)
+    after = sizes()
+    assert all(new < 0.97 * old for new, old in zip(after, before, strict=True))
+
+
+# --- schedule ---
+
+
+def curves(seed: int) -> dict[int, Curve]:
+    """Narrow networks level off; pictures differ."""
+    random = np.random.default_rng(seed)
+    scatter = random.normal(0, 0.05, (5, 1))
+    found = {}
+    for width, ceiling, top in ((8, 31.0, 1.5), (16, 35.0, 2.4), (24, 60.0, 3.0)):
+        log_bytes = 9 + top * LEVELS + scatter + random.normal(0, 0.02, (5, 1))
+        ideal = 26 + 4.5 * (log_bytes - 9)
+        psnr = ideal - np.logaddexp(0, ideal - ceiling) + random.normal(0, 0.05, (5, 1))
+        found[width] = Curve(log_bytes, psnr)
+    return found
+
+
+WORK = {8: 1.0, 16: 4.0, 24: 9.0}
+
+
+@given(seed=st.integers(0, 1000))
+def test_no_picture_steps_back_at_a_switch(seed: int) -> None:
+    measured = curves(seed)
+    rows = find_schedule(measured, WORK, even_schedule(SIZE.reach)[:, 0].tolist()).tolist()
+    assert rows[0][0] == 0
+    assert [row[0] for row in rows] == sorted(row[0] for row in rows)
+    used = zip(measured.values(), rows, strict=True)
+    for (narrow, before), (wide, after) in pairwise(used):
+        for there, here in zip(
+            narrow.at(before[2] / 65535), wide.at(after[1] / 65535), strict=True
+        ):
+            assert np.all(here >= there)
+    assert all(0 <= low <= high <= RATE_CODE_MAX for _, low, high in rows)
+
+
+def test_a_schedule_wastes_fewer_bits_for_as_much_work() -> None:
+    """Where the narrow networks level off early, they are left early, and the middle one serves longer."""
+    even = [0, RATE_CODE_MAX // 3, 2 * RATE_CODE_MAX // 3]
+    firsts = find_schedule(curves(0), WORK, even)[:, 0].tolist()
+    shares = np.diff([*firsts, RATE_CODE_MAX]) / RATE_CODE_MAX
+    assert shares @ list(WORK.values()) <= 1.1 * np.mean(list(WORK.values()))
+    assert 0 < shares[0] < 0.5
+
+
+def test_an_even_schedule_keeps_the_trade_off() -> None:
+    rows = even_schedule((0.5, 0.8, 1.0)).tolist()
+    assert [row[0] for row in rows] == [0, 21845, 43690]
+    for (_, low, high), reach, first in zip(rows, (0.5, 0.8, 1.0), (0, 1 / 3, 2 / 3), strict=True):
+        assert low * reach / RATE_CODE_MAX == pytest.approx(first, abs=1e-4)
+        assert high * reach / RATE_CODE_MAX == pytest.approx(first + 1 / 3, abs=1e-4)

@@ -1,0 +1,98 @@
+"""Work and parameters of a model, counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from vrcodec.bitstream.grid import HYPER_STRIDE, STRIDE
+from vrcodec.bitstream.qmap import MAP_STRIDE
+from vrcodec.models import VariableRateModel
+from vrcodec.models.base import DENSITY
+from vrcodec.models.context import Pick
+from vrcodec.models.hyperprior import HyperpriorModel
+from vrcodec.models.slim import Slim
+from vrcodec.models.widths import Width
+
+# Of the picture that work is counted on.
+_SIDE = 256
+
+Work = dict[str, Callable[[], object]]
+
+
+@torch.no_grad()
+def count_kmac(model: VariableRateModel) -> dict[str, float]:
+    """Thousands of multiply-accumulates per picture pixel, by part; of a slimmable model at its widest."""
+    if isinstance(model, Slim):
+        return _rounded(_transforms(model.all_widths()[model.size.channels]))
+    assert isinstance(model, HyperpriorModel)
+    return _rounded(_hyperprior(model))
+
+
+@torch.no_grad()
+def width_figures(model: Slim) -> dict[int, dict[str, Any]]:
+    """For each width its work, its parameters, and the rates at which it is used, from and to."""
+    rates = model.scheduled_rates()
+    return {
+        channels: {
+            "parameters": _parameters(width),
+            "kmac_per_pixel": _rounded(_transforms(width)),
+            "rates": [round(rate, 4) for rate in rates[channels]],
+        }
+        for channels, width in model.all_widths().items()
+    }
+
+
+def _parameters(width: Width) -> int:
+    """What decoding and encoding at a width need: its slices of the shared ones, and its own."""
+    shared = sum(p.numel() for net in width.templates.values() for p in net.parameters())
+    return shared + sum(p.numel() for n, p in width.named_parameters() if DENSITY not in f".{n}")
+
+
+def _transforms(width: Width) -> Work:
+    analysis, synthesis = width.templates.values()
+    x = torch.zeros(1, 3, _SIDE, _SIDE)
+    y = _latent(width.log_gain.shape[1], STRIDE)
+    return {"analysis": partial(analysis, x), "synthesis": partial(synthesis, y)}
+
+
+def _hyperprior(model: HyperpriorModel) -> Work:
+    x = torch.zeros(1, 3, _SIDE, _SIDE)
+    y, z = _latent(model.size.latent, STRIDE), _latent(model.size.hyper, HYPER_STRIDE)
+    factors = model.factors(_latent(1, MAP_STRIDE) if model.mapped else torch.zeros(1))
+    beside = model.beside(factors.levels)
+    features = model.hyper_synthesis_net(z)
+    return {
+        "analysis": partial(model.analysis_net, x, *beside),
+        "hyper_analysis": partial(model.hyper_analysis_net, y, *beside),
+        "hyper_synthesis": partial(model.hyper_synthesis_net, z),
+        "synthesis": partial(model.synthesis_net, y, *beside),
+        "condition": partial(model.beside, factors.levels),
+        "context": partial(model.code_block, features, factors, _no_residual),
+    }
+
+
+def _latent(channels: int, stride: int) -> Tensor:
+    return torch.zeros(1, channels, _SIDE // stride, _SIDE // stride)
+
+
+def _rounded(work: Work) -> dict[str, float]:
+    """Thousands a pixel, without the parts that do nothing."""
+    counts = {name: round(_operations(call) / _SIDE**2 / 1e3, 2) for name, call in work.items()}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _operations(work: Callable[[], object]) -> float:
+    """Multiply-accumulates of a call."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        work()
+    return counter.get_total_flops() / 2
+
+
+def _no_residual(mean: Tensor, log2_scale: Tensor, pick: Pick) -> Tensor:
+    return torch.zeros_like(mean)

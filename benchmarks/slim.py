@@ -70,6 +70,10 @@ class Curve:
         bytes_, quality = (np.diff(np.array(v), axis=0) for v in (self.bpp, self.psnr))
         return int((bytes_ < 0).any(axis=0).sum()), int((quality < 0).any(axis=0).sum())
 
+    def largest_fall(self) -> float:
+        """Of PSNR from one point to the next, in dB."""
+        return max(0.0, -float(np.diff(np.array(self.psnr), axis=0).min()))
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -126,7 +130,12 @@ def measure_curves(pictures: Sequence[Picture]) -> dict[str, str]:
     return {
         "widths": markdown(width_table(widths)),
         "schedule": markdown(schedule_table(rates, even_rates)),
-        "curve": curve_words(scheduled, even, widths[model.size.channels]),
+        "curve": curve_words(
+            scheduled,
+            even,
+            widths[model.size.channels],
+            (mean_work(rates), mean_work(even_rates)),
+        ),
         "monotone": monotone_words(scheduled, even),
     }
 
@@ -174,12 +183,20 @@ def schedule_table(
     return ["width", "rates, as found", "rates, even shares"], rows
 
 
-def curve_words(scheduled: Curve, even: Curve, widest: Curve) -> str:
-    """The schedules against the widest network at all rates."""
+def mean_work(rates: Mapping[int, tuple[float, float]]) -> float:
+    """kMAC a pixel of one side, mean over the rates."""
+    widths = find_by_family("slim").card["widths"]
+    shares = {width: last - first for width, (first, last) in rates.items()}
+    return sum(s * widths[str(w)]["kmac_per_pixel"]["synthesis"] for w, s in shares.items())
+
+
+def curve_words(scheduled: Curve, even: Curve, widest: Curve, work: tuple[float, float]) -> str:
+    """The schedules against the widest network at all rates, and the ``work`` of both."""
     return (
         "Against the widest network at every rate, the schedule takes "
         f"{scheduled.bd_rate(widest):.1f} % more bits at equal PSNR, even shares take "
-        f"{even.bd_rate(widest):.1f} %."
+        f"{even.bd_rate(widest):.1f} %. Their work is {work[0]:.1f} and {work[1]:.1f} kMAC a pixel to decode, "
+        "mean over the rate."
     )
 
 
@@ -189,8 +206,8 @@ def monotone_words(scheduled: Curve, even: Curve) -> str:
     own, others = scheduled.steps_back(), even.steps_back()
     return (
         f"Over {len(scheduled.bpp)} rates from 0 to 1, the file shrinks somewhere for {own[0]} of "
-        f"{pictures} pictures, and PSNR falls for {own[1]}; with even shares, over {len(even.bpp)} "
-        f"rates, for {others[0]} and {others[1]}."
+        f"{pictures} pictures, and PSNR falls for {own[1]}, by {scheduled.largest_fall():.3f} dB at "
+        f"most; with even shares, over {len(even.bpp)} rates, for {others[0]} and {others[1]}."
     )
 
 

@@ -1,15 +1,18 @@
-"""What the performance scripts share: a picture, medians, the machine's own rates."""
+"""What the scripts share: a picture, medians, the machine's own rates, blocks of documents."""
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import skimage.data
 import torch
 
+from vrcodec.catalog import find_by_family
 from vrcodec.picture import Picture
 
 REPEATS = 15
@@ -42,3 +45,15 @@ def multiply_rates() -> dict[torch.dtype, float]:
         a = torch.randn(_SIDE, _SIDE, dtype=torch.float64).to(dtype)
         rates[dtype] = 2 * _SIDE**3 / median(lambda a=a: a @ a, 7)
     return rates
+
+
+def fill_in(document: Path, family: str, blocks: Mapping[str, str]) -> None:
+    """Put ``blocks`` between their marks in ``document``, and name the weights that they are about."""
+    weights = find_by_family(family).id.hex()
+    text = re.sub(r"weights `[0-9a-f]{16}`", f"weights `{weights}`", document.read_text())
+    for name, block in blocks.items():
+        start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        before, _, rest = text.partition(start)
+        text = f"{before}{start}{block}\n{end}{rest.partition(end)[2]}"
+        print(block)
+    document.write_text(text)

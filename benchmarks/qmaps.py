@@ -8,7 +8,6 @@ Every figure is of a real file that was decoded again. The tables of the documen
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import skimage.data
 from PIL import Image, ImageDraw, ImageFont
 from torch import nn
 
+from benchmarks.common import fill_in
 from benchmarks.task_example import compare, examples, judged, map_for, trained_classifier
 from vrcodec.bench.estimate import symbol_bits
 from vrcodec.bench.metrics import psnr
@@ -28,7 +28,6 @@ from vrcodec.bitstream.grid import STRIDE
 from vrcodec.bitstream.guard import round_to_table
 from vrcodec.bitstream.qmap import QualityMap
 from vrcodec.bitstream.rans import CodingTables
-from vrcodec.catalog import find_by_family
 from vrcodec.codec import Decoder, Encoder, rate_state
 from vrcodec.folders import read_folder
 from vrcodec.mapmaking import saliency, text
@@ -85,19 +84,7 @@ def main() -> None:
         "example": draw_example(coder),
     }
     draw_maps(classifier)
-    document = DOCUMENT.read_text()
-    weights = find_by_family("qmap").id.hex()
-    document = re.sub(r"weights `[0-9a-f]{16}`", f"weights `{weights}`", document)
-    for name, block in blocks.items():
-        document = _replaced(document, name, block)
-        print(block)
-    DOCUMENT.write_text(document)
-
-
-def _replaced(document: str, name: str, block: str) -> str:
-    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-    before, _, rest = document.partition(start)
-    return f"{before}{start}{block}\n{end}{rest.partition(end)[2]}"
+    fill_in(DOCUMENT, "qmap", blocks)
 
 
 # --- regions of interest ---

@@ -9,7 +9,6 @@ document are replaced; its words stay.
 from __future__ import annotations
 
 import argparse
-import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from benchmarks.common import median, photograph
+from benchmarks.common import fill_in, median, photograph
 from benchmarks.processes import run_process
 from vrcodec.bench.bdrate import bd_rate
 from vrcodec.bench.kernels import threads
@@ -85,19 +84,7 @@ def main() -> None:
         blocks |= measure_curves(list(read_folder(arguments.folder).values()))
     if arguments.part != "curves":
         blocks |= {"costs": markdown(cost_table()), "device": device_words()}
-    document = DOCUMENT.read_text()
-    weights = find_by_family("slim").id.hex()
-    document = re.sub(r"weights `[0-9a-f]{16}`", f"weights `{weights}`", document)
-    for name, block in blocks.items():
-        document = _replaced(document, name, block)
-        print(block)
-    DOCUMENT.write_text(document)
-
-
-def _replaced(document: str, name: str, block: str) -> str:
-    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-    before, _, rest = document.partition(start)
-    return f"{before}{start}{block}\n{end}{rest.partition(end)[2]}"
+    fill_in(DOCUMENT, "slim", blocks)
 
 
 # --- rate and quality ---

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import skimage.data
 from hypothesis import settings
 from PIL import Image
 
+from vrcodec.bitstream.container import Chunk, build_container, parse_container
 from vrcodec.bitstream.qmap import QualityMap
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.picture import Picture
@@ -41,6 +43,14 @@ def random_map(picture: Picture, seed: int = 0) -> QualityMap:
     """Levels that differ from cell to cell."""
     grid = QualityMap.sides(picture.width, picture.height)
     return QualityMap(np.random.default_rng(seed).integers(0, 256, grid, dtype=np.uint8))
+
+
+def with_chunks(chunk_type: int, data: bytes, *payloads: bytes) -> bytes:
+    """``data`` with chunks of these payloads in place of its own of ``chunk_type``."""
+    container = parse_container(data)
+    chunks = [Chunk(chunk_type, payload) for payload in payloads]
+    others = [chunk for chunk in container.chunks if chunk.type != chunk_type]
+    return build_container(replace(container, chunks=[*chunks, *others]))
 
 
 @pytest.fixture

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import vrcodec
-from tests.conftest import Command, Pixels
+from tests.conftest import Command, Pixels, with_chunks
 from vrcodec.bitstream import schema
-from vrcodec.bitstream.container import Chunk, build_container, parse_container
+from vrcodec.bitstream.container import parse_container
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, UsageError
 from vrcodec.picture import Picture
@@ -29,12 +29,7 @@ def payload(code: int) -> bytes:
     return built
 
 
-def with_bins(data: bytes, *payloads: bytes) -> bytes:
-    """``data`` with these bin sizes in place of its own."""
-    container = parse_container(data)
-    chunks = [Chunk(schema.CHUNK_BIN_SIZE, p) for p in payloads]
-    streams = [c for c in container.chunks if c.type != schema.CHUNK_BIN_SIZE]
-    return build_container(replace(container, chunks=[*chunks, *streams]))
+with_bins = partial(with_chunks, schema.CHUNK_BIN_SIZE)
 
 
 @pytest.mark.parametrize("size", SIZES)

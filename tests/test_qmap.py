@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vrcodec
-from tests.conftest import GOLDEN, Pixels, random_map
+from tests.conftest import GOLDEN, Pixels, random_map, with_chunks
 from tests.test_qmaps import Shape, level_maps, shapes, sides
 from vrcodec.bench.metrics import psnr
 from vrcodec.bitstream import schema
-from vrcodec.bitstream.container import Chunk, build_container, parse_container
+from vrcodec.bitstream.container import parse_container
 from vrcodec.bitstream.qmap import MAP_STRIDE, QualityMap, build_map, parse_map
 from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.errors import CorruptError, UsageError
@@ -32,12 +32,7 @@ def encoder() -> Encoder:
     return Encoder("qmap")
 
 
-def with_maps(data: bytes, *payloads: bytes) -> bytes:
-    """``data`` with these maps in place of its own."""
-    container = parse_container(data)
-    chunks = [Chunk(schema.CHUNK_QMAP, p) for p in payloads]
-    streams = [c for c in container.chunks if c.type != schema.CHUNK_QMAP]
-    return build_container(replace(container, chunks=[*chunks, *streams]))
+with_maps = partial(with_chunks, schema.CHUNK_QMAP)
 
 
 # --- in the file ---

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import vrcodec
-from tests.conftest import GOLDEN, ROOT, Command, Pixels
+from tests.conftest import GOLDEN, ROOT, Command, Pixels, with_chunks
 from vrcodec.bench.metrics import psnr
 from vrcodec.bitstream import schema
-from vrcodec.bitstream.container import Chunk, build_container, parse_container
 from vrcodec.bitstream.streams import StreamReader
 from vrcodec.catalog import find_by_family, weights_id
 from vrcodec.codec import Decoder, Encoder, Engine
@@ -58,12 +57,7 @@ def width_payload(width: int) -> bytes:
     return built
 
 
-def with_widths(data: bytes, *payloads: bytes) -> bytes:
-    """``data`` with these widths in place of its own."""
-    container = parse_container(data)
-    chunks = [Chunk(schema.CHUNK_WIDTH, p) for p in payloads]
-    others = [c for c in container.chunks if c.type != schema.CHUNK_WIDTH]
-    return build_container(replace(container, chunks=[*chunks, *others]))
+with_widths = partial(with_chunks, schema.CHUNK_WIDTH)
 
 
 # --- slices ---

@@ -16,7 +16,7 @@ from vrcodec.errors import WeightsError
 ENVIRONMENT = "VRCODEC_WEIGHTS"
 ID_BYTES = 8
 # Of safetensors: an 8-byte length, then JSON, in which we use one key of the metadata.
-_HEADER_LENGTH_BYTES = 8
+HEADER_LENGTH_BYTES = 8
 METADATA_KEY = "vrcodec"
 
 # The family that encodes when none is named.
@@ -42,15 +42,25 @@ def weights_id(data: bytes) -> bytes:
     return hashlib.sha256(header if _has_digests(header) else data).digest()[:ID_BYTES]
 
 
+def check_weights(path: Path, data: bytes, identity: bytes) -> None:
+    """Raises WeightsError when ``data``, read from ``path``, is not what ``identity`` names."""
+    found = weights_id(data)
+    if found != identity:
+        raise WeightsError(
+            f"{path}: these weights are {found.hex()}, but their card says {identity.hex()}; "
+            "install them again"
+        )
+
+
 def weights_description(data: bytes) -> dict[str, Any]:
     """What the header of a weights file says of its model. Raises ValueError or KeyError."""
-    header = json.loads(data[_HEADER_LENGTH_BYTES : _header_end(data)])
+    header = json.loads(data[HEADER_LENGTH_BYTES : _header_end(data)])
     description: dict[str, Any] = json.loads(header["__metadata__"][METADATA_KEY])
     return description
 
 
 def _header_end(data: bytes) -> int:
-    return _HEADER_LENGTH_BYTES + int.from_bytes(data[:_HEADER_LENGTH_BYTES], "little")
+    return HEADER_LENGTH_BYTES + int.from_bytes(data[:HEADER_LENGTH_BYTES], "little")
 
 
 def _has_digests(header: bytes) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from construct import FormatField
+
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Chunk, Container
 from vrcodec.errors import CorruptError
@@ -59,21 +61,26 @@ def setting_of(container: Container) -> Setting:
         method = schema.CHUNK_METHODS.get(chunk.type, container.header.method)
         if method != container.header.method:
             raise CorruptError(f"damaged: its model has no use for a chunk of type {chunk.type}")
-    return Setting(
-        container.header.rate_code, _bin_code(container), _qmap(container), _width(container)
-    )
+    width = _number(container, schema.CHUNK_WIDTH, schema.Width, "width")
+    return Setting(container.header.rate_code, _bin_code(container), _qmap(container), width)
 
 
 def _bin_code(container: Container) -> int | None:
-    payload = container.only(schema.CHUNK_BIN_SIZE, "bin size")
-    if payload is None:
-        return None
-    if len(payload) != schema.BinSize.sizeof():
-        raise CorruptError("damaged: the bin size is not one number")
-    code: int = schema.BinSize.parse(payload)
-    if abs(code) > BIN_CODE_MAX:
+    code = _number(container, schema.CHUNK_BIN_SIZE, schema.BinSize, "bin size")
+    if code is not None and abs(code) > BIN_CODE_MAX:
         raise CorruptError("damaged: the bin size is outside its range")
     return code
+
+
+def _number(container: Container, chunk_type: int, layout: FormatField, what: str) -> int | None:
+    """The number that a chunk of a type consists of, if there is such a chunk."""
+    payload = container.only(chunk_type, what)
+    if payload is None:
+        return None
+    if len(payload) != layout.sizeof():
+        raise CorruptError(f"damaged: the {what} is not one number")
+    number: int = layout.parse(payload)
+    return number
 
 
 def _qmap(container: Container) -> QualityMap | None:
@@ -84,13 +91,3 @@ def _qmap(container: Container) -> QualityMap | None:
     from vrcodec.bitstream.qmap import parse_map
 
     return parse_map(payload, container.header.width, container.header.height)
-
-
-def _width(container: Container) -> int | None:
-    payload = container.only(schema.CHUNK_WIDTH, "width")
-    if payload is None:
-        return None
-    if len(payload) != schema.Width.sizeof():
-        raise CorruptError("damaged: the width is not one number")
-    width: int = schema.Width.parse(payload)
-    return width

@@ -14,10 +14,8 @@ from pathlib import Path
 import safetensors
 from torch import Tensor
 
-from vrcodec.catalog import weights_description, weights_id
+from vrcodec.catalog import HEADER_LENGTH_BYTES, check_weights, weights_description
 from vrcodec.errors import WeightsError
-
-_HEADER_LENGTH_BYTES = 8
 
 
 def group_of(name: str) -> str:
@@ -38,12 +36,7 @@ class WeightsFile(Mapping[str, Tensor]):
 
     def __init__(self, path: Path, identity: bytes) -> None:
         header = _read_header(path)
-        found = weights_id(header)
-        if found != identity:
-            raise WeightsError(
-                f"{path}: these weights are {found.hex()}, but their card says {identity.hex()}; "
-                "install them again"
-            )
+        check_weights(path, header, identity)
         self.description = weights_description(header)
         self._path = path
         self._file = safetensors.safe_open(path, "pt")
@@ -70,7 +63,7 @@ class WeightsFile(Mapping[str, Tensor]):
 def _read_header(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            length = file.read(_HEADER_LENGTH_BYTES)
+            length = file.read(HEADER_LENGTH_BYTES)
             # Not more than there is, whatever a damaged length says.
             return length + file.read(min(int.from_bytes(length, "little"), path.stat().st_size))
     except OSError as error:

@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from vrcodec.catalog import METADATA_KEY, Entry, weights_description, weights_id
+from vrcodec.catalog import METADATA_KEY, Entry, check_weights, weights_description
 from vrcodec.errors import WeightsError
 from vrcodec.models import FAMILIES, VariableRateModel
 from vrcodec.models.backbone import BackboneSize
@@ -106,11 +106,7 @@ def _load(path: Path, identity: bytes) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error.strerror}") from error
-    if weights_id(data) != identity:
-        raise WeightsError(
-            f"{path}: these weights are {weights_id(data).hex()}, but their card says "
-            f"{identity.hex()}; install them again"
-        )
+    check_weights(path, data, identity)
     return data
 
 

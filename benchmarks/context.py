@@ -25,7 +25,7 @@ from benchmarks.common import median, photograph
 from benchmarks.results import RATES
 from vrcodec.bench.curves import compare
 from vrcodec.bench.metrics import psnr
-from vrcodec.bitstream.streams import build_stream
+from vrcodec.bitstream.payload import build_stream
 from vrcodec.catalog import find_by_family
 from vrcodec.folders import find_pictures, read_folder
 from vrcodec.models import Gained, Qvrf

@@ -308,7 +308,7 @@ def bits_spent(encoder: Encoder, picture: Picture, setting: Setting) -> npt.NDAr
     rate = rate_state(model, setting, picture.width, picture.height)
     tables = CodingTables(model.gaussian.tables())
     bits = np.zeros((-(-picture.height // STRIDE), -(-picture.width // STRIDE)))
-    for coded in model.quantise(encoder.analyse(picture), rate)[1]:
+    for coded in model.coded_blocks(encoder.analyse(picture), rate):
         block = coded.block
         ((symbols, t),) = coded.steps
         own = symbol_bits(symbols, round_to_table(t, len(tables.halves)), tables)

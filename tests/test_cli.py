@@ -192,7 +192,7 @@ def test_json(run: Run, picture_file: Path, capsys: pytest.CaptureFixture[str]) 
     assert json.loads(capsys.readouterr().out)[0]["output"] == "again.png"
     assert run("models", "--json") == 0
     families = {card["family"] for card in json.loads(capsys.readouterr().out)}
-    assert families == {"gained", "qmap", "qvrf", "slim"}
+    assert families == {"gained", "qarv", "qmap", "qvrf", "slim"}
 
 
 def test_info_and_models_say_the_same_in_words(
@@ -212,7 +212,7 @@ def test_verify_finds_what_only_decoding_can(
     from dataclasses import replace
 
     from vrcodec.bitstream.container import build_container, parse_container
-    from vrcodec.bitstream.streams import build_stream, parse_stream
+    from vrcodec.bitstream.payload import build_stream, parse_stream
 
     assert run("verify", "--full", vrc_file.name) == 0
     parsed = parse_container(vrc_file.read_bytes())

@@ -128,7 +128,7 @@ def test_pixel_limit_holds_before_the_work(photograph: Pixels, encoder: Encoder)
 
 def test_missing_stream_is_refused(decoder: Decoder) -> None:
     data = (GOLDEN / "two_blocks.vrc").read_bytes()
-    second = parse_container(data).streams()[1]
+    second = parse_container(data).latents()[1]
     # In front of its payload stand type and length.
     shorter = data[: second.offset - 1 - (1 if len(second.payload) < 128 else 2)]
     with pytest.raises(CorruptError, match="1 latent streams"):

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import GOLDEN, ROOT
 from vrcodec.bench.card import card_table
 from vrcodec.bitstream.container import parse_container
-from vrcodec.bitstream.streams import parse_stream
+from vrcodec.bitstream.payload import parse_stream
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli.main import COMMANDS, cli
 
@@ -24,7 +24,7 @@ README = (ROOT / "README.md").read_text()
 def fields(data: bytes) -> Iterator[tuple[int, str]]:
     """(length, meaning) of every field of a file with one stream and short numbers."""
     header = parse_container(data).header
-    (chunk,) = parse_container(data).streams()
+    (chunk,) = parse_container(data).latents()
     stream = parse_stream(chunk.payload)
     assert not stream.ties
     yield 6, "magic"

@@ -129,7 +129,7 @@ def pictures() -> dict[str, Picture]:
 PICTURES = pictures()
 
 
-@pytest.mark.parametrize("family", ["gained", "qvrf", "qmap", "slim"])
+@pytest.mark.parametrize("family", ["gained", "qvrf", "qmap", "slim", "qarv"])
 @pytest.mark.parametrize("name", PICTURES)
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.8, 1.0])
 def test_size_targets(decoder: Decoder, family: str, name: str, share: float) -> None:

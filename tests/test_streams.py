@@ -7,16 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vrcodec.bitstream.guard import Tie
+from vrcodec.bitstream.payload import MAX_TIES, Stream, Tie, build_stream, parse_stream
 from vrcodec.bitstream.rans import CodingTables
-from vrcodec.bitstream.streams import (
-    MAX_TIES,
-    Stream,
-    StreamReader,
-    StreamWriter,
-    build_stream,
-    parse_stream,
-)
+from vrcodec.bitstream.streams import StreamReader, StreamWriter
 from vrcodec.bitstream.tables import gaussian_tables
 from vrcodec.errors import CorruptError, LimitError
 

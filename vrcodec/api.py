@@ -57,12 +57,27 @@ def encode(
     return encoder.encode(picture, Setting.at(rate, _shape(qmap, picture), width))
 
 
-def decode(data: bytes, *, device: str = "auto", limits: Limits = DEFAULT_LIMITS) -> Image.Image:
+def decode(
+    data: bytes,
+    *,
+    levels: int | None = None,
+    partial: bool = False,
+    device: str = "auto",
+    limits: Limits = DEFAULT_LIMITS,
+) -> Image.Image:
     """The picture of a .vrc file, a Pillow image of the mode that was encoded (RGB or L).
+
+    ``levels``: for files of the model `qarv`, from so many levels only, 1 at least. ``partial``: the file may
+    end early; then from the levels that are complete. ``info["levels"]`` of the image says how many it shows,
+    and how many it was made with.
 
     Raises FormatError, CorruptError, WeightsError, LimitError, UsageError or DeviceError.
     """
-    return _decoder(device, limits).decode(bytes(data)).to_image()
+    decoder = _decoder(device, limits)
+    coded = decoder.read(bytes(data), partial=partial)
+    image = decoder.picture(coded, levels).to_image()
+    image.info["levels"] = (levels or coded.held, coded.levels)
+    return image
 
 
 def inspect(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
@@ -74,15 +89,20 @@ def inspect(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
 
 
 def open(
-    path: str | PathLike[str], *, device: str = "auto", limits: Limits = DEFAULT_LIMITS
+    path: str | PathLike[str],
+    *,
+    levels: int | None = None,
+    partial: bool = False,
+    device: str = "auto",
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Image.Image:
-    """Read and decode a .vrc file. Raises what `decode` raises, and InputError."""
+    """Read and decode a .vrc file, as `decode` does. Raises what that raises, and InputError."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     try:
-        return decode(data, device=device, limits=limits)
+        return decode(data, levels=levels, partial=partial, device=device, limits=limits)
     except VrcError as error:
         raise type(error)(f"{path}: {error}") from error
 

@@ -25,12 +25,21 @@ DEFAULT_MODEL = "qvrf"
 
 @dataclass(frozen=True)
 class Entry:
-    """One weights file and its card. ``id``: that of `weights_id`."""
+    """One weights file and its card. ``id``: that of `weights_id`.
+
+    ``encoder_id``: that of the file at `encoder_path`, if the family has one.
+    """
 
     family: str
     id: bytes
     path: Path
     card: dict[str, Any]
+    encoder_id: bytes | None = None
+
+
+def encoder_path(path: Path) -> Path:
+    """The file beside the weights at ``path`` with what only encoding needs, for families that have one."""
+    return path.with_suffix(".encoder" + path.suffix)
 
 
 def weights_id(data: bytes) -> bytes:
@@ -96,7 +105,8 @@ def _entries(folder: Path) -> Iterator[Entry]:
         path = card_path.with_suffix(".safetensors")
         try:
             card = json.loads(card_path.read_bytes())
-            entry = Entry(str(card["family"]), bytes.fromhex(card["id"]), path, card)
+            own = bytes.fromhex(card["encoder_id"]) if "encoder_id" in card else None
+            entry = Entry(str(card["family"]), bytes.fromhex(card["id"]), path, card, own)
         except (OSError, ValueError, KeyError, TypeError):
             continue
         if path.is_file():

@@ -11,11 +11,12 @@ import torch
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Chunk, Container, Header, build_container, parse_container
 from vrcodec.bitstream.grid import LatentGrid
-from vrcodec.bitstream.streams import Stream, build_stream, parse_stream
+from vrcodec.bitstream.ladder import build_ladder
+from vrcodec.bitstream.payload import Stream, build_stream, parse_stream
 from vrcodec.catalog import DEFAULT_MODEL, Entry, find_by_family, find_by_id
 from vrcodec.device import resolve_device
 from vrcodec.errors import CorruptError, DeviceError, FormatError, LimitError, UsageError
-from vrcodec.inspection import MODES, supported_setting
+from vrcodec.inspection import MODES, ladder_of, supported_setting
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.models.base import Latents, RateState, VariableRateModel
 from vrcodec.models.zoo import load_model
@@ -35,10 +36,10 @@ class Engine:
     precision: str = "auto"
     strip_units: int | None = None
 
-    def load(self, entry: Entry) -> VariableRateModel:
-        """The model of ``entry``, ready on this engine's device."""
+    def load(self, entry: Entry, *, encoder: bool = True) -> VariableRateModel:
+        """The model of ``entry``, ready on this engine's device; ``encoder``: for encoding, too."""
         device = resolve_device(self.device)
-        return load_model(entry, device, self.precision, self.strip_units)
+        return load_model(entry, device, self.precision, self.strip_units, encoder=encoder)
 
 
 class Encoder:
@@ -90,8 +91,32 @@ class Encoder:
             setting.rate_code,
         )
         with stage("container"):
-            coded = [Chunk(schema.CHUNK_STREAM, build_stream(stream)) for stream in streams]
-            return build_container(Container(header, [*setting.chunks(), *coded]))
+            chunks = [*setting.chunks(), *_latent_chunks(streams)]
+            return build_container(Container(header, chunks))
+
+
+def _latent_chunks(streams: Sequence[Stream]) -> list[Chunk]:
+    if streams[0].levels > 1:
+        return [Chunk(schema.CHUNK_LADDER, build_ladder(streams))]
+    return [Chunk(schema.CHUNK_STREAM, build_stream(stream)) for stream in streams]
+
+
+@dataclass(frozen=True)
+class Coded:
+    """What a file holds. ``levels``: how many the picture has; in a file that is not ``complete``, the streams
+    may have fewer.
+    """
+
+    header: Header
+    setting: Setting
+    streams: list[Stream]
+    levels: int
+    complete: bool
+
+    @property
+    def held(self) -> int:
+        """How many levels there are."""
+        return self.streams[0].levels
 
 
 class Decoder:
@@ -102,30 +127,44 @@ class Decoder:
         self._limits = limits
         self._models: dict[bytes, VariableRateModel] = {}
 
-    def decode(self, data: bytes) -> Picture:
-        """Picture of a .vrc file.
+    def decode(self, data: bytes, levels: int | None = None, *, partial: bool = False) -> Picture:
+        """Picture of a .vrc file, whole or from its first ``levels`` levels.
 
-        Raises FormatError, CorruptError, LimitError, WeightsError or DeviceError.
+        With ``partial`` the file may end early: then from the levels that are complete. Raises FormatError,
+        CorruptError, LimitError, WeightsError or DeviceError, and UsageError when there are not so many levels.
         """
+        return self.picture(self.read(data, partial=partial), levels)
+
+    def read(self, data: bytes, *, partial: bool = False) -> Coded:
+        """What a file holds, its structure checked. Raises as `decode` does."""
         with stage("container"):
-            container = parse_container(data, self._limits)
+            container = parse_container(data, self._limits, partial=partial)
             setting = supported_setting(container)
-        header = container.header
+            ladder = ladder_of(container)
+            streams = ladder.streams if ladder else _parsed(container)
+            levels = ladder.levels if ladder else 1
+            return Coded(container.header, setting, streams, levels, container.complete)
+
+    def picture(self, coded: Coded, levels: int | None = None) -> Picture:
+        """The picture of `read`. Raises as `decode` does."""
+        header, setting = coded.header, coded.setting
+        if levels is not None and not 1 <= levels <= coded.held:
+            raise UsageError(f"there is no level {levels}: the file has {coded.held}")
         model = self._model(header)
         try:
             rate = rate_state(model, setting, header.width, header.height)
         except UsageError as error:
             raise CorruptError(f"damaged: {error}") from error
         with _memory_errors(self._engine.device):
-            with stage("container"):
-                streams = [parse_stream(chunk.payload) for chunk in container.streams()]
+            streams = [s if levels is None else s.cut(levels) for s in coded.streams]
             pixels = model.decompress(streams, rate, header.width, header.height)
         return Picture(pixels, MODES[header.mode])
 
     def _model(self, header: Header) -> VariableRateModel:
         if header.weights_id not in self._models:
             with stage("load"):
-                self._models[header.weights_id] = self._engine.load(find_by_id(header.weights_id))
+                entry = find_by_id(header.weights_id)
+                self._models[header.weights_id] = self._engine.load(entry, encoder=False)
         model = self._models[header.weights_id]
         if model.method != header.method:
             raise FormatError(
@@ -148,6 +187,10 @@ def rate_state(model: VariableRateModel, setting: Setting, width: int, height: i
     if setting.qmap is not None and (setting.varies or not model.mapped):
         rate = model.with_map(rate, setting.qmap, LatentGrid.of_picture(width, height))
     return rate
+
+
+def _parsed(container: Container) -> list[Stream]:
+    return [parse_stream(chunk.payload) for chunk in container.latents()]
 
 
 @contextmanager

@@ -6,8 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from vrcodec.bitstream import schema
-from vrcodec.bitstream.container import Container, parse_container
+from vrcodec.bitstream.container import Container, Header, parse_container
 from vrcodec.bitstream.grid import LatentGrid
+from vrcodec.bitstream.ladder import Ladder, parse_ladder
+from vrcodec.bitstream.payload import parse_stream
 from vrcodec.errors import CorruptError, FormatError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.rate import bin_size_from_code, rate_from_code
@@ -20,9 +22,9 @@ MODES: dict[int, Literal["L", "RGB"]] = {schema.MODE_GREY: "L", schema.MODE_RGB:
 class Info:
     """Header and sizes of a .vrc file. ``bpp``: of the whole file. ``streams``: bytes of each.
 
-    ``bin_size``: the quantisation step, where it was chosen apart from the rate. ``network_width``: channels
-    of the networks, likewise. ``qmap_bytes``: of a quality map that is not the same everywhere.
-    ``other_chunks``: type and bytes of each.
+    ``levels``: bytes of each, coarse to fine, where the picture comes in levels. ``bin_size``: the quantisation
+    step, where it was chosen apart from the rate. ``network_width``: channels of the networks, likewise.
+    ``qmap_bytes``: of a quality map that is not the same everywhere. ``other_chunks``: type and bytes of each.
     """
 
     version: str
@@ -38,6 +40,7 @@ class Info:
     bytes: int
     bpp: float
     streams: list[int]
+    levels: list[int]
     other_chunks: list[tuple[int, int]]
 
     def as_dict(self) -> dict[str, Any]:
@@ -55,6 +58,7 @@ def inspect(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
 
 def _describe(container: Container, size: int) -> Info:
     header, setting = container.header, supported_setting(container)
+    ladder = ladder_of(container)
     bins, qmap = setting.bin_code, container.only(schema.CHUNK_QMAP, "quality map")
     return Info(
         version=".".join(map(str, header.version)),
@@ -69,7 +73,8 @@ def _describe(container: Container, size: int) -> Info:
         qmap_bytes=None if qmap is None else len(qmap),
         bytes=size,
         bpp=8 * size / (header.width * header.height),
-        streams=[len(chunk.payload) for chunk in container.streams()],
+        streams=[len(chunk.payload) for chunk in container.latents()],
+        levels=ladder.sizes if ladder else [],
         other_chunks=[(c.type, len(c.payload)) for c in container.chunks if c.ancillary],
     )
 
@@ -79,12 +84,11 @@ def check_structure(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
 
     Raises FormatError, CorruptError or LimitError.
     """
-    from vrcodec.bitstream.streams import parse_stream
-
     container = parse_container(data, limits)
     info = _describe(container, len(data))
-    for chunk in container.streams():
-        parse_stream(chunk.payload)
+    if not info.levels:
+        for chunk in container.latents():
+            parse_stream(chunk.payload)
     return info
 
 
@@ -98,10 +102,26 @@ def supported_setting(container: Container) -> Setting:
     if header.mode not in MODES:
         raise FormatError(f"has colour mode {header.mode}, which this version does not know")
     setting = setting_of(container)
-    expected = LatentGrid.of_picture(header.width, header.height).block_count
-    if len(container.streams()) != expected:
+    own = schema.LATENTS_OF.get(header.method, schema.CHUNK_STREAM)
+    latents = container.latents()
+    expected = 1 if own == schema.CHUNK_LADDER else _blocks(header)
+    if len(latents) != expected:
         raise CorruptError(
-            f"truncated: {len(container.streams())} latent streams where a picture of "
+            f"truncated: {len(latents)} latent streams where a picture of "
             f"{header.width}x{header.height} has {expected}"
         )
+    if any(chunk.type != own for chunk in latents):
+        raise CorruptError("damaged: its latents are not those of its model")
     return setting
+
+
+def ladder_of(container: Container) -> Ladder | None:
+    """The levels of a picture that comes in levels, as many as are complete. Raises CorruptError."""
+    latents = container.latents()[0]
+    if latents.type != schema.CHUNK_LADDER:
+        return None
+    return parse_ladder(latents.payload, _blocks(container.header), partial=not latents.complete)
+
+
+def _blocks(header: Header) -> int:
+    return LatentGrid.of_picture(header.width, header.height).block_count

@@ -9,14 +9,21 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vrcodec.bitstream.payload import Stream
 from vrcodec.bitstream.qmap import QualityMap
-from vrcodec.bitstream.streams import Stream, Usage
 from vrcodec.bitstream.tables import SCALE_STEP_LOG2
 from vrcodec.models.base import Latents, VariableRateModel
 from vrcodec.rate import RATE_CODE_MAX
+
+if TYPE_CHECKING:
+    from vrcodec.bitstream.payload import Usage
+
+if TYPE_CHECKING:
+    from vrcodec.bitstream.payload import Usage
 
 # Nearer than this the first guess is not right anyway.
 _FIRST_STEP = 1024

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from PIL import Image
 from vrcodec.bitstream.qmap import QualityMap
 from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.inspection import inspect
-from vrcodec.models import Gained, Qvrf
+from vrcodec.models import Gained, Qarv, Qvrf
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.picture import Picture
 from vrcodec.setting import Setting
@@ -38,6 +39,7 @@ SIZES = {
     "qvrf": replace(TINY, groups=(2, 2, 4, 8, 16), context=16),
     "qmap": TINY,
     "slim": replace(TINY, hyper=0, prior=0, widths=(8, 16, 24), reach=(0.5, 0.8, 1.0)),
+    "qarv": replace(TINY, hyper=0, groups=(2, 2, 4, 8, 16)),
 }
 STEPS = 1500
 ENGINE = Engine("cpu", "float32")
@@ -82,6 +84,9 @@ def make_weights(family: str, folder: Path) -> None:
             model.log_inverse_gain -= 1.5
         elif isinstance(model, Qvrf):
             model.regulator.first += 4.0
+        elif isinstance(model, Qarv):
+            for level in chain(*model.descent.levels()):
+                level.log2_gain += 4.0
     # Else its prior would say the same everywhere.
     fitted = photographs if family == "slim" else []
     export_model(model, folder, [{"steps": STEPS}], fitted, crops=12)

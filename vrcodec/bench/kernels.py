@@ -10,12 +10,17 @@ import numpy.typing as npt
 import torch
 
 from vrcodec.models.base import Latents, RateState
+from vrcodec.models.exchange import CodedBlock
 from vrcodec.models.hyperprior import HyperpriorModel
+from vrcodec.models.qarv import Qarv
 
 # Latent rows of a strip: few, so that a picture has many.
 _STRIP_UNITS = 12
 
-Kernel = Callable[[HyperpriorModel], AbstractContextManager[None]]
+Guarded = HyperpriorModel | Qarv
+Kernel = Callable[[Guarded], AbstractContextManager[None]]
+# The same symbols, with table indices computed anew.
+Again = Callable[[], Iterator[CodedBlock]]
 
 
 @contextmanager
@@ -30,12 +35,12 @@ def threads(count: int) -> Iterator[None]:
 
 
 @contextmanager
-def _usual(model: HyperpriorModel) -> Iterator[None]:
+def _usual(model: Guarded) -> Iterator[None]:
     yield
 
 
 @contextmanager
-def _contiguous(model: HyperpriorModel) -> Iterator[None]:
+def _contiguous(model: Guarded) -> Iterator[None]:
     model.to(memory_format=torch.contiguous_format)
     try:
         yield
@@ -44,19 +49,19 @@ def _contiguous(model: HyperpriorModel) -> Iterator[None]:
 
 
 @contextmanager
-def _one_thread(model: HyperpriorModel) -> Iterator[None]:
+def _one_thread(model: Guarded) -> Iterator[None]:
     with threads(1):
         yield
 
 
 @contextmanager
-def _without_onednn(model: HyperpriorModel) -> Iterator[None]:
+def _without_onednn(model: Guarded) -> Iterator[None]:
     with torch.backends.mkldnn.flags(enabled=False):
         yield
 
 
 @contextmanager
-def _strips(model: HyperpriorModel) -> Iterator[None]:
+def _strips(model: Guarded) -> Iterator[None]:
     before, model.strip_units = model.strip_units, _STRIP_UNITS
     try:
         yield
@@ -75,15 +80,28 @@ KERNELS: dict[str, Kernel] = {
 
 
 def table_indices(
-    model: HyperpriorModel, latents: Latents, rate: RateState
+    model: Guarded, latents: Latents, rate: RateState
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Real-valued indices of all samples of y, in coding order, by every kernel."""
-    # Computed once: a symbol of z that is rounded otherwise is another file, not noise.
-    latents = model.conditioned(latents, rate)
-    z = model.quantise_z(latents, rate)
+    """Real-valued indices of all guarded symbols, in coding order, by every kernel."""
+    again = (
+        _of_levels(model, latents, rate) if isinstance(model, Qarv) else _of_y(model, latents, rate)
+    )
     found = {}
     for name, kernel in KERNELS.items():
         with kernel(model):
-            coded = model.quantise_y(latents, z, rate)
-            found[name] = np.concatenate([t for block in coded for _, t in block.steps])
+            found[name] = np.concatenate([t for block in again() for _, t in block.steps])
     return {name: t.astype(np.float64) for name, t in found.items()}
+
+
+# What is decoded first is computed once: a symbol that is rounded otherwise is another file, not noise.
+
+
+def _of_y(model: HyperpriorModel, latents: Latents, rate: RateState) -> Again:
+    latents = model.conditioned(latents, rate)
+    z = model.quantise_z(latents, rate)
+    return lambda: model.quantise_y(latents, z, rate)
+
+
+def _of_levels(model: Qarv, latents: Latents, rate: RateState) -> Again:
+    coded = list(model.coded_blocks(latents, rate))
+    return lambda: (model.coded_again(block, rate) for block in coded)

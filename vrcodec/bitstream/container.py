@@ -40,11 +40,15 @@ class Header:
 
 @dataclass(frozen=True)
 class Chunk:
-    """A typed payload, its checksum already verified. ``offset``: of its first byte in the file."""
+    """A typed payload. ``offset``: of its first byte in the file.
+
+    ``complete``: its checksum has been verified; else the file ends inside it.
+    """
 
     type: int
     payload: bytes
     offset: int = 0
+    complete: bool = True
 
     @property
     def ancillary(self) -> bool:
@@ -59,9 +63,14 @@ class Container:
     header: Header
     chunks: Sequence[Chunk]
 
-    def streams(self) -> list[Chunk]:
-        """The latent streams, in decoding order."""
-        return [chunk for chunk in self.chunks if chunk.type == schema.CHUNK_STREAM]
+    @property
+    def complete(self) -> bool:
+        """Whether the file does not end too early."""
+        return all(chunk.complete for chunk in self.chunks)
+
+    def latents(self) -> list[Chunk]:
+        """The latents, in decoding order."""
+        return [chunk for chunk in self.chunks if chunk.type in schema.LATENT_CHUNKS]
 
     def only(self, chunk_type: int, what: str) -> bytes | None:
         """Payload of the chunk of a type that comes once at most. Raises CorruptError."""
@@ -96,8 +105,10 @@ def _sealed(data: bytes) -> bytes:
     return data + checksum
 
 
-def parse_container(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Container:
-    """Parse and verify a whole file.
+def parse_container(
+    data: bytes, limits: Limits = DEFAULT_LIMITS, *, partial: bool = False
+) -> Container:
+    """Parse and verify a whole file; with ``partial``, one that may end inside its latents.
 
     Raises FormatError (not a vrc file, or unknown version or critical chunk), CorruptError (damaged or
     truncated) or LimitError.
@@ -105,7 +116,7 @@ def parse_container(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Container:
     reader = _Reader(data)
     header = _parse_header(reader)
     limits.check_picture("picture", header.width, header.height)
-    chunks = list(_parse_chunks(reader, limits))
+    chunks = list(_parse_chunks(reader, limits, partial))
     return Container(header, chunks)
 
 
@@ -133,7 +144,7 @@ def _parse_header(reader: _Reader) -> Header:
     )
 
 
-def _parse_chunks(reader: _Reader, limits: Limits) -> Iterable[Chunk]:
+def _parse_chunks(reader: _Reader, limits: Limits, partial: bool) -> Iterable[Chunk]:
     in_streams = False
     for _ in range(limits.max_chunks):
         if not reader.left:
@@ -142,19 +153,30 @@ def _parse_chunks(reader: _Reader, limits: Limits) -> Iterable[Chunk]:
         prefix = _parse(schema.ChunkPrefix, reader, "chunk")
         if prefix.length > limits.max_chunk_bytes:
             raise LimitError(f"a chunk of {prefix.length} bytes is over the limit")
-        offset = reader.position
-        payload = reader.take(prefix.length, "chunk")
-        reader.check_seal(start, "chunk")
-        chunk = Chunk(prefix.type, payload, offset)
-        in_streams = in_streams or chunk.type == schema.CHUNK_STREAM
+        chunk = _parse_payload(reader, start, prefix.type, prefix.length, partial)
         if in_streams and chunk.type != schema.CHUNK_STREAM:
             raise CorruptError(f"damaged: a chunk of type {chunk.type} behind the latent streams")
         if chunk.type not in schema.CRITICAL_CHUNKS and not chunk.ancillary:
             raise FormatError(
                 f"needs a feature that this version lacks (chunk type {chunk.type}); update vrcodec"
             )
+        in_streams = chunk.type in schema.LATENT_CHUNKS
         yield chunk
     raise LimitError("more chunks than the limit allows")
+
+
+def _parse_payload(
+    reader: _Reader, start: int, chunk_type: int, length: int, partial: bool
+) -> Chunk:
+    """The rest of the chunk that begins at ``start``. Only latents may be incomplete."""
+    offset = reader.position
+    cut = reader.left < length + _CHECKSUM_BYTES
+    if cut and partial and chunk_type == schema.CHUNK_LADDER:
+        payload = reader.take(reader.left, "chunk")[:length]
+        return Chunk(chunk_type, payload, offset, complete=False)
+    payload = reader.take(length, "chunk")
+    reader.check_seal(start, "chunk")
+    return Chunk(chunk_type, payload, offset)
 
 
 class _Reader:

@@ -8,11 +8,10 @@ list. Any two computations whose noise is below the guard then agree everywhere 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
+from vrcodec.bitstream.payload import Tie
 from vrcodec.errors import CorruptError
 
 # Seven orders of magnitude above the measured noise of float64, and narrow enough that a picture of
@@ -21,14 +20,6 @@ GUARD = 2.0**-24
 
 Reals = npt.NDArray[np.float64]
 TableIndices = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Tie:
-    """Symbol ``position`` of a stream, too close to call, was coded with table ``index``."""
-
-    position: int
-    index: int
 
 
 def round_to_table(t: Reals, tables: int) -> TableIndices:

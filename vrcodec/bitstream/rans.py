@@ -8,6 +8,7 @@ arithmetic; a test holds it against a plain Python coder.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import constriction
@@ -55,6 +56,7 @@ class StreamEncoder:
 
     def __init__(self) -> None:
         self._steps: list[tuple[Any, ...]] = []
+        self._marks: list[int] = []
 
     def put(self, symbols: Symbols, indices: Indices, tables: CodingTables) -> None:
         """Add ``symbols`` (n,), each with the table that ``indices`` (n,) names.
@@ -83,13 +85,34 @@ class StreamEncoder:
             size = np.left_shift(1, length[long] - 1).astype(np.int32)
             self._steps.append((rest[long] - size, _RAW, size))
 
+    def mark(self) -> None:
+        """Remember this place: `finish_marked` says how many bytes lead to it."""
+        self._marks.append(len(self._steps))
+
     def finish(self) -> bytes:
         """Code everything that was put. Little-endian 32-bit words, zero bytes at the end dropped."""
+        return self.finish_marked()[0][::-1]
+
+    def finish_marked(self) -> tuple[bytes, list[int]]:
+        """The same bytes, last one first: the order in which they are read.
+
+        Also returns, for every mark, how many of the bytes suffice to decode what was put before it.
+        """
         coder = _AnsCoder()
-        for values, model, *parameters in reversed(self._steps):
-            coder.encode_reverse(values, model, *parameters)
+        ends = [*self._marks, len(self._steps)]
+        behind = []
+        for start, end in reversed(list(pairwise(ends))):
+            self._code(coder, start, end)
+            # The coder's own state still changes; words that have left it do not.
+            behind.append(4 * coder.pos()[0])
+        self._code(coder, 0, ends[0])
         words: npt.NDArray[np.uint32] = coder.get_compressed()
-        return words.astype("<u4").tobytes().rstrip(b"\0")
+        data = words.astype("<u4").tobytes()[::-1].lstrip(b"\0")
+        return data, [len(data) - size for size in reversed(behind)]
+
+    def _code(self, coder: Any, start: int, end: int) -> None:
+        for values, model, *parameters in reversed(self._steps[start:end]):
+            coder.encode_reverse(values, model, *parameters)
 
 
 class StreamDecoder:
@@ -98,10 +121,17 @@ class StreamDecoder:
     Any bytes decode to something: the caller's checksum tells whether it was what was meant.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, *, marked: bool = False) -> None:
+        """``marked``: ``data`` is what `StreamEncoder.finish_marked` gave, or leads to one of its marks."""
+        if marked:
+            data = data[::-1]
         padded = data.rstrip(b"\0")
         padded += b"\0" * (-len(padded) % 4)
         self._coder = _AnsCoder(np.frombuffer(padded, "<u4").astype(np.uint32))
+
+    def words_left(self) -> int:
+        """How many 32-bit words have not been read."""
+        return int(self._coder.pos()[0])
 
     def get(self, indices: Indices, tables: CodingTables) -> Symbols:
         """Decode one symbol for each entry of ``indices`` (n,)."""

@@ -1,7 +1,7 @@
 """The layout of a .vrc file, declared with construct. docs/FORMAT.md says the same in prose.
 
-Little-endian throughout; VarInt is unsigned LEB128. Inside a stream chunk, `vrcodec.bitstream.streams`
-reads the list of ties by hand, because it may be long.
+Little-endian throughout; VarInt is unsigned LEB128. Inside the chunks of latents, `vrcodec.bitstream.payload`
+and `vrcodec.bitstream.ladder` read by hand what may be long.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ MAGIC = b"\x8dVRC\r\n"
 VERSION_MAJOR = 1
 VERSION_MINOR = 0
 
-# Numbers of the model families; 4 and 5 are kept for slim and qarv.
-METHODS = {1: "gained", 2: "qvrf", 3: "qmap", 4: "slim"}
+# Numbers of the model families.
+METHODS = {1: "gained", 2: "qvrf", 3: "qmap", 4: "slim", 5: "qarv"}
 
 MODE_GREY = 0
 MODE_RGB = 1
@@ -35,7 +35,12 @@ CHUNK_STREAM = 0x01
 CHUNK_BIN_SIZE = 0x02
 CHUNK_QMAP = 0x03
 CHUNK_WIDTH = 0x04
-CRITICAL_CHUNKS = (CHUNK_STREAM, CHUNK_BIN_SIZE, CHUNK_QMAP, CHUNK_WIDTH)
+CHUNK_LADDER = 0x05
+CRITICAL_CHUNKS = (CHUNK_STREAM, CHUNK_BIN_SIZE, CHUNK_QMAP, CHUNK_WIDTH, CHUNK_LADDER)
+# What holds the latents of a method that has no streams by the block.
+LATENTS_OF = {5: CHUNK_LADDER}
+# Chunks of latents: behind them come only more of the first kind.
+LATENT_CHUNKS = (CHUNK_STREAM, CHUNK_LADDER)
 # Types from here on are ancillary: a reader that does not know one skips it.
 FIRST_ANCILLARY = 0x80
 
@@ -58,6 +63,8 @@ HeaderBody = Struct(
 Header = Struct("preamble" / Preamble, "body" / Prefixed(Byte, HeaderBody))
 
 Checksum = Int32ul
+# Of a level that is not the last one.
+LevelCheck = Int16ul
 
 # Code of the quantisation step, where it is not the rate's own (`vrcodec.rate`).
 BinSize = Int16sl
@@ -66,6 +73,6 @@ BinSize = Int16sl
 Width = Int16ul
 
 # Chunks that one family alone knows -> its method.
-CHUNK_METHODS = {CHUNK_BIN_SIZE: 2, CHUNK_QMAP: 3, CHUNK_WIDTH: 4}
+CHUNK_METHODS = {CHUNK_BIN_SIZE: 2, CHUNK_QMAP: 3, CHUNK_WIDTH: 4, CHUNK_LADDER: 5}
 
 ChunkPrefix = Struct("type" / Byte, "length" / VarInt)

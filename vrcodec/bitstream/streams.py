@@ -1,40 +1,25 @@
-"""One latent stream: coded symbols, their checksum, and the ties that settle its tables."""
+"""Coding the symbols of a latent stream (`vrcodec.bitstream.payload`)."""
 
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
-from construct import VarInt
 
-from vrcodec.bitstream import schema
-from vrcodec.bitstream.guard import Reals, Tie, apply_ties, find_ties, round_to_table
+from vrcodec.bitstream.guard import Reals, apply_ties, find_ties, round_to_table
+from vrcodec.bitstream.payload import LevelEnd, Stream, Tie
 from vrcodec.bitstream.rans import CodingTables, Indices, StreamDecoder, StreamEncoder, Symbols
-from vrcodec.bitstream.varint import read_varint
-from vrcodec.errors import CorruptError, LimitError
+from vrcodec.errors import CorruptError
 
-Usage = npt.NDArray[np.int64]
-
-# A picture has one tie in a few million symbols; flat pictures, whose symbols tie together or not at
-# all, may have a channel's worth. The bound keeps a hostile file from claiming memory.
-MAX_TIES = 1 << 16
-_CHECKSUM_BYTES = 4
+if TYPE_CHECKING:
+    from vrcodec.bitstream.payload import Usage
 
 
-@dataclass(frozen=True)
-class Stream:
-    """What the file holds of one block of latents.
-
-    ``symbols_crc`` is the CRC-32 of all symbols, as little-endian int32 in decoding order. ``usage`` is
-    not in the file: how many symbols each of the guarded tables coded, for whoever has just encoded them.
-    """
-
-    data: bytes
-    symbols_crc: int
-    ties: list[Tie] = field(default_factory=list)
-    usage: Usage | None = field(default=None, compare=False)
+_MISMATCH = (
+    "the decoded symbols do not match their checksum: the file is damaged, or this device computes "
+    "differently from the one that made it"
+)
 
 
 class StreamWriter:
@@ -46,6 +31,7 @@ class StreamWriter:
         self._guarded = 0
         self._usage: Usage | None = None
         self._crc = 0
+        self._checks: list[int] = []
 
     def put_static(self, symbols: Symbols, indices: Indices, tables: CodingTables) -> None:
         """Add symbols whose tables are known beforehand (a factorized prior)."""
@@ -62,9 +48,18 @@ class StreamWriter:
         self._usage = used if self._usage is None else self._usage + used
         self.put_static(symbols, indices, tables)
 
+    def end_level(self) -> None:
+        """A level ends here, and another one follows."""
+        self._encoder.mark()
+        self._checks.append(_level_check(self._crc))
+
     def finish(self) -> Stream:
         """The finished stream."""
-        return Stream(self._encoder.finish(), self._crc, self._ties, self._usage)
+        if not self._checks:
+            return Stream(self._encoder.finish(), self._crc, self._ties, usage=self._usage)
+        data, sizes = self._encoder.finish_marked()
+        ends = [LevelEnd(*end) for end in zip(sizes, self._checks, strict=True)]
+        return Stream(data, self._crc, self._ties, ends, self._usage)
 
 
 class StreamReader:
@@ -72,7 +67,8 @@ class StreamReader:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._decoder = StreamDecoder(stream.data)
+        self._decoder = StreamDecoder(stream.data, marked=bool(stream.ends))
+        self._level = 0
         self._guarded = 0
         self._crc = 0
 
@@ -94,47 +90,28 @@ class StreamReader:
         indices = apply_ties(round_to_table(t, len(tables)), here, len(tables))
         return self.get_static(indices, tables)
 
+    def end_level(self) -> None:
+        """Check a level, and at the last one the whole. Raises CorruptError as `finish` does."""
+        self._level += 1
+        if self._level > len(self._stream.ends):
+            self.finish()
+            return
+        end = self._stream.ends[self._level - 1]
+        left = len(self._stream.data) - end.size
+        if _level_check(self._crc) != end.check or self._decoder.words_left() * 4 != left:
+            raise CorruptError(_MISMATCH)
+
     def finish(self) -> None:
         """Check the whole. Raises CorruptError when the symbols are not those that were encoded."""
         if not self._decoder.finished() or self._crc != self._stream.symbols_crc:
-            raise CorruptError(
-                "the decoded symbols do not match their checksum: the file is damaged, or this "
-                "device computes differently from the one that made it"
-            )
+            raise CorruptError(_MISMATCH)
         if any(tie.position >= self._guarded for tie in self._stream.ties):
             raise CorruptError("a tie outside the stream")
 
 
+def _level_check(crc: int) -> int:
+    return crc & 0xFFFF
+
+
 def _extend_crc(crc: int, symbols: Symbols) -> int:
     return zlib.crc32(np.ascontiguousarray(symbols, "<i4").data, crc)
-
-
-def build_stream(stream: Stream) -> bytes:
-    """Payload of a stream chunk."""
-    if len(stream.ties) > MAX_TIES:
-        raise LimitError("the picture needs more ties than the format allows")
-    checksum: bytes = schema.Checksum.build(stream.symbols_crc)
-    parts, previous = [checksum, VarInt.build(len(stream.ties))], 0
-    for tie in stream.ties:
-        parts += [VarInt.build(tie.position - previous), bytes([tie.index])]
-        previous = tie.position
-    return b"".join([*parts, stream.data])
-
-
-def parse_stream(payload: bytes) -> Stream:
-    """Inverse of `build_stream`. Raises CorruptError."""
-    if len(payload) < _CHECKSUM_BYTES:
-        raise CorruptError("a latent stream is incomplete")
-    crc = schema.Checksum.parse(payload[:_CHECKSUM_BYTES])
-    count, cursor = read_varint(payload, _CHECKSUM_BYTES)
-    if count > MAX_TIES:
-        raise CorruptError("a stream claims more ties than the format allows")
-    position, ties = 0, []
-    for _ in range(count):
-        skip, cursor = read_varint(payload, cursor)
-        if cursor >= len(payload):
-            raise CorruptError("a latent stream is incomplete")
-        position += skip
-        ties.append(Tie(position, payload[cursor]))
-        cursor += 1
-    return Stream(payload[cursor:], crc, ties)

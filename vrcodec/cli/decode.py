@@ -19,11 +19,12 @@ from vrcodec.cli.paths import (
     is_special,
     read_vrc_file,
 )
+from vrcodec.cli.progression import Progression, check_pattern
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
 
 if TYPE_CHECKING:
-    from vrcodec.cli.decoding import Decode
+    from vrcodec.cli.decoding import GetDecoder
     from vrcodec.picture import OutputFormat
 
 FORMATS = ("png", "ppm", "npy")
@@ -39,6 +40,22 @@ FORMATS = ("png", "ppm", "npy")
     type=click.Choice(FORMATS),
     help="Format of the picture. Default: from the output's name, else png.",
 )
+@click.option(
+    "--levels",
+    type=click.IntRange(min=1),
+    help="Decode the first so many levels only, of a file that has levels (model qarv).",
+)
+@click.option(
+    "--progressive",
+    "pattern",
+    metavar="PATTERN",
+    help="Write the picture after each level of a single FILE; PATTERN is a name with %d or %02d in it.",
+)
+@click.option(
+    "--partial",
+    is_flag=True,
+    help="Decode the complete levels of a file that ends early, with a warning.",
+)
 @options.device_option
 @options.threads_option
 @options.precision_option
@@ -50,6 +67,9 @@ def command(
     target: str | None,
     force: bool,
     output_format: OutputFormat | None,
+    levels: int | None,
+    pattern: str | None,
+    partial: bool,
     device: str,
     threads: int | None,
     precision: str,
@@ -60,22 +80,37 @@ def command(
 
     FILE is a .vrc file, or - for stdin.
     """
-    chosen = output_format or _format_of(target)
-    places = destinations(inputs, target, f".{chosen}", force)
-    decode = lazy_decoder(device, precision, threads, limits)
+    chosen = output_format or _format_of(pattern or target)
+    decoder = lazy_decoder(device, precision, threads, limits)
+    if pattern is not None:
+        _check_progressive(inputs, target, levels, pattern)
+        places: dict[str, Destination] = {}
+    else:
+        places = destinations(inputs, target, f".{chosen}", force)
 
-    def work(name: str) -> dict[str, Any]:
-        place = places[name]
-        place.check()
-        result = _decode_one(decode, name, chosen, place)
-        output.say("{output}: {width}x{height} {mode}".format(**result))
-        output.say("decoded in {seconds} s".format(**result), output.VERBOSE)
-        return result
+    def work(name: str) -> list[dict[str, Any]]:
+        if pattern is None:
+            places[name].check()
+        job = _Job(decoder, name, chosen, partial)
+        if pattern is not None:
+            return job.progressive(Progression(pattern, force))
+        return [job.decode(places[name], levels)]
 
     code, results = output.for_each(inputs, work)
     if as_json:
-        output.print_json(results, err=any(p.path is None for p in places.values()))
+        flat = [result for own in results for result in own]
+        output.print_json(flat, err=any(p.path is None for p in places.values()))
     return code
+
+
+def _check_progressive(
+    inputs: tuple[str, ...], target: str | None, levels: int | None, pattern: str
+) -> None:
+    if len(inputs) > 1:
+        raise UsageError("--progressive takes a single file")
+    if target is not None or levels is not None:
+        raise UsageError("--progressive stands in place of -o and --levels")
+    check_pattern(pattern)
 
 
 def _format_of(target: str | None) -> OutputFormat:
@@ -90,22 +125,48 @@ def _format_of(target: str | None) -> OutputFormat:
     return SUFFIXES.get(suffix, "png")
 
 
-def _decode_one(
-    decode: Decode, name: str, output_format: OutputFormat, place: Destination
-) -> dict[str, Any]:
-    data = read_vrc_file(name)
-    start = time.perf_counter()
-    with about(name):
-        picture = decode(data)
-    seconds = round(time.perf_counter() - start, 4)
-    from vrcodec.picture import serialise_picture
+class _Job:
+    """One input, read and parsed."""
 
-    place.write(serialise_picture(picture, output_format))
-    return {
-        "input": display_name(name),
-        "output": str(place),
-        "width": picture.width,
-        "height": picture.height,
-        "mode": picture.mode,
-        "seconds": seconds,
-    }
+    def __init__(
+        self, decoder: GetDecoder, name: str, output_format: OutputFormat, partial: bool
+    ) -> None:
+        self._name = name
+        self._format = output_format
+        # First: what is no such file needs no networks.
+        data = read_vrc_file(name)
+        self._decoder = decoder()
+        with about(name):
+            self._coded = self._decoder.read(data, partial=partial)
+        if not self._coded.complete:
+            output.warn(
+                f"{display_name(name)}: ends early; decoded the {self._coded.held} of "
+                f"{self._coded.levels} levels that are complete"
+            )
+
+    def progressive(self, progression: Progression) -> list[dict[str, Any]]:
+        """The picture after each level, in a file of its own."""
+        places = progression.places(self._coded.held)
+        return [self.decode(place, level) for level, place in enumerate(places, 1)]
+
+    def decode(self, place: Destination, levels: int | None) -> dict[str, Any]:
+        """The picture of the first ``levels`` levels, or of all that there are."""
+        start = time.perf_counter()
+        with about(self._name):
+            picture = self._decoder.picture(self._coded, levels)
+        seconds = round(time.perf_counter() - start, 4)
+        from vrcodec.picture import serialise_picture
+
+        place.write(serialise_picture(picture, self._format))
+        output.say(f"{place}: {picture.width}x{picture.height} {picture.mode}")
+        output.say(f"decoded in {seconds} s", output.VERBOSE)
+        return {
+            "input": display_name(self._name),
+            "output": str(place),
+            "width": picture.width,
+            "height": picture.height,
+            "mode": picture.mode,
+            "levels": levels or self._coded.held,
+            "levels_in_file": self._coded.levels,
+            "seconds": seconds,
+        }

@@ -10,21 +10,20 @@ from vrcodec.limits import Limits
 
 if TYPE_CHECKING:
     from vrcodec.codec import Decoder
-    from vrcodec.picture import Picture
 
-    Decode = Callable[[bytes], Picture]
+    GetDecoder = Callable[[], Decoder]
 
 
-def lazy_decoder(device: str, precision: str, threads: int | None, limits: Limits) -> Decode:
-    """A function from the bytes of a .vrc file to its picture, which keeps its models."""
+def lazy_decoder(device: str, precision: str, threads: int | None, limits: Limits) -> GetDecoder:
+    """A function that gives a decoder, the same one every time."""
     decoders: list[Decoder] = []
 
-    def decode(data: bytes) -> Picture:
+    def get() -> Decoder:
         if not decoders:
             from vrcodec.codec import Decoder, Engine
 
             options.set_threads(threads)
             decoders.append(Decoder(Engine(device, precision), limits))
-        return decoders[0].decode(data)
+        return decoders[0]
 
-    return decode
+    return get

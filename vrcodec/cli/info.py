@@ -50,7 +50,7 @@ def command(
 
 
 def _fields(name: str, info: Info) -> dict[str, str]:
-    return {
+    fields = {
         "file": display_name(name),
         "format": f"vrc {info.version}",
         "picture": f"{info.width}x{info.height} {info.mode}",
@@ -59,6 +59,10 @@ def _fields(name: str, info: Info) -> dict[str, str]:
         "rate": f"{info.rate:.4f}" + _setting_words(info),
         "streams": f"{len(info.streams)}, {sum(info.streams)} bytes",
     }
+    if info.levels:
+        sizes = " + ".join(map(str, info.levels))
+        fields["levels"] = f"{len(info.levels)}, {sizes} bytes"
+    return fields
 
 
 def _map_place(target: Path, force: bool) -> Destination:

@@ -30,7 +30,7 @@ def command(
     as_json: bool,
 ) -> int:
     """Check that .vrc files are whole: structure and checksums."""
-    decode = lazy_decoder(device, "auto", threads, limits)
+    decoder = lazy_decoder(device, "auto", threads, limits)
 
     def work(name: str) -> dict[str, Any]:
         """Check one file; returns what --json shows of it."""
@@ -38,7 +38,7 @@ def command(
         with about(name):
             info = check_structure(data, limits)
             if full:
-                decode(data)
+                decoder().decode(data)
         result = {"file": display_name(name), "ok": True, "decoded": full, "bytes": info.bytes}
         if not as_json:
             output.say(f"{result['file']}: ok")

@@ -2,8 +2,9 @@
 
 from vrcodec.models.base import FAMILIES, VariableRateModel
 from vrcodec.models.gained import Gained
+from vrcodec.models.qarv import Qarv
 from vrcodec.models.qmap import Qmap
 from vrcodec.models.qvrf import Qvrf
 from vrcodec.models.slim import Slim
 
-__all__ = ["FAMILIES", "Gained", "Qmap", "Qvrf", "Slim", "VariableRateModel"]
+__all__ = ["FAMILIES", "Gained", "Qarv", "Qmap", "Qvrf", "Slim", "VariableRateModel"]

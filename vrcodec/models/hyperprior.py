@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from vrcodec.bitstream.grid import BLOCK, HYPER_STRIDE, STRIDE, Block, LatentGrid
-from vrcodec.bitstream.guard import Reals
+from vrcodec.bitstream.payload import Stream
 from vrcodec.bitstream.rans import SYMBOL_LIMIT, CodingTables, Symbols
-from vrcodec.bitstream.streams import Stream, StreamReader, StreamWriter
+from vrcodec.bitstream.streams import StreamReader, StreamWriter
 from vrcodec.bitstream.tables import TableSet
 from vrcodec.models import backbone
 from vrcodec.models.backbone import BackboneSize
-from vrcodec.models.base import Latents, Pixels, RateState, VariableRateModel
+from vrcodec.models.base import Latents, Pixels, RateState, VariableRateModel, rough_bits_of
 from vrcodec.models.blocks import pad_to_multiple, round_straight_through
 from vrcodec.models.context import Exchange, Pick
 from vrcodec.models.entropy import (
@@ -31,17 +31,13 @@ from vrcodec.models.entropy import (
     GaussianConditional,
     gaussian_likelihood,
     round_with_dead_zone,
-    scale_index,
 )
+from vrcodec.models.exchange import CodedBlock, Step, coded_step, read_step
 from vrcodec.models.statics import all_blocks, get_block, put_block
 from vrcodec.models.transforms import analyse, padded, synthesise
 from vrcodec.rate import rate_from_code
 from vrcodec.stages import stage
-from vrcodec.strips import StripGeometry, default_strip_units, in_strips
-
-# Bits of a picture over the sum of log(1 + y^2) of its scaled latents. Measured on photographs with the
-# weights of both families, at all rates: 2.4 to 3.8.
-_ROUGH_BITS = 3.1
+from vrcodec.strips import StripGeometry, in_strips
 
 
 @dataclass(frozen=True)
@@ -75,14 +71,6 @@ class Scaling(RateState):
     """The factors of one rate, float64 on the CPU."""
 
     factors: Factors
-
-
-@dataclass(frozen=True)
-class CodedBlock:
-    """What is coded of y in one block, step by step: symbols and real-valued table indices, both (n,)."""
-
-    block: Block
-    steps: list[tuple[Symbols, Reals]]
 
 
 class HyperpriorModel(VariableRateModel):
@@ -156,11 +144,9 @@ class HyperpriorModel(VariableRateModel):
             return Scaling(code, self.factors(rate))
 
     def rough_bits(self, latents: Latents, rate: RateState) -> float | None:
-        """From the size of the scaled latents, of which one in sixteen is looked at."""
+        """From the size of the scaled latents."""
         assert isinstance(rate, Scaling)
-        scaled = latents.y[..., ::4, ::4] * rate.factors.gain.to(latents.y)
-        share = scaled.numel() / latents.y.numel()
-        return _ROUGH_BITS * float(torch.log1p(scaled.square()).sum()) / share
+        return rough_bits_of(latents.y, rate.factors.gain)
 
     def log2_gain(self, rate: RateState) -> float:
         """The mean over the channels."""
@@ -210,11 +196,8 @@ class HyperpriorModel(VariableRateModel):
 
     def analyse_padded(self, x: Tensor, *beside: Tensor) -> Latents:
         """Latents of (1, 3, 16h, 16w) uint8."""
-        units = self._units(x.shape[-1])
+        units = self.strip_rows(x.shape[-1])
         return Latents(analyse(self.analysis_net, x, self.size.halo, units, *beside))
-
-    def _units(self, width: int) -> int:
-        return self.strip_units or default_strip_units(width, STRIDE)
 
     def _beside(self, rate: Scaling) -> tuple[Tensor, ...]:
         """`beside` for coding: where the networks run, in float32."""
@@ -227,7 +210,7 @@ class HyperpriorModel(VariableRateModel):
         """For every row of blocks: the blocks, and the features (1, F, rows, w), float64, of their rows."""
         geometry = StripGeometry(1, HYPER_STRIDE, 2)
         band_units = BLOCK // HYPER_STRIDE
-        units = min(band_units, max(1, self._units(grid.width * STRIDE) // HYPER_STRIDE))
+        units = min(band_units, max(1, self.strip_rows(grid.width * STRIDE) // HYPER_STRIDE))
         for blocks in grid.bands():
             up, down = blocks[0].hyper().top, blocks[0].hyper().bottom
             low, high = max(0, up - geometry.halo), min(grid.hyper_height, down + geometry.halo)
@@ -269,6 +252,9 @@ class HyperpriorModel(VariableRateModel):
                 streams.append(writer.finish())
         return streams
 
+    def coded_blocks(self, latents: Latents, rate: RateState) -> Iterator[CodedBlock]:
+        return self.quantise(latents, rate)[1]
+
     def quantise(self, latents: Latents, rate: RateState) -> tuple[Symbols, Iterator[CodedBlock]]:
         """Symbols of z (N, h, w), and those of y with their table indices, block by block."""
         latents = self.conditioned(latents, rate)
@@ -306,7 +292,7 @@ class HyperpriorModel(VariableRateModel):
         """Symbols of z, (N, h, w)."""
         assert isinstance(rate, Scaling)
         y, factors = latents.y, rate.factors
-        units = max(1, self._units(y.shape[-1] * STRIDE) // HYPER_STRIDE)
+        units = max(1, self.strip_rows(y.shape[-1] * STRIDE) // HYPER_STRIDE)
         with stage("hyper-analysis"):
             seen, *beside = self._whole_hyper(self.hyper_input(y, factors), *self._beside(rate))
             padded = seen.contiguous(memory_format=torch.channels_last)
@@ -325,7 +311,7 @@ class HyperpriorModel(VariableRateModel):
         grid = LatentGrid.of_picture(width, height)
         y_hat = self._decode_latents(streams, rate, grid)
         with stage("synthesis"):
-            units, beside = self._units(grid.width * STRIDE), self._beside(rate)
+            units, beside = self.strip_rows(grid.width * STRIDE), self._beside(rate)
             pixels = synthesise(self.synthesis_net, y_hat, self.size.halo, units, *beside)
         return pixels[:height, :width]
 
@@ -356,14 +342,13 @@ class _Quantising:
     def __init__(self, y: Tensor, rounding: Callable[[Tensor, Tensor], Tensor]) -> None:
         self._y = y
         self._round = rounding
-        self.steps: list[tuple[Symbols, Reals]] = []
+        self.steps: list[Step] = []
 
     def __call__(self, mean: Tensor, log2_scale: Tensor, pick: Pick) -> Tensor:
         with stage("quantisation"):
             residual = pick(self._y) - mean
             symbols = self._round(residual, log2_scale).clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT)
-            values: Symbols = symbols.int().cpu().numpy().reshape(-1)
-            self.steps.append((values, scale_index(log2_scale).cpu().numpy().reshape(-1)))
+            self.steps.append(coded_step(symbols, log2_scale))
         return symbols
 
 
@@ -376,6 +361,4 @@ class _Reading:
 
     def __call__(self, mean: Tensor, log2_scale: Tensor, pick: Pick) -> Tensor:
         with stage("coding"):
-            t = scale_index(log2_scale).cpu().numpy()
-            symbols = self.reader.get_guarded(t.reshape(-1), self._tables)
-            return torch.from_numpy(symbols.reshape(t.shape)).to(mean)
+            return read_step(self.reader, log2_scale, self._tables)

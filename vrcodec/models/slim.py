@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from vrcodec.bitstream.grid import STRIDE, LatentGrid
+from vrcodec.bitstream.payload import Stream
 from vrcodec.bitstream.rans import Symbols
-from vrcodec.bitstream.streams import Stream
 from vrcodec.errors import UsageError
 from vrcodec.models import backbone
 from vrcodec.models.activity import LATENT_LIMIT
@@ -45,7 +45,6 @@ from vrcodec.models.transforms import analyse, padded, synthesise
 from vrcodec.models.widths import NETWORKS, Width
 from vrcodec.rate import RATE_CODE_MAX, rate_from_code
 from vrcodec.stages import stage
-from vrcodec.strips import default_strip_units
 
 # The one tensor of a weights file that no width has for itself.
 _SCHEDULE = "schedule"
@@ -274,7 +273,7 @@ class Slim(VariableRateModel):
             y_hat = torch.from_numpy(symbols).to(self.device).float().unsqueeze(0)
             y_hat = (y_hat + own.centres(rate.gain.to(y_hat))) * rate.inverse_gain.to(y_hat)
             net = self._network(rate.width, "synthesis_net")
-            units = self._units(grid.width * STRIDE)
+            units = self.strip_rows(grid.width * STRIDE)
             pixels = synthesise(net, y_hat, self.size.halo, units)
         return pixels[:height, :width]
 
@@ -282,7 +281,7 @@ class Slim(VariableRateModel):
     def narrow_analysis(self, latents: Latents, width: int) -> Tensor:
         """y (1, M, h, w) of a padded picture at ``width``."""
         net = self._network(width, "analysis_net")
-        return analyse(net, latents.y, self.size.halo, self._units(latents.y.shape[-1]))
+        return analyse(net, latents.y, self.size.halo, self.strip_rows(latents.y.shape[-1]))
 
     def quantise(self, y: Tensor, rate: WidthState) -> Symbols:
         """Symbols (M, h, w) for y (1, M, h, w) of the rate's width."""
@@ -292,9 +291,6 @@ class Slim(VariableRateModel):
         rounded = round_with_dead_zone(scaled, own.log2_scales(gain), self.dead_zone)
         symbols: Symbols = rounded.clamp_(-LATENT_LIMIT, LATENT_LIMIT)[0].int().cpu().numpy()
         return symbols
-
-    def _units(self, width: int) -> int:
-        return self.strip_units or default_strip_units(width, STRIDE)
 
     def _network(self, width: int, name: str) -> nn.Module:
         """A network at a width, loaded when first wanted."""

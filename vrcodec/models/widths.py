@@ -7,8 +7,9 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from vrcodec.bitstream.payload import Stream
 from vrcodec.bitstream.rans import CodingTables, Symbols
-from vrcodec.bitstream.streams import Stream, StreamReader, StreamWriter
+from vrcodec.bitstream.streams import StreamReader, StreamWriter
 from vrcodec.models import backbone
 from vrcodec.models.activity import LEVELS, ActivityPrior
 from vrcodec.models.backbone import BackboneSize

@@ -14,21 +14,39 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from vrcodec.catalog import METADATA_KEY, Entry, check_weights, weights_description
+from vrcodec.catalog import (
+    METADATA_KEY,
+    Entry,
+    check_weights,
+    encoder_path,
+    weights_description,
+)
 from vrcodec.errors import WeightsError
 from vrcodec.models import FAMILIES, VariableRateModel
 from vrcodec.models.backbone import BackboneSize
+from vrcodec.models.base import ENCODER
 from vrcodec.models.blocks import uninitialised
 from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.models.weightsfile import WeightsFile, digests
 
 
 def pack_model(model: VariableRateModel) -> bytes:
-    """Serialise frozen ``model``: matrices in float16, vectors and knots in float32, tables as integers."""
-    tensors = {
-        name: tensor.half() if _is_matrix(name, tensor) else tensor
-        for name, tensor in model.packed_state().items()
-    }
+    """Serialise frozen ``model``: matrices in float16, vectors and knots in float32, tables as integers.
+
+    Without what `pack_encoder` takes.
+    """
+    state = model.packed_state()
+    return _packed(model, {k: v for k, v in state.items() if not k.startswith(ENCODER)})
+
+
+def pack_encoder(model: VariableRateModel) -> bytes | None:
+    """The same of what only encoding needs, where ``model`` has that apart."""
+    own = {k: v for k, v in model.packed_state().items() if k.startswith(ENCODER)}
+    return _packed(model, own) if own else None
+
+
+def _packed(model: VariableRateModel, state: Mapping[str, torch.Tensor]) -> bytes:
+    tensors = {k: v.half() if _is_matrix(k, v) else v for k, v in state.items()}
     contiguous = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
     description: dict[str, Any] = {"family": model.family, "size": asdict(model.size)}
     if model.read_in_groups:
@@ -42,13 +60,17 @@ def _is_matrix(name: str, tensor: torch.Tensor) -> bool:
     return tensor.is_floating_point() and name.endswith(".weight")
 
 
-def unpack_model(data: bytes, name: str) -> VariableRateModel:
+def unpack_model(data: bytes, name: str, encoder: bytes | None = None) -> VariableRateModel:
     """Inverse of `pack_model`, on the CPU; parameters keep the precision of the file until `prepare`.
 
-    Raises WeightsError when the bytes are not weights of a known family.
+    ``encoder``: what `pack_encoder` gave; without it a model that has such a part only decodes. Raises
+    WeightsError when the bytes are not weights of a known family.
     """
     with _as_weights_errors(name):
-        return _built(weights_description(data), safetensors.torch.load(data))
+        state = safetensors.torch.load(data)
+        if encoder is not None:
+            state |= safetensors.torch.load(encoder)
+        return _built(weights_description(data), state)
 
 
 def _built(description: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -> VariableRateModel:
@@ -56,6 +78,8 @@ def _built(description: Mapping[str, Any], state: Mapping[str, torch.Tensor]) ->
     size = BackboneSize(**description["size"])
     with uninitialised():
         model = family(size)
+        if any(name.startswith(ENCODER) for name in state):
+            model.attach_encoder()
     model.load_weights(state)
     return model.float()
 
@@ -70,14 +94,14 @@ def _as_weights_errors(name: str) -> Iterator[None]:
 
 def load_state(path: Path) -> dict[str, torch.Tensor]:
     """All tensors of a weights file as float32, to start training from. Raises WeightsError."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read as weights: {error}") from error
+    data, beside = _read(path), encoder_path(path)
     with _as_weights_errors(str(path)):
         description = weights_description(data)
         family, size = FAMILIES[description["family"]], BackboneSize(**description["size"])
-        state = family.trainable_state(size, safetensors.torch.load(data))
+        stored = safetensors.torch.load(data)
+        if beside.exists():
+            stored |= safetensors.torch.load(_read(beside))
+        state = family.trainable_state(size, stored)
     return {k: v.float() for k, v in state.items() if v.is_floating_point()}
 
 
@@ -86,7 +110,7 @@ def load_trainable(entry: Entry) -> VariableRateModel:
 
     On the CPU, in float32 and evaluation mode. Raises WeightsError.
     """
-    model = unpack_model(_load(entry.path, entry.id), str(entry.path))
+    model = _opened(entry, encoder=True)
     model.attach_training()
     model.load_state_dict(load_state(entry.path), strict=False)
     return model.eval()
@@ -102,27 +126,41 @@ def load_wide(path: Path) -> HyperpriorModel:
 
 @lru_cache(maxsize=4)
 def _load(path: Path, identity: bytes) -> bytes:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from error
+    data = _read(path)
     check_weights(path, data, identity)
     return data
 
 
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from error
+
+
 def load_model(
-    entry: Entry, device: torch.device, precision: str = "auto", strip_units: int | None = None
+    entry: Entry,
+    device: torch.device,
+    precision: str = "auto",
+    strip_units: int | None = None,
+    *,
+    encoder: bool = True,
 ) -> VariableRateModel:
-    """The model of ``entry``, ready for coding on ``device``. Raises WeightsError."""
-    model = _opened(entry)
+    """The model of ``entry``, ready for coding on ``device``. Raises WeightsError.
+
+    Without ``encoder``, what only encoding needs is not read where it is apart.
+    """
+    model = _opened(entry, encoder)
     model.prepare(device, precision, strip_units)
     return model
 
 
-def _opened(entry: Entry) -> VariableRateModel:
+def _opened(entry: Entry, encoder: bool) -> VariableRateModel:
     family = FAMILIES.get(entry.family)
     if family is None or not family.read_in_groups:
-        return unpack_model(_load(entry.path, entry.id), str(entry.path))
+        apart = entry.encoder_id if encoder else None
+        part = _load(encoder_path(entry.path), apart) if apart else None
+        return unpack_model(_load(entry.path, entry.id), str(entry.path), part)
     with _as_weights_errors(str(entry.path)):
         file = WeightsFile(entry.path, entry.id)
         return _built(file.description, file)

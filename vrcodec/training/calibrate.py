@@ -25,7 +25,7 @@ from vrcodec.bitstream.tables import (
     stack_tables,
     trimmed_table,
 )
-from vrcodec.models.hyperprior import HyperpriorModel
+from vrcodec.models import VariableRateModel
 from vrcodec.rate import RATE_CODE_MAX
 
 # Scales of a table's mixture, relative to its own, in steps of the table grid (3/16 octave).
@@ -41,7 +41,7 @@ Histogram = npt.NDArray[np.float64]
 
 
 def calibrated_tables(
-    model: HyperpriorModel, pictures: Sequence[Tensor], crops: int, seed: int
+    model: VariableRateModel, pictures: Sequence[Tensor], crops: int, seed: int
 ) -> TableSet:
     """Tables for the symbols that ``model`` makes of random crops at random rates.
 
@@ -51,7 +51,7 @@ def calibrated_tables(
 
 
 def collect_histogram(
-    model: HyperpriorModel, pictures: Sequence[Tensor], crops: int, seed: int
+    model: VariableRateModel, pictures: Sequence[Tensor], crops: int, seed: int
 ) -> Histogram:
     """How often each table (row) met each symbol (-4096 .. 4096). Prepares ``model`` for coding."""
     random = np.random.default_rng(seed)
@@ -63,7 +63,7 @@ def collect_histogram(
         crop = picture[:, top : top + _CROP, left : left + _CROP]
         latents = model.analysis(crop.permute(1, 2, 0).contiguous().cpu().numpy())
         rate = model.rate_state(int(random.integers(RATE_CODE_MAX + 1)))
-        for coded in model.quantise(latents, rate)[1]:
+        for coded in model.coded_blocks(latents, rate):
             for symbols, t in coded.steps:
                 tables = round_to_table(t, SCALE_COUNT)
                 np.add.at(counts, (tables, np.clip(symbols, -REACH, REACH) + REACH), 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,9 @@ from vrcodec.bitstream.qmap import MAP_STRIDE
 from vrcodec.models import VariableRateModel
 from vrcodec.models.base import DENSITY
 from vrcodec.models.context import Pick
+from vrcodec.models.hierarchy import Posterior, Prior
 from vrcodec.models.hyperprior import HyperpriorModel
+from vrcodec.models.qarv import Qarv
 from vrcodec.models.slim import Slim
 from vrcodec.models.widths import Width
 
@@ -30,6 +32,8 @@ def count_kmac(model: VariableRateModel) -> dict[str, float]:
     """Thousands of multiply-accumulates per picture pixel, by part; of a slimmable model at its widest."""
     if isinstance(model, Slim):
         return _rounded(_transforms(model.all_widths()[model.size.channels]))
+    if isinstance(model, Qarv):
+        return _rounded(_hierarchy(model))
     assert isinstance(model, HyperpriorModel)
     return _rounded(_hyperprior(model))
 
@@ -77,6 +81,32 @@ def _hyperprior(model: HyperpriorModel) -> Work:
     }
 
 
+def _hierarchy(model: Qarv) -> Work:
+    encoder = model.encoder
+    assert encoder is not None
+    x, y = torch.zeros(1, 3, _SIDE, _SIDE), _latent(model.size.latent, STRIDE)
+    priors: list[Prior] = []
+
+    def kept(number: int, prior: Prior) -> Tensor:
+        priors.append(prior)
+        return prior.mean
+
+    descend = partial(model.descend, torch.zeros(1), y.shape[-2:])
+    descend(kept)
+    return {
+        "analysis": partial(encoder.analysis_net, x),
+        "posterior": partial(_choose, encoder.posterior, y, priors),
+        "descent": partial(descend, _at_the_mean),
+        "synthesis": partial(model.synthesis_net, y),
+    }
+
+
+def _choose(posterior: Posterior, y: Tensor, priors: Sequence[Prior]) -> None:
+    wanted = posterior(y)
+    for number, prior in enumerate(priors):
+        wanted(number, prior)
+
+
 def _latent(channels: int, stride: int) -> Tensor:
     return torch.zeros(1, channels, _SIDE // stride, _SIDE // stride)
 
@@ -92,6 +122,10 @@ def _operations(work: Callable[[], object]) -> float:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         work()
     return counter.get_total_flops() / 2
+
+
+def _at_the_mean(number: int, prior: Prior) -> Tensor:
+    return prior.mean
 
 
 def _no_residual(mean: Tensor, log2_scale: Tensor, pick: Pick) -> Tensor:

@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vrcodec.catalog import weights_id
+from vrcodec.catalog import encoder_path, weights_id
 from vrcodec.files import write_atomically
 from vrcodec.models import VariableRateModel
 from vrcodec.models.base import DENSITY
 from vrcodec.models.hyperprior import HyperpriorModel
+from vrcodec.models.qarv import Qarv
 from vrcodec.models.slim import Slim, even_schedule
-from vrcodec.models.zoo import pack_model, unpack_model
+from vrcodec.models.zoo import pack_encoder, pack_model, unpack_model
 from vrcodec.training.calibrate import calibrated_tables
 from vrcodec.training.complexity import count_kmac, width_figures
 from vrcodec.training.counting import fit_prior
@@ -44,15 +45,23 @@ def export_model(
     the schedule of a slimmable model is found. Returns the path of the weights.
     """
     model.freeze()
-    if pictures and isinstance(model, HyperpriorModel):
+    if pictures and isinstance(model, HyperpriorModel | Qarv):
         model.gaussian.freeze_tables(calibrated_tables(model, pictures, crops, seed=0))
     if pictures and isinstance(model, Slim):
         _fit(model, pictures, crops)
-    data = pack_model(model)
     path = folder / f"{model.family}.safetensors"
-    write_atomically(path, data, overwrite=True)
-    write_card(path.with_suffix(".json"), make_card(model, weights_id(data).hex(), history))
+    ids = {"id": _write(path, pack_model(model))}
+    encoder = pack_encoder(model)
+    if encoder is not None:
+        ids["encoder_id"] = _write(encoder_path(path), encoder)
+    write_card(path.with_suffix(".json"), make_card(model, ids, history))
     return path
+
+
+def _write(path: Path, data: bytes) -> str:
+    """Write a weights file; returns its id."""
+    write_atomically(path, data, overwrite=True)
+    return weights_id(data).hex()
 
 
 def _fit(model: Slim, pictures: Sequence[Tensor], crops: int) -> None:
@@ -79,12 +88,15 @@ def write_card(path: Path, card: Mapping[str, Any]) -> None:
     write_atomically(path, (json.dumps(card, indent=1) + "\n").encode(), overwrite=True)
 
 
-def make_card(model: VariableRateModel, identity: str, history: History) -> dict[str, Any]:
-    """The card of freshly exported weights; figures on pictures are added by a measurement."""
+def make_card(model: VariableRateModel, ids: Mapping[str, str], history: History) -> dict[str, Any]:
+    """The card of freshly exported weights; figures on pictures are added by a measurement.
+
+    ``ids``: of the weights file, and of the encoder's if there is one.
+    """
     parameters = [p for n, p in model.named_parameters() if DENSITY not in n]
     card = {
         "family": model.family,
-        "id": identity,
+        **ids,
         "architecture": asdict(model.size),
         "parameters": sum(p.numel() for p in parameters),
         "kmac_per_pixel": count_kmac(model),

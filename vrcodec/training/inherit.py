@@ -8,11 +8,18 @@ import torch
 from torch import Tensor
 
 from vrcodec.models.gains import KNOTS
+from vrcodec.models.hierarchy import channel_ranges
+from vrcodec.models.qarv import Qarv
+from vrcodec.models.qvrf import Qvrf
 
 State = dict[str, Tensor]
 
 _LAST_ANALYSIS, _FIRST_SYNTHESIS = "analysis_net.9.", "synthesis_net.0."
 _LAST_HYPER = "hyper_synthesis_net.12."
+# Of channels that hardly vary.
+_LEAST_DEVIATION = 1e-3
+# What a head adds to the scales at first, over what it would.
+_QUIET = 0.1
 
 
 def regulated_from_gained(state: Mapping[str, Tensor], groups: tuple[int, ...]) -> State:
@@ -47,3 +54,27 @@ def _heads(bias: Tensor, groups: tuple[int, ...]) -> State:
     means, scales = bias.chunk(2)
     own = zip(torch.split(means, list(groups)), torch.split(scales, list(groups)), strict=True)
     return {f"context.groups.{k}.out.bias": torch.cat(pair) for k, pair in enumerate(own)}
+
+
+@torch.no_grad()
+def start_hierarchy(model: Qarv, source: Qvrf, x: Tensor) -> set[str]:
+    """Let ``model`` begin with the transforms of ``source``, and a way down that knows scales only.
+
+    ``x`` (B, 3, 16h, 16w) in [0, 1] tells them. Returns the names of the parameters that came from ``source``.
+    """
+    encoder = model.encoder
+    assert encoder is not None
+    encoder.analysis_net.load_state_dict(source.analysis_net.state_dict())
+    model.synthesis_net.load_state_dict(source.synthesis_net.state_dict())
+    model.log_restoration.copy_(source.log_restoration)
+    knots = source.regulator.log2_scale(torch.linspace(0, 1, KNOTS))[:, 0, 0]
+    y = encoder.analysis_net(x - 0.5).float()
+    deviation, mean = torch.std_mean(y, dim=(0, 2, 3))
+    log2_scale = deviation.clamp_min(_LEAST_DEVIATION).log2()
+    levels = model.descent.levels()[-1]
+    for level, own in zip(levels, channel_ranges([k.kind for k in levels]), strict=True):
+        level.log2_gain.copy_(knots.expand_as(level.log2_gain))
+        level.head.weight *= _QUIET
+        level.head.bias.copy_(torch.cat((mean[own], log2_scale[own])))
+    inherited = ("encoder.analysis_net.", "synthesis_net.")
+    return {name for name, _ in model.named_parameters() if name.startswith(inherited)}

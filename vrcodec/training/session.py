@@ -12,16 +12,17 @@ from torch import Tensor
 
 from vrcodec.cli import output
 from vrcodec.device import resolve_device
-from vrcodec.errors import OutputError
+from vrcodec.errors import OutputError, WeightsError
 from vrcodec.folders import find_pictures
 from vrcodec.models.hyperprior import HyperpriorModel
+from vrcodec.models.qarv import Qarv
 from vrcodec.models.qvrf import Qvrf
 from vrcodec.models.slim import Slim
 from vrcodec.models.zoo import load_state, load_wide
 from vrcodec.training.data import CropSampler, large_enough, load_pictures
 from vrcodec.training.evaluate import evaluate
 from vrcodec.training.export import export_model
-from vrcodec.training.inherit import regulated_from_gained
+from vrcodec.training.inherit import regulated_from_gained, start_hierarchy
 from vrcodec.training.klt import principal_components, start_from_klt
 from vrcodec.training.loop import CHECKPOINT, Budget, Log, Ranks, Trainer
 from vrcodec.training.plot import plot_log
@@ -121,14 +122,29 @@ def _start(trainer: Trainer, session: Session, pictures: list[Tensor]) -> list[d
 def _inherit(trainer: Trainer, path: Path, pictures: list[Tensor]) -> None:
     """Start from the weights at ``path``, translated when they are of another family."""
     model, state = trainer.model, load_state(path)
-    if isinstance(model, Slim) and not any(k.startswith("widths.") for k in state):
-        crops = CropSampler(pictures, trainer.recipe.crop, 0, "cpu").batch(_ORDERING_CROPS)
-        start_from_wide(model, load_wide(path), crops.to(trainer.device))
+    if isinstance(model, Qarv) and not any(k.startswith("descent") for k in state):
+        trainer.inherited = start_hierarchy(model, _qvrf(path), _crops(trainer, pictures))
+        trainer.restart_average()
+    elif isinstance(model, Slim) and not any(k.startswith("widths.") for k in state):
+        start_from_wide(model, load_wide(path), _crops(trainer, pictures))
         trainer.restart_average()
     elif isinstance(model, Qvrf) and "log_gain" in state:
         trainer.start_from(regulated_from_gained(state, model.size.groups))
     else:
         trainer.start_from(state)
+
+
+def _crops(trainer: Trainer, pictures: list[Tensor]) -> Tensor:
+    """A few, (B, 3, H, W) in [0, 1]."""
+    sampler = CropSampler(pictures, trainer.recipe.crop, 0, "cpu")
+    return sampler.batch(_ORDERING_CROPS).to(trainer.device)
+
+
+def _qvrf(path: Path) -> Qvrf:
+    model = load_wide(path)
+    if not isinstance(model, Qvrf):
+        raise WeightsError(f"{path}: qarv starts from the weights of qvrf, or from its own")
+    return model
 
 
 def _read_history(path: Path) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from vrcodec.training.recipes.base import Recipe
 
-FAMILIES = ("gained", "qvrf", "qmap", "slim")
+FAMILIES = ("gained", "qvrf", "qmap", "slim", "qarv")
 
 
 def load_recipe(family: str) -> Recipe:

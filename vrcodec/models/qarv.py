@@ -1,0 +1,321 @@
+"""`qarv`: a hierarchical VAE (Duan et al., "QARV: Quantization-Aware ResNet VAE for Lossy Image Compression",
+TPAMI 2023) that decodes coarse to fine, and on every device.
+
+The way down (`vrcodec.models.hierarchy`) chooses the tables of all but the first latent, so it runs in float64;
+the transforms between 1/16 and pixels are those of the other families. Each block of the latent grid is
+coded by itself: its border looks like that of a picture. What only the encoder needs is apart: a decoder
+neither loads nor reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from vrcodec.bitstream.grid import STRIDE, Block, LatentGrid
+from vrcodec.bitstream.payload import Stream
+from vrcodec.bitstream.rans import SYMBOL_LIMIT, CodingTables
+from vrcodec.bitstream.streams import StreamReader, StreamWriter
+from vrcodec.bitstream.tables import TableSet
+from vrcodec.errors import CorruptError
+from vrcodec.models import backbone
+from vrcodec.models.backbone import BackboneSize
+from vrcodec.models.base import (
+    Latents,
+    Pixels,
+    RateState,
+    VariableRateModel,
+    register,
+    rough_bits_of,
+)
+from vrcodec.models.blocks import Pointwise
+from vrcodec.models.entropy import (
+    GaussianConditional,
+    gaussian_likelihood,
+    round_with_dead_zone,
+)
+from vrcodec.models.exchange import CodedBlock, Step, coded_step, read_step
+from vrcodec.models.gains import KNOTS, as_channels, log_linear
+from vrcodec.models.hierarchy import (
+    ALL_PHASES,
+    Descent,
+    Exchange,
+    Kind,
+    Posterior,
+    Prior,
+    scale_sizes,
+)
+from vrcodec.models.modulation import condition_net
+from vrcodec.models.statics import all_blocks
+from vrcodec.models.transforms import analyse, padded, synthesise
+from vrcodec.rate import rate_from_code
+from vrcodec.stages import stage
+
+_CONDITIONS = 16
+# The latents at 1/64 and at 1/32, level by level; those at 1/16 are groups of y.
+_COARSE = ((Kind(64),), (Kind(64),))
+# Of a level, at 1/64, 1/32 and 1/16.
+_BLOCKS = (2, 2, 1)
+
+
+@dataclass(frozen=True)
+class LevelRate(RateState):
+    """``rate``: r, (1,) float64 on the CPU."""
+
+    rate: Tensor
+
+
+class EncoderSide(nn.Module):
+    """What only the encoder needs."""
+
+    def __init__(self, size: BackboneSize) -> None:
+        super().__init__()
+        self.analysis_net = backbone.analysis(size)
+        self.posterior = Posterior(size.latent, size.prior, _kinds(size))
+
+
+def _kinds(size: BackboneSize) -> tuple[tuple[Kind, ...], ...]:
+    """Of the first group, which holds what the picture looks like from afar, samples help each other."""
+    first, *others = size.groups
+    interlaced = (Kind(first, (phase,)) for phase in ALL_PHASES)
+    return (*_COARSE, (*interlaced, *map(Kind, others)))
+
+
+@register
+class Qarv(VariableRateModel):
+    """Latents at 1/64, 1/32 and 1/16 on the shared backbone; ``size.prior`` is the width of the way down."""
+
+    family = "qarv"
+    method = 5
+    exact = ("condition_net", "descent")
+    # As in `vrcodec.models.hyperprior`.
+    dead_zone: ClassVar[float] = 0.5
+
+    def __init__(self, size: BackboneSize) -> None:
+        super().__init__(size)
+        self.encoder: EncoderSide | None = None
+        self.condition_net = condition_net(_CONDITIONS)
+        self.descent = Descent(size.prior, _kinds(size), _CONDITIONS, _BLOCKS)
+        self.gaussian = GaussianConditional()
+        self.out = Pointwise(size.prior, size.latent)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+        self.log_restoration = nn.Parameter(torch.zeros(KNOTS, size.latent))
+        self.synthesis_net = backbone.synthesis(size)
+
+    def attach_encoder(self) -> None:
+        self.encoder = EncoderSide(self.size)
+
+    def attach_training(self) -> None:
+        if self.encoder is None:
+            self.attach_encoder()
+
+    def freeze(self) -> None:
+        self.gaussian.freeze()
+
+    @property
+    def levels(self) -> int:
+        """How many latents there are."""
+        return sum(map(len, _kinds(self.size)))
+
+    # --- the rate ---
+
+    def rate_state(self, code: int) -> LevelRate:
+        return LevelRate(code, torch.tensor([rate_from_code(code)], dtype=torch.float64))
+
+    def scale_tables(self) -> TableSet:
+        """Those of the Gaussian."""
+        return self.gaussian.tables()
+
+    def log2_gain(self, rate: RateState) -> float:
+        """The mean over the channels of y."""
+        return float(self._log2_gains(rate).mean())
+
+    def rough_bits(self, latents: Latents, rate: RateState) -> float:
+        """From the size of y in steps."""
+        return rough_bits_of(latents.y, torch.exp2(self._log2_gains(rate)))
+
+    @torch.no_grad()
+    def _log2_gains(self, rate: RateState) -> Tensor:
+        """Of y, at the first of its samples: (1, M, 1, 1) float64."""
+        assert isinstance(rate, LevelRate)
+        finest = (level for level in self.descent.levels()[-1] if 0 in level.kind.phases)
+        return torch.cat([level.log2_gains(rate.rate) for level in finest], dim=1).unsqueeze(-1)
+
+    # --- training ---
+
+    def forward(self, x: Tensor, rate: Tensor) -> dict[str, Tensor | dict[str, Tensor]]:
+        """Noise for the rate, straight-through rounding for the distortion; rounding in evaluation."""
+        encoder = self._encoder()
+        y = encoder.analysis_net(x - 0.5).float()
+        wanted = encoder.posterior(y)
+        likelihoods: dict[str, Tensor] = {}
+
+        def exchange(number: int, prior: Prior) -> Tensor:
+            residual = prior.residual(wanted(number, prior))
+            symbols = self.round(residual, prior.log2_scale).detach()
+            noisy = residual + torch.rand_like(residual) - 0.5 if self.training else symbols
+            likelihoods[f"z{number}"] = gaussian_likelihood(noisy, prior.log2_scale)
+            through = residual + (symbols - residual).detach()
+            return prior.value(through)
+
+        y_hat = self.descend(rate, y.shape[-2:], exchange)
+        x_hat = self.synthesis_net(y_hat).float() + 0.5
+        return {"x_hat": x_hat, "likelihoods": likelihoods}
+
+    def round(self, residual: Tensor, log2_scale: Tensor) -> Tensor:
+        """Symbols of ``residual``, same shape, with a dead zone."""
+        return round_with_dead_zone(residual, log2_scale.detach(), self.dead_zone)
+
+    def _encoder(self) -> EncoderSide:
+        if self.encoder is None:
+            raise RuntimeError("attach_encoder() comes before encoding")
+        return self.encoder
+
+    def descend(self, rate: Tensor, size: Sequence[int], exchange: Exchange) -> Tensor:
+        """What the synthesis gets, (B, M, h, w), for latents (h, w) = ``size`` that ``exchange`` provides.
+
+        In the dtype and on the device of the way down, but for what follows its last latent.
+        """
+        conditions = self.condition_net(as_channels(2 * rate[:, None] - 1))
+        sizes = scale_sizes(*size)
+        state, y_hat = self.descent(conditions, rate, sizes, exchange)
+        own = self.out.weight
+        restored = y_hat.to(own.device).float() * log_linear(
+            self.log_restoration, rate.to(own.device).float()
+        )
+        return restored + self.out(state.to(own)).float()
+
+    # --- coding ---
+
+    @torch.inference_mode()
+    def analysis(self, pixels: Pixels) -> Latents:
+        with stage("analysis"):
+            x = padded(pixels, self.device)
+            units, net = self.strip_rows(x.shape[-1]), self._encoder().analysis_net
+            return Latents(analyse(net, x, self.size.halo, units))
+
+    def compress(self, latents: Latents, rate: RateState) -> list[Stream]:
+        """Quantise and code, level by level in each block."""
+        streams = []
+        for coded in self.coded_blocks(latents, rate):
+            with stage("coding"):
+                writer = StreamWriter()
+                for number, (symbols, t) in enumerate(coded.steps):
+                    if number:
+                        writer.end_level()
+                    writer.put_guarded(symbols, t, self._tables)
+                streams.append(writer.finish())
+        return streams
+
+    @torch.inference_mode()
+    def coded_blocks(self, latents: Latents, rate: RateState) -> Iterator[CodedBlock]:
+        """Every block on its own: a step is a level."""
+        assert isinstance(rate, LevelRate)
+        posterior = self._encoder().posterior
+        for block in all_blocks(LatentGrid(*latents.y.shape[-2:])):
+            with stage("posterior"):
+                y = latents.y[0][block.window].unsqueeze(0)
+                wanted = posterior(y.contiguous(memory_format=torch.channels_last))
+            writing = _Quantising(wanted, self.round)
+            self._descend_exactly(rate, block, writing)
+            yield CodedBlock(block, writing.steps)
+
+    @torch.inference_mode()
+    def coded_again(self, coded: CodedBlock, rate: RateState) -> CodedBlock:
+        """The same symbols, with table indices computed anew, as a decoder would."""
+        assert isinstance(rate, LevelRate)
+        replaying = _Replaying(coded.steps)
+        self._descend_exactly(rate, coded.block, replaying)
+        return CodedBlock(coded.block, replaying.steps)
+
+    @torch.inference_mode()
+    def decompress(
+        self, streams: Sequence[Stream], rate: RateState, width: int, height: int
+    ) -> Pixels:
+        """Decode the levels that the streams hold, take the others for what they probably are, synthesise.
+
+        Raises CorruptError also when the streams have more or fewer levels than the model.
+        """
+        assert isinstance(rate, LevelRate)
+        grid = LatentGrid.of_picture(width, height)
+        remaining = iter(streams)
+        bands = []
+        for blocks in grid.bands():
+            parts = [self._decode_block(next(remaining), rate, block) for block in blocks]
+            bands.append(torch.cat(parts, dim=-1))
+        with stage("synthesis"):
+            y_hat = torch.cat(bands, dim=-2)
+            units = self.strip_rows(grid.width * STRIDE)
+            pixels = synthesise(self.synthesis_net, y_hat, self.size.halo, units)
+        return pixels[:height, :width]
+
+    def _decode_block(self, stream: Stream, rate: LevelRate, block: Block) -> Tensor:
+        whole = stream.symbols_crc is not None
+        if stream.levels > self.levels or (whole and stream.levels < self.levels):
+            raise CorruptError(f"damaged: {stream.levels} levels, and its model has {self.levels}")
+        return self._descend_exactly(rate, block, _Reading(stream, self._tables))
+
+    def _descend_exactly(self, rate: LevelRate, block: Block, exchange: Exchange) -> Tensor:
+        size = (block.bottom - block.top, block.right - block.left)
+        at = rate.rate.to(self.exact_device, self.exact_dtype)
+        with stage("entropy parameters"), torch.autocast(self.device.type, enabled=False):
+            return self.descend(at, size, exchange)
+
+    @cached_property
+    def _tables(self) -> CodingTables:
+        return CodingTables(self.gaussian.tables())
+
+
+class _Quantising:
+    """The encoder's exchange: rounds what is wanted of a block, and keeps what is to be coded."""
+
+    def __init__(self, wanted: Exchange, rounding: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self._wanted = wanted
+        self._round = rounding
+        self.steps: list[Step] = []
+
+    def __call__(self, number: int, prior: Prior) -> Tensor:
+        with stage("posterior"):
+            wanted = self._wanted(number, prior).to(prior.mean)
+        with stage("quantisation"):
+            residual = prior.residual(wanted)
+            symbols = self._round(residual, prior.log2_scale).clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+            self.steps.append(coded_step(symbols, prior.log2_scale))
+        return prior.value(symbols)
+
+
+class _Replaying:
+    """An exchange that knows the symbols, and keeps what tables they would get."""
+
+    def __init__(self, known: Sequence[Step]) -> None:
+        self._known = known
+        self.steps: list[Step] = []
+
+    def __call__(self, number: int, prior: Prior) -> Tensor:
+        values = torch.from_numpy(self._known[number][0]).to(prior.mean)
+        symbols = values.reshape(prior.mean.shape)
+        self.steps.append(coded_step(symbols, prior.log2_scale))
+        return prior.value(symbols)
+
+
+class _Reading:
+    """The decoder's exchange: reads symbols from the stream, as far as that goes."""
+
+    def __init__(self, stream: Stream, tables: CodingTables) -> None:
+        self._reader = StreamReader(stream)
+        self._levels = stream.levels
+        self._tables = tables
+
+    def __call__(self, number: int, prior: Prior) -> Tensor:
+        if number >= self._levels:
+            return prior.mean
+        with stage("coding"):
+            symbols = read_step(self._reader, prior.log2_scale, self._tables)
+            self._reader.end_level()
+        return prior.value(symbols)

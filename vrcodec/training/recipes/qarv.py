@@ -1,0 +1,10 @@
+"""`qarv`: the shared backbone under a hierarchy of latents; starts from the weights of `qvrf`."""
+
+from vrcodec.models.backbone import BackboneSize
+from vrcodec.training.recipes.base import Recipe
+
+RECIPE = Recipe(
+    family="qarv",
+    size=BackboneSize(hyper=0, prior=256, groups=(16, 16, 32, 64, 192)),
+    optimizer="muon",
+)

@@ -16,14 +16,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vrcodec.bench.kernels import table_indices
+from vrcodec.bench.kernels import Guarded, table_indices
 from vrcodec.bitstream.guard import GUARD, round_to_table
 from vrcodec.bitstream.tables import SCALE_COUNT
 from vrcodec.catalog import find_by_family
 from vrcodec.folders import read_folder
 from vrcodec.models.base import Latents
 from vrcodec.models.hyperprior import HyperpriorModel
-from vrcodec.models.zoo import unpack_model
+from vrcodec.models.qarv import Qarv
+from vrcodec.models.zoo import load_model
 from vrcodec.rate import RATE_CODE_MAX
 
 
@@ -60,14 +61,14 @@ def main() -> None:
     print(json.dumps(report, indent=1))
 
 
-def _model(family: str, dtype: torch.dtype) -> HyperpriorModel:
-    model = unpack_model(find_by_family(family).path.read_bytes(), family)
-    assert isinstance(model, HyperpriorModel)
+def _model(family: str, dtype: torch.dtype) -> Guarded:
+    model = load_model(find_by_family(family), torch.device("cpu"))
+    assert isinstance(model, HyperpriorModel | Qarv)
     model.prepare(torch.device("cpu"), exact_dtype=dtype)
     return model
 
 
-def _ties(model: HyperpriorModel, latents: Latents) -> int:
+def _ties(model: Guarded, latents: Latents) -> int:
     """Ties of a picture at eleven rates together."""
     states = [model.rate_state(step * RATE_CODE_MAX // 10) for step in range(11)]
     return sum(len(stream.ties) for state in states for stream in model.compress(latents, state))

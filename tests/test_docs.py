@@ -77,10 +77,10 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 def shown_commands() -> list[list[str]]:
-    """Every `vrcodec ...` in the code of README, QMAP.md and SLIM.md, split at pipes."""
+    """Every `vrcodec ...` in the code of README and the pages of families, split at pipes."""
     found = []
     documents = README + "".join(
-        (ROOT / "docs" / name).read_text() for name in ("QMAP.md", "SLIM.md")
+        (ROOT / "docs" / name).read_text() for name in ("QARV.md", "QMAP.md", "SLIM.md")
     )
     for block in re.findall(r"```(?:sh)?\n(.*?)```", documents, re.DOTALL):
         for line in block.splitlines():
@@ -115,7 +115,7 @@ def test_results_are_those_of_the_cards() -> None:
             assert row in text, (path.name, row)
 
 
-@pytest.mark.parametrize("family", ["qmap", "slim"])
+@pytest.mark.parametrize("family", ["qarv", "qmap", "slim"])
 def test_the_figures_of_a_familys_page_are_of_the_shipped_weights(family: str) -> None:
     card = json.loads((ROOT / "weights" / f"{family}.json").read_text())
     assert f"weights `{card['id']}`" in (ROOT / "docs" / f"{family.upper()}.md").read_text()

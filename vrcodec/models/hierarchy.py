@@ -2,8 +2,7 @@
 Lossy Image Compression", TPAMI 2023, section 3).
 
 A state goes down from 1/64 of the picture to 1/16. At every level it says mean and scale of some latent
-channels, and then learns their values. The encoder, which sees the picture, chooses the values: it goes up
-first, and then down beside the state.
+channels, and then learns their values, which the encoder chooses (`vrcodec.models.posterior`).
 
 Differences from the paper: the blocks are ours (`vrcodec.models.blocks`), and so narrow that the way down
 can run in float64; no latents at 1/8, where float64 would cost most; a latent is quantised with a step that
@@ -18,14 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vrcodec.models.blocks import (
-    LEAKY_SLOPE,
-    Block,
-    Conv2d,
-    Pointwise,
-    at_least_float32,
-    pad_to_multiple,
-)
+from vrcodec.models.blocks import Block, Pointwise, at_least_float32
 from vrcodec.models.gains import KNOTS, interpolate_knots
 from vrcodec.models.modulation import Modulation
 
@@ -51,7 +43,7 @@ class Prior:
 
     def pick(self, x: Tensor) -> Tensor:
         """(B, Z, h, w) -> (B, Z, n)."""
-        return pick(x, self.places)
+        return pick(x, self.places.to(x.device))
 
     def residual(self, value: Tensor) -> Tensor:
         """How far ``value`` is from the mean, in steps."""
@@ -68,7 +60,7 @@ Exchange = Callable[[int, Prior], Tensor]
 
 @dataclass(frozen=True)
 class Kind:
-    """A latent variable: ``channels`` Z at the samples of ``phases``.
+    """A latent variable: ``channels`` Z at the samples of ``phases``, or at all.
 
     Phase 0 is every second sample of every second row, 1 the other samples of its diagonals, 2 the rest.
     """
@@ -77,7 +69,9 @@ class Kind:
     phases: tuple[int, ...] = ALL_PHASES
 
     def places(self, height: int, width: int, device: torch.device) -> Tensor:
-        """Where the samples lie in a flattened (height, width): (n,)."""
+        """Where the samples lie in a flattened (height, width), row by row in each phase: (n,)."""
+        if self.phases == ALL_PHASES:
+            return torch.arange(height * width, device=device)
         rows = (torch.arange(height, device=device) % 2).unsqueeze(1)
         columns = torch.arange(width, device=device) % 2
         phase = torch.where(rows == columns, rows, 2).flatten()
@@ -192,7 +186,7 @@ def spread(values: Tensor, places: Tensor, size: Sequence[int]) -> Tensor:
     batch, channels, count = values.shape
     height, width = size
     if count == height * width:
-        return values.view(batch, channels, height, width)
+        return values.reshape(batch, channels, height, width)
     empty = values.new_zeros(batch, channels, height * width)
     filled = empty.scatter(2, places.expand_as(values), values)
     return filled.view(batch, channels, height, width)
@@ -205,69 +199,6 @@ def scale_sizes(height: int, width: int) -> list[tuple[int, int]]:
 
 def _up(width: int) -> nn.Sequential:
     return nn.Sequential(Pointwise(width, 4 * width), nn.PixelShuffle(2))
-
-
-class Ascent(nn.Module):
-    """The way up, on the encoder only: y (B, M, h, w) -> features at 1/64, 1/32 and 1/16."""
-
-    def __init__(self, latent: int, width: int) -> None:
-        super().__init__()
-        self.inlet = nn.Sequential(Pointwise(latent, width), Block(width))
-        self.downs = nn.ModuleList(
-            nn.Sequential(Conv2d(width, width, 2, stride=2), Block(width)) for _ in range(2)
-        )
-
-    def forward(self, y: Tensor) -> list[Tensor]:
-        features = [self.inlet(pad_to_multiple(y, 2 ** len(self.downs)))]
-        for down in self.downs:
-            features.append(down(features[-1]))
-        sizes = scale_sizes(*y.shape[-2:])
-        return [f[..., :h, :w] for f, (h, w) in zip(features[::-1], sizes, strict=True)]
-
-
-class Correction(nn.Module):
-    """Where the encoder wants z: where it did at first, corrected by what the state knows already."""
-
-    def __init__(self, width: int, channels: int) -> None:
-        super().__init__()
-        self.correction = nn.Sequential(
-            Pointwise(2 * width, width), nn.LeakyReLU(LEAKY_SLOPE), Pointwise(width, channels)
-        )
-        last = self.correction[-1]
-        assert isinstance(last, Pointwise)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-
-    def forward(self, first: Tensor, features: Tensor, state: Tensor) -> Tensor:
-        correction: Tensor = self.correction(torch.cat((features, state), dim=1))
-        return first + correction.float()
-
-
-class Posterior(nn.Module):
-    """The encoder's side of the way down. ``kinds``: as for `Descent`; those at 1/16 are groups of y."""
-
-    def __init__(self, latent: int, width: int, kinds: Sequence[Sequence[Kind]]) -> None:
-        super().__init__()
-        every = [kind for own in kinds for kind in own]
-        coarse = [kind for own in kinds[:-1] for kind in own]
-        self.ascent = Ascent(latent, width)
-        self.first = nn.ModuleList(Pointwise(width, kind.channels) for kind in coarse)
-        self.corrections = nn.ModuleList(Correction(width, kind.channels) for kind in every)
-        self._scale_of = [scale for scale, own in enumerate(kinds) for _ in own]
-        self._channels = channel_ranges(kinds[-1])
-
-    def forward(self, y: Tensor) -> Exchange:
-        """y (B, M, h, w) -> where the encoder wants latent number k, before it is quantised."""
-        features = self.ascent(y)
-        coarse = [net(features[self._scale_of[k]]).float() for k, net in enumerate(self.first)]
-        first = [*coarse, *(y[:, own] for own in self._channels)]
-
-        def wanted(number: int, prior: Prior) -> Tensor:
-            own = features[self._scale_of[number]]
-            correct = self.corrections[number]
-            return prior.pick(correct(first[number], own, prior.state.to(own)))
-
-        return wanted
 
 
 def channel_ranges(kinds: Sequence[Kind]) -> list[slice]:

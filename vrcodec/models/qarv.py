@@ -46,11 +46,11 @@ from vrcodec.models.hierarchy import (
     Descent,
     Exchange,
     Kind,
-    Posterior,
     Prior,
     scale_sizes,
 )
 from vrcodec.models.modulation import condition_net
+from vrcodec.models.posterior import Posterior
 from vrcodec.models.statics import all_blocks
 from vrcodec.models.transforms import analyse, padded, synthesise
 from vrcodec.rate import rate_from_code

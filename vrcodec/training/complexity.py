@@ -15,8 +15,9 @@ from vrcodec.bitstream.qmap import MAP_STRIDE
 from vrcodec.models import VariableRateModel
 from vrcodec.models.base import DENSITY
 from vrcodec.models.context import Pick
-from vrcodec.models.hierarchy import Posterior, Prior
+from vrcodec.models.hierarchy import Prior
 from vrcodec.models.hyperprior import HyperpriorModel
+from vrcodec.models.posterior import Posterior
 from vrcodec.models.qarv import Qarv
 from vrcodec.models.slim import Slim
 from vrcodec.models.widths import Width

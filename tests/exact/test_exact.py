@@ -19,7 +19,7 @@ import torch
 
 from tests.conftest import ROOT, random_map
 from vrcodec import models
-from vrcodec.bench.kernels import table_indices, threads
+from vrcodec.bench.kernels import other_order, table_indices, threads
 from vrcodec.bitstream.guard import GUARD, round_to_table
 from vrcodec.bitstream.streams import StreamReader
 from vrcodec.catalog import find_by_family
@@ -94,6 +94,7 @@ VARIANTS: dict[str, tuple[Engine, Callable[[], object], Callable[[VariableRateMo
         no_change,
     ),
     "contiguous": (Engine("cpu", "float32"), nullcontext, to_contiguous),
+    "in another order": (Engine("cpu", "float32"), lambda: other_order(None), no_change),
     "strips of 4": (Engine("cpu", strip_units=4), nullcontext, no_change),
     "strips of 8": (Engine("cpu", strip_units=8), nullcontext, no_change),
     "strips of 20": (Engine("cpu", strip_units=20), nullcontext, no_change),

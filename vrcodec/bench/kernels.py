@@ -8,8 +8,11 @@ from contextlib import AbstractContextManager, contextmanager
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from vrcodec.models.base import Latents, RateState
+from vrcodec.models.blocks import Pointwise
 from vrcodec.models.exchange import CodedBlock
 from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.models.qarv import Qarv
@@ -69,6 +72,24 @@ def _strips(model: Guarded) -> Iterator[None]:
         model.strip_units = before
 
 
+@contextmanager
+def other_order(model: object) -> Iterator[None]:
+    """Every sum over channels in two parts, as another library might."""
+    usual = Pointwise.forward
+
+    def in_two_parts(self: Pointwise, x: Tensor) -> Tensor:
+        half = x.shape[1] // 2
+        weight = self.weight[:, :, None, None]
+        first = F.conv2d(x[:, :half], weight[:, :half])
+        return first + F.conv2d(x[:, half:], weight[:, half:], self.bias)
+
+    Pointwise.forward = in_two_parts  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Pointwise.forward = usual  # type: ignore[method-assign]
+
+
 # The first is what the others are held against.
 KERNELS: dict[str, Kernel] = {
     "as usual": _usual,
@@ -76,6 +97,7 @@ KERNELS: dict[str, Kernel] = {
     "one thread": _one_thread,
     "without oneDNN": _without_onednn,
     "in strips": _strips,
+    "in another order": other_order,
 }
 
 

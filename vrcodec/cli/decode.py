@@ -140,8 +140,8 @@ class _Job:
             self._coded = self._decoder.read(data, partial=partial)
         if not self._coded.complete:
             output.warn(
-                f"{display_name(name)}: ends early; decoded the {self._coded.held} of "
-                f"{self._coded.levels} levels that are complete"
+                f"{display_name(name)}: ends early; {self._coded.held} of {self._coded.levels} "
+                "levels are complete"
             )
 
     def progressive(self, progression: Progression) -> list[dict[str, Any]]:

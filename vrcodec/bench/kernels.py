@@ -79,6 +79,8 @@ def other_order(model: object) -> Iterator[None]:
 
     def in_two_parts(self: Pointwise, x: Tensor) -> Tensor:
         half = x.shape[1] // 2
+        if not half:
+            return usual(self, x)
         weight = self.weight[:, :, None, None]
         first = F.conv2d(x[:, :half], weight[:, :half])
         return first + F.conv2d(x[:, half:], weight[:, half:], self.bias)

@@ -170,8 +170,12 @@ def _parse_payload(
 ) -> Chunk:
     """The rest of the chunk that begins at ``start``. Only latents may be incomplete."""
     offset = reader.position
-    cut = reader.left < length + _CHECKSUM_BYTES
-    if cut and partial and chunk_type == schema.CHUNK_LADDER:
+    if chunk_type == schema.CHUNK_LADDER and reader.left < length + _CHECKSUM_BYTES:
+        if not partial:
+            raise CorruptError(
+                f"truncated: the chunk at byte {offset} is incomplete; --partial decodes the levels that are "
+                "complete"
+            )
         payload = reader.take(reader.left, "chunk")[:length]
         return Chunk(chunk_type, payload, offset, complete=False)
     payload = reader.take(length, "chunk")

@@ -9,7 +9,7 @@ neither loads nor reads it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from vrcodec.bitstream.grid import STRIDE, Block, LatentGrid
 from vrcodec.bitstream.payload import Stream
-from vrcodec.bitstream.rans import SYMBOL_LIMIT, CodingTables
-from vrcodec.bitstream.streams import StreamReader, StreamWriter
+from vrcodec.bitstream.rans import CodingTables
+from vrcodec.bitstream.streams import StreamWriter
 from vrcodec.bitstream.tables import TableSet
 from vrcodec.errors import CorruptError
 from vrcodec.models import backbone
@@ -39,7 +39,7 @@ from vrcodec.models.entropy import (
     gaussian_likelihood,
     round_with_dead_zone,
 )
-from vrcodec.models.exchange import CodedBlock, Step, coded_step, read_step
+from vrcodec.models.exchange import CodedBlock
 from vrcodec.models.gains import KNOTS, as_channels, log_linear
 from vrcodec.models.hierarchy import (
     ALL_PHASES,
@@ -49,6 +49,7 @@ from vrcodec.models.hierarchy import (
     Prior,
     scale_sizes,
 )
+from vrcodec.models.levels import Quantising, Reading, Replaying
 from vrcodec.models.modulation import condition_net
 from vrcodec.models.posterior import Posterior
 from vrcodec.models.statics import all_blocks
@@ -222,7 +223,7 @@ class Qarv(VariableRateModel):
             with stage("posterior"):
                 y = latents.y[0][block.window].unsqueeze(0)
                 wanted = posterior(y.contiguous(memory_format=torch.channels_last))
-            writing = _Quantising(wanted, self.round)
+            writing = Quantising(wanted, self.round)
             self._descend_exactly(rate, block, writing)
             yield CodedBlock(block, writing.steps)
 
@@ -230,7 +231,7 @@ class Qarv(VariableRateModel):
     def coded_again(self, coded: CodedBlock, rate: RateState) -> CodedBlock:
         """The same symbols, with table indices computed anew, as a decoder would."""
         assert isinstance(rate, LevelRate)
-        replaying = _Replaying(coded.steps)
+        replaying = Replaying(coded.steps)
         self._descend_exactly(rate, coded.block, replaying)
         return CodedBlock(coded.block, replaying.steps)
 
@@ -259,7 +260,7 @@ class Qarv(VariableRateModel):
         whole = stream.symbols_crc is not None
         if stream.levels > self.levels or (whole and stream.levels < self.levels):
             raise CorruptError(f"damaged: {stream.levels} levels, and its model has {self.levels}")
-        return self._descend_exactly(rate, block, _Reading(stream, self._tables))
+        return self._descend_exactly(rate, block, Reading(stream, self._tables))
 
     def _descend_exactly(self, rate: LevelRate, block: Block, exchange: Exchange) -> Tensor:
         size = (block.bottom - block.top, block.right - block.left)
@@ -270,52 +271,3 @@ class Qarv(VariableRateModel):
     @cached_property
     def _tables(self) -> CodingTables:
         return CodingTables(self.gaussian.tables())
-
-
-class _Quantising:
-    """The encoder's exchange: rounds what is wanted of a block, and keeps what is to be coded."""
-
-    def __init__(self, wanted: Exchange, rounding: Callable[[Tensor, Tensor], Tensor]) -> None:
-        self._wanted = wanted
-        self._round = rounding
-        self.steps: list[Step] = []
-
-    def __call__(self, number: int, prior: Prior) -> Tensor:
-        with stage("posterior"):
-            wanted = self._wanted(number, prior).to(prior.mean)
-        with stage("quantisation"):
-            residual = prior.residual(wanted)
-            symbols = self._round(residual, prior.log2_scale).clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT)
-            self.steps.append(coded_step(symbols, prior.log2_scale))
-        return prior.value(symbols)
-
-
-class _Replaying:
-    """An exchange that knows the symbols, and keeps what tables they would get."""
-
-    def __init__(self, known: Sequence[Step]) -> None:
-        self._known = known
-        self.steps: list[Step] = []
-
-    def __call__(self, number: int, prior: Prior) -> Tensor:
-        values = torch.from_numpy(self._known[number][0]).to(prior.mean)
-        symbols = values.reshape(prior.mean.shape)
-        self.steps.append(coded_step(symbols, prior.log2_scale))
-        return prior.value(symbols)
-
-
-class _Reading:
-    """The decoder's exchange: reads symbols from the stream, as far as that goes."""
-
-    def __init__(self, stream: Stream, tables: CodingTables) -> None:
-        self._reader = StreamReader(stream)
-        self._levels = stream.levels
-        self._tables = tables
-
-    def __call__(self, number: int, prior: Prior) -> Tensor:
-        if number >= self._levels:
-            return prior.mean
-        with stage("coding"):
-            symbols = read_step(self._reader, prior.log2_scale, self._tables)
-            self._reader.end_level()
-        return prior.value(symbols)

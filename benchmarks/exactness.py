@@ -16,14 +16,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vrcodec.bench.kernels import Guarded, table_indices
+from vrcodec.bench.kernels import table_indices
 from vrcodec.bitstream.guard import GUARD, round_to_table
 from vrcodec.bitstream.tables import SCALE_COUNT
 from vrcodec.catalog import find_by_family
 from vrcodec.folders import read_folder
+from vrcodec.models import Guarded
 from vrcodec.models.base import Latents
-from vrcodec.models.hyperprior import HyperpriorModel
-from vrcodec.models.qarv import Qarv
 from vrcodec.models.zoo import load_model
 from vrcodec.rate import RATE_CODE_MAX
 
@@ -63,7 +62,7 @@ def main() -> None:
 
 def _model(family: str, dtype: torch.dtype) -> Guarded:
     model = load_model(find_by_family(family), torch.device("cpu"))
-    assert isinstance(model, HyperpriorModel | Qarv)
+    assert isinstance(model, Guarded)
     model.prepare(torch.device("cpu"), exact_dtype=dtype)
     return model
 

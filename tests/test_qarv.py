@@ -29,6 +29,8 @@ from vrcodec.models.hierarchy import ALL_PHASES, Kind, pick, spread
 from vrcodec.models.zoo import load_trainable
 from vrcodec.picture import Picture
 from vrcodec.training.inherit import start_hierarchy
+from vrcodec.training.recipes.base import Recipe
+from vrcodec.training.session import Session, train
 
 Run = Callable[..., int]
 
@@ -332,6 +334,35 @@ def test_training_starts_with_the_transforms_of_qvrf() -> None:
         expected = source.synthesis_net(source.restored(y, source.factors(rate))) + 0.5
     assert isinstance(found, torch.Tensor)
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("source", ["qvrf", "qarv", None])
+def test_a_session_leaves_both_files(
+    tmp_path: Path, photograph: Pixels, monkeypatch: pytest.MonkeyPatch, source: str | None
+) -> None:
+    folder, target = tmp_path / "data", tmp_path / "run"
+    folder.mkdir()
+    Image.fromarray(photograph).save(folder / "photograph.png")
+    size = load_trainable(find_by_family("qarv")).size
+    recipe = Recipe(family="qarv", size=size, crop=64, batch=2, optimizer="muon")
+    init = GOLDEN / f"{source}.safetensors" if source else None
+    train(Session(recipe, (folder,), target, steps=2, init=init, device="cpu"))
+    monkeypatch.setenv("VRCODEC_WEIGHTS", str(target))
+    entry = find_by_family("qarv")
+    assert entry.path.parent == target
+    assert entry.card["training"][-1]["samples"] == 4
+    assert entry.encoder_id is not None
+    data = Encoder("qarv").encode(Picture.from_array(photograph), 30_000)
+    assert Decoder().decode(data).pixels.shape == photograph.shape
+
+
+def test_other_families_are_no_start(tmp_path: Path, photograph: Pixels) -> None:
+    Image.fromarray(photograph).save(tmp_path / "photograph.png")
+    size = load_trainable(find_by_family("qarv")).size
+    recipe = Recipe(family="qarv", size=size, crop=64, batch=2)
+    init = GOLDEN / "gained.safetensors"
+    with pytest.raises(WeightsError, match="starts from the weights of qvrf"):
+        train(Session(recipe, (tmp_path,), tmp_path / "run", steps=1, init=init, device="cpu"))
 
 
 def test_gradient_reaches_every_parameter(photograph: Pixels) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vrcodec.models import Guarded
 from vrcodec.models.base import Latents, RateState
 from vrcodec.models.blocks import Pointwise
 from vrcodec.models.exchange import CodedBlock
@@ -20,7 +21,6 @@ from vrcodec.models.qarv import Qarv
 # Latent rows of a strip: few, so that a picture has many.
 _STRIP_UNITS = 12
 
-Guarded = HyperpriorModel | Qarv
 Kernel = Callable[[Guarded], AbstractContextManager[None]]
 # The same symbols, with table indices computed anew.
 Again = Callable[[], Iterator[CodedBlock]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
@@ -20,7 +20,6 @@ from vrcodec.device import exact_device, float_dtype
 from vrcodec.errors import UsageError
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.blocks import Block
-from vrcodec.models.exchange import CodedBlock
 from vrcodec.strips import default_strip_units
 
 Pixels = npt.NDArray[np.uint8]
@@ -134,10 +133,6 @@ class VariableRateModel(nn.Module, ABC):
 
         None where nothing short of coding tells.
         """
-
-    def coded_blocks(self, latents: Latents, rate: RateState) -> Iterator[CodedBlock]:
-        """What is coded of y, or of all latents, with guarded tables; block by block."""
-        raise NotImplementedError(f"{self.family} has no guarded tables")
 
     def scale_tables(self) -> TableSet | None:
         """The tables of y, if they are one for each scale, in the order of scales."""

@@ -253,6 +253,7 @@ class HyperpriorModel(VariableRateModel):
         return streams
 
     def coded_blocks(self, latents: Latents, rate: RateState) -> Iterator[CodedBlock]:
+        """What is coded of y, block by block."""
         return self.quantise(latents, rate)[1]
 
     def quantise(self, latents: Latents, rate: RateState) -> tuple[Symbols, Iterator[CodedBlock]]:

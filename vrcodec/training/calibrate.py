@@ -25,7 +25,7 @@ from vrcodec.bitstream.tables import (
     stack_tables,
     trimmed_table,
 )
-from vrcodec.models import VariableRateModel
+from vrcodec.models import Guarded
 from vrcodec.rate import RATE_CODE_MAX
 
 # Scales of a table's mixture, relative to its own, in steps of the table grid (3/16 octave).
@@ -41,7 +41,7 @@ Histogram = npt.NDArray[np.float64]
 
 
 def calibrated_tables(
-    model: VariableRateModel, pictures: Sequence[Tensor], crops: int, seed: int
+    model: Guarded, pictures: Sequence[Tensor], crops: int, seed: int
 ) -> TableSet:
     """Tables for the symbols that ``model`` makes of random crops at random rates.
 
@@ -51,7 +51,7 @@ def calibrated_tables(
 
 
 def collect_histogram(
-    model: VariableRateModel, pictures: Sequence[Tensor], crops: int, seed: int
+    model: Guarded, pictures: Sequence[Tensor], crops: int, seed: int
 ) -> Histogram:
     """How often each table (row) met each symbol (-4096 .. 4096). Prepares ``model`` for coding."""
     random = np.random.default_rng(seed)

@@ -14,10 +14,8 @@ from torch import Tensor
 
 from vrcodec.catalog import encoder_path, weights_id
 from vrcodec.files import write_atomically
-from vrcodec.models import VariableRateModel
+from vrcodec.models import Guarded, VariableRateModel
 from vrcodec.models.base import DENSITY
-from vrcodec.models.hyperprior import HyperpriorModel
-from vrcodec.models.qarv import Qarv
 from vrcodec.models.slim import Slim, even_schedule
 from vrcodec.models.zoo import pack_encoder, pack_model, unpack_model
 from vrcodec.training.calibrate import calibrated_tables
@@ -45,7 +43,7 @@ def export_model(
     the schedule of a slimmable model is found. Returns the path of the weights.
     """
     model.freeze()
-    if pictures and isinstance(model, HyperpriorModel | Qarv):
+    if pictures and isinstance(model, Guarded):
         model.gaussian.freeze_tables(calibrated_tables(model, pictures, crops, seed=0))
     if pictures and isinstance(model, Slim):
         _fit(model, pictures, crops)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from itertools import cycle
 
 from vrcodec.bench.curves import Curve, quality_column
 from vrcodec.bench.metrics import METRICS
+
+_LEGEND_COLUMNS = 2
+# Inches.
+_LEGEND_LINE = 0.2
 
 
 def plot(curves: Sequence[Curve], metrics: Sequence[str], file_format: str) -> bytes:
@@ -14,22 +19,29 @@ def plot(curves: Sequence[Curve], metrics: Sequence[str], file_format: str) -> b
 
     Measured curves are solid, published ones dashed.
     """
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.5 * len(metrics), 4.5), layout="constrained")
+    columns = _LEGEND_COLUMNS * len(metrics)
+    colours = [colormaps["tab20"](number) for number in range(20)]
+    height = 4.2 + _LEGEND_LINE * -(-len(curves) // columns)
+    figure = Figure(figsize=(5.5 * len(metrics), height), layout="constrained")
     for axes, metric in zip(
         figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True
     ):
         column = quality_column(metric)
-        for curve in curves:
+        for curve, colour in zip(curves, cycle(colours), strict=False):
             if column in curve.columns:
                 style = {"linestyle": "-", "marker": "."} if curve.measured else {"linestyle": "--"}
                 x, y = curve.columns["bpp"], curve.columns[column]
-                axes.plot(x, y, label=curve.title, linewidth=2.4 if curve.own else 1.2, **style)
+                width = 2.4 if curve.own else 1.2
+                axes.plot(x, y, label=curve.title, color=colour, linewidth=width, **style)
         axes.set_xlabel("bits per pixel")
         axes.set_ylabel(METRICS[metric].title)
         axes.grid(alpha=0.3)
-    figure.axes[0].legend(fontsize="small")
+    # Below: inside, two dozen names hide what they name.
+    shown = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*shown, loc="outside lower center", ncols=columns, fontsize="small")
     buffer = io.BytesIO()
     figure.savefig(buffer, format=file_format, dpi=160)
     return buffer.getvalue()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from vrcodec.bench.kernels import threads
 from vrcodec.bench.metrics import psnr
 from vrcodec.bench.profile import stage_medians
 from vrcodec.bench.text import Table, markdown
+from vrcodec.bitstream.container import parse_container
 from vrcodec.bitstream.payload import build_stream
 from vrcodec.bitstream.rans import CodingTables
 from vrcodec.bitstream.streams import StreamWriter
@@ -102,9 +104,8 @@ def _rungs(decoder: Decoder, data: bytes, picture: Picture) -> list[tuple[float,
 
 def _level_ends(data: bytes) -> list[int]:
     """At which byte of the file each level is complete; the chunk's checksum is behind the last."""
-    sizes = np.cumsum(inspect(data).levels)
-    ends: list[int] = (len(data) - int(sizes[-1]) + sizes).tolist()
-    return ends
+    (ladder,) = parse_container(data).latents()
+    return [ladder.offset + size for size in accumulate(inspect(data).levels)]
 
 
 def _quality(decoder: Decoder, coded: Coded, level: int, picture: Picture) -> float:

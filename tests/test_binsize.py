@@ -116,12 +116,6 @@ def test_hostile_values(payloads: tuple[bytes, ...], photograph: Pixels, decoder
             use(data)
 
 
-def test_a_step_in_a_file_of_another_family(photograph: Pixels, decoder: Decoder) -> None:
-    data = with_bins(vrcodec.encode(photograph, model="gained"), payload(0))
-    with pytest.raises(CorruptError, match="no use for a chunk"):
-        decoder.decode(data)
-
-
 def test_command_line(
     run: Callable[..., int], vrcodec: Command, picture_file: Path, tmp_path: Path
 ) -> None:

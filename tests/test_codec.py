@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import GOLDEN, GOLDEN_NAMES, Pixels
+from tests.conftest import GOLDEN, GOLDEN_NAMES, Pixels, with_chunks
 from vrcodec.bench.estimate import counted_bits
 from vrcodec.bench.metrics import psnr
+from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import build_container, parse_container
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, LimitError, UsageError, VrcError
@@ -146,3 +147,25 @@ def test_rate_code_is_close_and_stable(rate: float) -> None:
 def test_rate_outside_its_range_is_refused(rate: float) -> None:
     with pytest.raises(UsageError):
         code_from_rate(rate)
+
+
+@pytest.mark.parametrize(
+    ("chunk_type", "name"),
+    [
+        (schema.CHUNK_BIN_SIZE, None),
+        (schema.CHUNK_QMAP, "qmap_photograph"),
+        (schema.CHUNK_WIDTH, "slim_grey"),
+        (schema.CHUNK_LADDER, "qarv_photograph"),
+    ],
+)
+def test_a_chunk_in_a_file_of_another_family(
+    decoder: Decoder, chunk_type: int, name: str | None
+) -> None:
+    assert chunk_type in schema.CHUNK_METHODS
+    payload: bytes | None = schema.BinSize.build(0)
+    if name:
+        payload = parse_container((GOLDEN / f"{name}.vrc").read_bytes()).only(chunk_type, "chunk")
+    assert payload
+    data = with_chunks(chunk_type, (GOLDEN / "photograph.vrc").read_bytes(), payload)
+    with pytest.raises(CorruptError, match=f"no use for a chunk of type {chunk_type}"):
+        decoder.decode(data)

@@ -122,13 +122,6 @@ def test_another_map_than_the_encoders_is_noticed(
             decoder.decode(other)
 
 
-def test_a_map_in_a_file_of_another_family(decoder: Decoder, photograph: Pixels) -> None:
-    shape = random_map(Picture.from_array(photograph))
-    data = with_maps(vrcodec.encode(photograph, model="gained"), build_map(shape))
-    with pytest.raises(CorruptError, match="no use for a chunk"):
-        decoder.decode(data)
-
-
 def test_families_without_maps_say_so(photograph: Pixels) -> None:
     for model in ("gained", "qvrf"):
         with pytest.raises(UsageError, match=f"{model} takes no quality map"):

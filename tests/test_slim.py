@@ -228,12 +228,6 @@ def test_another_width_than_the_encoders_is_noticed(photograph: Pixels, decoder:
             decoder.decode(with_widths(data, width_payload(width)))
 
 
-def test_a_width_in_a_file_of_another_family(photograph: Pixels, decoder: Decoder) -> None:
-    data = with_widths(vrcodec.encode(photograph, model="gained"), width_payload(8))
-    with pytest.raises(CorruptError, match="no use for a chunk"):
-        decoder.decode(data)
-
-
 def test_command_line(
     run: Callable[..., int], vrcodec: Command, picture_file: Path, tmp_path: Path
 ) -> None:

@@ -22,9 +22,6 @@ from vrcodec.rate import RATE_CODE_MAX
 if TYPE_CHECKING:
     from vrcodec.bitstream.payload import Usage
 
-if TYPE_CHECKING:
-    from vrcodec.bitstream.payload import Usage
-
 # Nearer than this the first guess is not right anyway.
 _FIRST_STEP = 1024
 # How steeply the size of photographs follows the rate: bits go with exp(SIZE_SLOPE r).

@@ -118,7 +118,7 @@ class _Parser:
 
     def _stream(self, block: int) -> Stream:
         checks = [level[block] for level in self._checks]
-        spans = [level[block] for level in self._spans[: len(checks)]]
+        spans = [level[block] for level in self._spans]
         crc = checks.pop() if len(checks) == self.levels else None
         ends, size = [], 0
         for span, check in zip(spans, checks, strict=False):

@@ -19,7 +19,7 @@ from vrcodec.cli.paths import (
     is_special,
     read_vrc_file,
 )
-from vrcodec.cli.progression import Progression, check_pattern
+from vrcodec.cli.progression import check_pattern, level_places
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
 
@@ -93,7 +93,7 @@ def command(
             places[name].check()
         job = _Job(decoder, name, chosen, partial)
         if pattern is not None:
-            return job.progressive(Progression(pattern, force))
+            return job.progressive(pattern, force)
         return [job.decode(places[name], levels)]
 
     code, results = output.for_each(inputs, work)
@@ -144,9 +144,9 @@ class _Job:
                 "levels are complete"
             )
 
-    def progressive(self, progression: Progression) -> list[dict[str, Any]]:
+    def progressive(self, pattern: str, force: bool) -> list[dict[str, Any]]:
         """The picture after each level, in a file of its own."""
-        places = progression.places(self._coded.held)
+        places = level_places(pattern, self._coded.held, force)
         return [self.decode(place, level) for level, place in enumerate(places, 1)]
 
     def decode(self, place: Destination, levels: int | None) -> dict[str, Any]:

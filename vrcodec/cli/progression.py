@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from vrcodec.cli.paths import Destination
@@ -21,17 +20,9 @@ def check_pattern(pattern: str) -> None:
         raise UsageError(f"{pattern}: needs one %d or %02d, for the number of the level")
 
 
-@dataclass(frozen=True)
-class Progression:
-    """``pattern``: a file name with one place for a number."""
-
-    pattern: str
-    force: bool
-
-    def places(self, count: int) -> list[Destination]:
-        """Where levels 1 .. ``count`` go; nothing is written unless all may be. Raises OutputError."""
-        paths = [Path(self.pattern % level) for level in range(1, count + 1)]
-        found = [Destination(path, self.force) for path in paths]
-        for place in found:
-            place.check()
-        return found
+def level_places(pattern: str, levels: int, force: bool) -> list[Destination]:
+    """Where levels 1 .. ``levels`` go; nothing is written unless all may be. Raises OutputError."""
+    found = [Destination(Path(pattern % level), force) for level in range(1, levels + 1)]
+    for place in found:
+        place.check()
+    return found

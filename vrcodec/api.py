@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vrcodec.catalog import DEFAULT_MODEL
+from vrcodec.effort import Effort, Tune
 from vrcodec.errors import InputError, UsageError, VrcError
 from vrcodec.inspection import Info
 from vrcodec.inspection import inspect as _inspect
@@ -32,6 +33,9 @@ def encode(
     qmap: npt.ArrayLike | None = None,
     width: int | None = None,
     model: str = DEFAULT_MODEL,
+    effort: int = 0,
+    time_budget: float | None = None,
+    tune: Tune = "psnr",
     device: str = "auto",
     strip: bool = False,
     limits: Limits = DEFAULT_LIMITS,
@@ -43,18 +47,25 @@ def encode(
     ``bin_size``: for experts and `qvrf`, the quantisation step in place of a rate, 1/64 .. 64. ``qmap``: for
     the model `qmap`, levels (h, w) in [0, 1] of any size, stretched over the picture; a rate moves their mean
     there. ``width``: for the model `slim`, channels of the networks in place of the rate's own choice; the
-    rate then runs over what that width can do. ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
+    rate then runs over what that width can do. ``effort``: 0 .. 9, how much time to spend on a search for fewer
+    bits; or ``time_budget`` in seconds. ``tune``: what the search aims at, psnr or msssim. ``device``:
+    ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
     ``strip``: encode without ICC profile, EXIF and XMP.
 
     Raises InputError, LimitError, UsageError, WeightsError or DeviceError.
     """
     if bin_size is not None and any(other is not None for other in (rate, qmap, width)):
         raise UsageError("a bin size stands in place of a rate, a map or a width")
+    if effort and time_budget is not None:
+        raise UsageError("a time budget stands in place of an effort")
+    spent = Effort(effort, time_budget, tune)
     picture = _picture(image, strip, limits)
     encoder = _encoder(model, device)
     if bin_size is not None:
-        return encoder.encode(picture, encoder.bin_setting(bin_size))
-    return encoder.encode(picture, Setting.at(rate, _shape(qmap, picture), width))
+        setting = encoder.bin_setting(bin_size)
+    else:
+        setting = Setting.at(rate, _shape(qmap, picture), width)
+    return encoder.encode(picture, setting, effort=spent)
 
 
 def decode(

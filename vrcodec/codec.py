@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,6 +17,7 @@ from vrcodec.bitstream.ladder import build_ladder
 from vrcodec.bitstream.payload import Stream, build_stream, parse_stream
 from vrcodec.catalog import DEFAULT_MODEL, Entry, find_by_family, find_by_id
 from vrcodec.device import resolve_device
+from vrcodec.effort import NO_EFFORT, Effort, Watch
 from vrcodec.errors import CorruptError, DeviceError, FormatError, LimitError, UsageError
 from vrcodec.inspection import MODES, ladder_of, supported_setting
 from vrcodec.limits import DEFAULT_LIMITS, Limits
@@ -24,6 +27,10 @@ from vrcodec.picture import Picture
 from vrcodec.rate import code_from_bin_size
 from vrcodec.setting import Setting
 from vrcodec.stages import stage
+
+if TYPE_CHECKING:
+    from vrcodec.refinement.refine import Refined
+    from vrcodec.refinement.surrogate import Wanted
 
 _MODE_NUMBERS = {mode: number for number, mode in MODES.items()}
 
@@ -56,15 +63,27 @@ class Encoder:
             return self.model.analysis(picture.pixels)
 
     def encode(
-        self, picture: Picture, setting: Setting | int, latents: Latents | None = None
+        self,
+        picture: Picture,
+        setting: Setting | int,
+        latents: Latents | None = None,
+        *,
+        effort: Effort = NO_EFFORT,
+        watch: Watch | None = None,
     ) -> bytes:
         """The bytes of a .vrc file at a setting, or a 16-bit rate code.
 
-        Raises LimitError, DeviceError, or UsageError when the family lacks what the setting asks for.
+        Raises LimitError, DeviceError, or UsageError when the family lacks what the setting asks for, or the
+        picture is too small for what ``effort`` aims at.
         """
+        since = time.monotonic()
         setting = Setting(setting) if isinstance(setting, int) else setting
         latents = latents or self.analyse(picture)
-        return self.pack(picture, setting, self.code(picture, latents, setting))
+        if effort.searches:
+            streams = self.refine(picture, latents, setting, effort, watch, since=since).streams
+        else:
+            streams = self.code(picture, latents, setting)
+        return self.pack(picture, setting, streams)
 
     def bin_setting(self, size: float) -> Setting:
         """A quantisation step of ``size``, 1/64 .. 64, at the rate whose step is nearest.
@@ -79,6 +98,32 @@ class Encoder:
         rate = rate_state(self.model, setting, picture.width, picture.height)
         with _memory_errors(self._engine.device):
             return self.model.compress(latents, rate)
+
+    def refine(
+        self,
+        picture: Picture,
+        latents: Latents,
+        setting: Setting,
+        effort: Effort,
+        watch: Watch | None = None,
+        start: Wanted | None = None,
+        since: float | None = None,
+    ) -> Refined:
+        """The streams that a search finds (`vrcodec.refinement`); raises as `encode` does.
+
+        ``start``: what was found for the same picture at another setting. ``since``: when the time that
+        ``effort`` may give began to run, on the monotonic clock; by default now.
+        """
+        from vrcodec.refinement.refine import Task, refine
+
+        def size(streams: Sequence[Stream]) -> int:
+            return len(self.pack(picture, setting, streams))
+
+        rate = rate_state(self.model, setting, picture.width, picture.height)
+        since = time.monotonic() if since is None else since
+        task = Task(self.model, picture.pixels, latents, rate, size, since)
+        with _memory_errors(self._engine.device), stage("search"):
+            return refine(task, effort, watch or Watch(), start)
 
     def pack(self, picture: Picture, setting: Setting, streams: Sequence[Stream]) -> bytes:
         """The bytes of the file that holds ``streams``."""

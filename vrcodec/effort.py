@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -41,3 +42,16 @@ class Effort:
 
 
 NO_EFFORT = Effort()
+
+
+@dataclass
+class Watch:
+    """Who looks on while a file is searched for.
+
+    ``advance`` is told what share, 0 .. 1, is done. With ``keep_partial`` a KeyboardInterrupt ends the search
+    with the best that there is, and ``interrupted`` says so.
+    """
+
+    advance: Callable[[float], None] = lambda share: None
+    keep_partial: bool = False
+    interrupted: bool = False

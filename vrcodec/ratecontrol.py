@@ -9,14 +9,18 @@ suffice; where a picture defies that, the search falls back to bisection of the 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from vrcodec.bench.metrics import as_decibels, capped_psnr, ms_ssim
+from vrcodec.bitstream.payload import Stream
 from vrcodec.bitstream.qmap import QualityMap
 from vrcodec.codec import Decoder, Encoder
+from vrcodec.effort import NO_EFFORT, Effort, Watch
 from vrcodec.errors import TargetError, UsageError
+from vrcodec.models.base import Latents
 from vrcodec.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX, rate_from_code
 from vrcodec.setting import Setting
@@ -81,6 +85,10 @@ class Goal:
         """The middle of what is close enough."""
         return (self.low + self.high) / 2
 
+    def met_by(self, value: float) -> bool:
+        """Whether ``value`` is on the right side."""
+        return value <= self.high if self.ceiling else value >= self.low
+
     @property
     def usual_code(self) -> int:
         """Where to expect it."""
@@ -96,17 +104,26 @@ def encode_to_target(
     qmap: QualityMap | None = None,
     width: int | None = None,
     strict: bool = False,
+    effort: Effort = NO_EFFORT,
+    watch: Watch | None = None,
 ) -> Found:
     """The best file within a size, or the smallest that is as good as asked for, within a tolerance.
 
     ``qmap``: the shape of a quality map, whose level is searched. ``width``: of the networks, where it is not
-    the rate's own.
+    the rate's own. ``effort``: of a search for better latents near the rate that meets the target without
+    one; ``watch``: who looks on.
 
     When no rate meets ``target``: the nearest, or with ``strict`` a TargetError that names it.
     """
-    probe = _Probe(encoder, decoder, picture, target.kind, Setting(0, qmap=qmap, width=width))
+    since = time.monotonic()
+    probe = Probe(encoder, decoder, picture, target.kind, Setting(0, qmap=qmap, width=width))
     goal = _goal(target, picture)
     code, met = search(probe.value, goal, probe.forecast, probe.start(goal))
+    if effort.searches:
+        from vrcodec.refinement.target import refined_near
+
+        probe, code = refined_near(probe, goal, code, effort, watch or Watch(), since)
+        met = goal.met_by(probe.value(code))
     found = Found(probe.data(code), code, probe.achieved(code), met)
     if strict and not met:
         raise TargetError(nearest_words(found, target))
@@ -136,7 +153,7 @@ def _goal(target: Target, picture: Picture) -> Goal:
     return Goal(low, low + QUALITY_TOLERANCE, False, origin, slope)
 
 
-class _Probe:
+class Probe:
     """Encodes at rates, and remembers the files that may still be wanted."""
 
     def __init__(
@@ -146,10 +163,11 @@ class _Probe:
         picture: Picture,
         kind: Kind,
         setting: Setting,
+        latents: Latents | None = None,
     ) -> None:
-        self._encoder, self._decoder, self._picture, self._kind = encoder, decoder, picture, kind
-        self._setting = setting
-        self._latents = encoder.analyse(picture)
+        self.encoder, self.decoder, self.picture, self.kind = encoder, decoder, picture, kind
+        self.setting = setting
+        self.latents = latents or encoder.analyse(picture)
         self._files: dict[int, bytes] = {}
         self._sizes = SizeForecast(encoder.model, setting.qmap)
         self._quality: dict[int, float] = {}
@@ -157,51 +175,54 @@ class _Probe:
     def data(self, code: int) -> bytes:
         """The file at rate ``code``."""
         if code not in self._files:
-            setting = replace(self._setting, rate_code=code)
-            streams = self._encoder.code(self._picture, self._latents, setting)
-            self._files[code] = self._encoder.pack(self._picture, setting, streams)
+            setting = replace(self.setting, rate_code=code)
+            streams = self._streams(setting)
+            self._files[code] = self.encoder.pack(self.picture, setting, streams)
             self._sizes.learn(code, 8 * len(self._files[code]), total_usage(streams))
         return self._files[code]
 
+    def _streams(self, setting: Setting) -> list[Stream]:
+        return self.encoder.code(self.picture, self.latents, setting)
+
     def start(self, goal: Goal) -> int | None:
         """The code to begin with, from the latents alone, or from photographs and the map."""
-        if self._kind not in ("size", "bpp"):
+        if self.kind not in ("size", "bpp"):
             return None
-        code = self._sizes.first_code(self._latents, 8 * math.exp(goal.aim))
+        code = self._sizes.first_code(self.latents, 8 * math.exp(goal.aim))
         if code is not None:
             return code
         return self._sizes.code_like(goal.usual_code)
 
     def forecast(self, known: Known, aim: float) -> float | None:
         """The code at which the size should be ``aim``, going by the symbols at a known one."""
-        if self._kind not in ("size", "bpp"):
+        if self.kind not in ("size", "bpp"):
             return None
         return self._sizes.code_with(known[0], 8 * math.exp(aim))
 
     def value(self, code: int) -> float:
         """What the search sees: the logarithm of the bytes, or dB."""
-        if self._kind in ("size", "bpp"):
+        if self.kind in ("size", "bpp"):
             return math.log(len(self.data(code)))
-        return as_decibels(self._measured(code)) if self._kind == "ssim" else self._measured(code)
+        return as_decibels(self._measured(code)) if self.kind == "ssim" else self._measured(code)
 
     def achieved(self, code: int) -> float:
         """The same in the unit of the target."""
         size = len(self.data(code))
-        if self._kind == "size":
+        if self.kind == "size":
             return size
-        if self._kind == "bpp":
-            return 8 * size / (self._picture.width * self._picture.height)
+        if self.kind == "bpp":
+            return 8 * size / (self.picture.width * self.picture.height)
         return self._measured(code)
 
     def _measured(self, code: int) -> float:
         if code not in self._quality:
-            decoded = self._decoder.decode(self.data(code))
+            decoded = self.decoder.decode(self.data(code))
             self._quality[code] = self._compared(decoded)
         return self._quality[code]
 
     def _compared(self, decoded: Picture) -> float:
-        seen = self._picture.displayed(), decoded.displayed()
-        if self._kind == "psnr":
+        seen = self.picture.displayed(), decoded.displayed()
+        if self.kind == "psnr":
             return capped_psnr(*seen)
         similarity = ms_ssim(*seen)
         if similarity is None:

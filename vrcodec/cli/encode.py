@@ -8,13 +8,14 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli import options, output
 from vrcodec.cli.paths import about, destinations, display_name, read_picture_file
+from vrcodec.effort import MAX_EFFORT, Effort, Tune, Watch
 from vrcodec.errors import UsageError
 from vrcodec.inspection import inspect
 from vrcodec.limits import Limits
@@ -100,6 +101,32 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]
     help="Write nothing when no rate meets the target, instead of the nearest file there is.",
 )
 @click.option(
+    "--effort",
+    "level",
+    type=click.IntRange(0, MAX_EFFORT),
+    help="Search for the picture's best latents: 0 (none) to 9 (minutes), each level twice as long as the one "
+    "before. The file is smaller or better for it, and decodes as fast as ever.  [default: 0]",
+)
+@click.option(
+    "--time-budget",
+    "seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Search for so long a picture, instead of a level of effort.",
+)
+@click.option(
+    "--tune",
+    type=click.Choice(get_args(Tune)),
+    default="psnr",
+    show_default=True,
+    help="What the search aims at.",
+)
+@click.option(
+    "--keep-partial",
+    is_flag=True,
+    help="On Ctrl-C, write the best that the search has found so far, instead of nothing.",
+)
+@click.option(
     "--model", default=DEFAULT_MODEL, show_default=True, help="Model family; see `vrcodec models`."
 )
 @click.option("--strip", is_flag=True, help="Encode without ICC profile, gamma, EXIF and XMP.")
@@ -124,6 +151,10 @@ def command(
     regions: tuple[str, ...],
     roi_background: float | None,
     strict: bool,
+    level: int | None,
+    seconds: float | None,
+    tune: Tune,
+    keep_partial: bool,
     model: str,
     strip: bool,
     device: str,
@@ -144,6 +175,7 @@ def command(
         raise UsageError(
             "--bin-size is for qvrf, quality maps are for qmap, and --width is for slim"
         )
+    effort = _effort(level, seconds, tune, keep_partial)
     job = _Job(
         model,
         device,
@@ -157,6 +189,8 @@ def command(
         bin_size,
         width,
         shape,
+        effort,
+        Watch(output.part_done, keep_partial),
     )
 
     def work(name: str) -> dict[str, Any]:
@@ -175,12 +209,23 @@ def command(
             if kind in result:
                 output.say(form.format(result[kind]))
         output.say("{model}, {seconds} s".format(**result), output.VERBOSE)
+        if job.watch.interrupted:
+            raise KeyboardInterrupt
         return result
 
-    exit_code, results = output.for_each(inputs, work)
+    exit_code, results = output.for_each(inputs, work, parts=effort.searches)
     if as_json:
         output.print_json(results, err=any(p.path is None for p in places.values()))
     return exit_code
+
+
+def _effort(level: int | None, seconds: float | None, tune: Tune, keep_partial: bool) -> Effort:
+    if level is not None and seconds is not None:
+        raise UsageError("give --effort or --time-budget, not both")
+    effort = Effort(level or 0, seconds, tune)
+    if not effort.searches and (keep_partial or tune != "psnr"):
+        raise UsageError("--tune and --keep-partial go with --effort above 0, or --time-budget")
+    return effort
 
 
 def _target(rate: float | None, bin_size: float | None, **given: float | None) -> Target | None:
@@ -229,6 +274,8 @@ class _Job:
     bin_size: float | None
     width: int | None
     shape: Callable[[int, int], QualityMap] | None
+    effort: Effort
+    watch: Watch
     encoder: Encoder | None = None
 
     def encode(self, name: str) -> dict[str, Any]:
@@ -252,8 +299,17 @@ class _Job:
             "bytes": info.bytes,
             "bpp": info.bpp,
             **achieved,
+            **self._search_words(),
             "seconds": round(time.perf_counter() - start, 4),
         }
+
+    def _search_words(self) -> dict[str, Any]:
+        """What --json says of the search."""
+        if not self.effort.searches:
+            return {}
+        own = self.effort
+        spent = {"effort": own.level} if own.seconds is None else {"time_budget": own.seconds}
+        return {**spent, "tune": own.tune}
 
     def _encode_picture(self, picture: Picture, name: str) -> tuple[bytes, dict[str, Any]]:
         """The file, and what became of the target."""
@@ -264,12 +320,15 @@ class _Job:
         if self.encoder is None:
             options.set_threads(self.threads)
             self.encoder = Encoder(self.model, engine)
+        search: dict[str, Any] = {"effort": self.effort, "watch": self.watch}
         if self.bin_size is not None:
             setting = self.encoder.bin_setting(self.bin_size)
-            return self.encoder.encode(picture, setting), {"bin_size": self.bin_size}
+            data = self.encoder.encode(picture, setting, **search)
+            return data, {"bin_size": self.bin_size}
         qmap = self.shape(picture.width, picture.height) if self.shape else None
         if self.target is None:
-            return self.encoder.encode(picture, Setting.at(self.rate, qmap, self.width)), {}
+            setting = Setting.at(self.rate, qmap, self.width)
+            return self.encoder.encode(picture, setting, **search), {}
         from vrcodec.ratecontrol import encode_to_target, nearest_words
 
         decoder = Decoder(engine, self.limits)
@@ -282,6 +341,7 @@ class _Job:
             qmap=qmap,
             width=self.width,
             strict=self.strict,
+            **search,
         )
         if not found.met:
             output.warn(f"{display_name(name)}: {nearest_words(found, target)}")

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -22,8 +23,21 @@ QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
 # Set once, from -q and -v, before a command does anything.
 verbosity = NORMAL
 
-# The progress bar on the terminal, if any.
-_bar: Any = None
+
+@dataclass
+class _Bar:
+    """A progress bar on the terminal, and how many pieces of work are done."""
+
+    progress: Any
+    task: Any
+    done: int = 0
+
+    def step(self) -> None:
+        self.done += 1
+        self.progress.update(self.task, completed=self.done)
+
+
+_bar: _Bar | None = None
 
 
 def set_verbosity(value: int) -> None:
@@ -37,7 +51,9 @@ def _write(message: str) -> None:
     if _bar is None:
         click.echo(message, err=True)
     else:
-        _bar.console.print(message, markup=False, emoji=False, highlight=False, soft_wrap=True)
+        _bar.progress.console.print(
+            message, markup=False, emoji=False, highlight=False, soft_wrap=True
+        )
 
 
 def error(message: str) -> None:
@@ -90,16 +106,21 @@ def print_fields(fields: Mapping[str, str]) -> None:
 
 
 def for_each(
-    inputs: Sequence[str], work: Callable[[str], Any], *, progress: bool = True
+    inputs: Sequence[str],
+    work: Callable[[str], Any],
+    *,
+    progress: bool = True,
+    parts: bool = False,
 ) -> tuple[int, list[Any]]:
     """Call ``work`` on every input; an error of one does not stop the others.
 
     Returns the exit code (the error's own for a single input, 1 when some of several failed) and the
-    results. On a terminal, long work shows ``progress`` on stderr.
+    results. On a terminal, long work shows ``progress`` on stderr; with ``parts`` the work says how far one
+    input is (`part_done`).
     """
     results, code = [], 0
-    large = len(inputs) > 1 or any(map(_is_large, inputs))
-    total = len(inputs) if len(inputs) > 1 else None
+    large = len(inputs) > 1 or parts or any(map(_is_large, inputs))
+    total = len(inputs) if len(inputs) > 1 or parts else None
     with progress_bar(total) if progress and large else nullcontext(_no_step) as advance:
         for name in inputs:
             try:
@@ -130,11 +151,17 @@ def progress_bar(total: int | None) -> Iterator[Callable[[], None]]:
     console = Console(stderr=True)
     with Progress(console=console, transient=True, redirect_stdout=False) as bar:
         task = bar.add_task("vrcodec", total=total)
-        _bar = bar
+        _bar = _Bar(bar, task)
         try:
-            yield lambda: bar.advance(task)
+            yield _bar.step
         finally:
             _bar = None
+
+
+def part_done(share: float) -> None:
+    """What share, 0 .. 1, of the present piece of work is done; on the progress bar if there is one."""
+    if _bar is not None:
+        _bar.progress.update(_bar.task, completed=_bar.done + share)
 
 
 def _is_large(name: str) -> bool:

@@ -7,7 +7,7 @@ how the rate acts on them: `Scaling` holds what multiplies y and z before roundi
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import ClassVar
@@ -199,7 +199,7 @@ class HyperpriorModel(VariableRateModel):
         units = self.strip_rows(x.shape[-1])
         return Latents(analyse(self.analysis_net, x, self.size.halo, units, *beside))
 
-    def _beside(self, rate: Scaling) -> tuple[Tensor, ...]:
+    def conditions(self, rate: Scaling) -> tuple[Tensor, ...]:
         """`beside` for coding: where the networks run, in float32."""
         levels = rate.factors.levels
         return self.beside(None if levels is None else levels.to(self.device, torch.float32))
@@ -231,24 +231,29 @@ class HyperpriorModel(VariableRateModel):
     # --- coding ---
 
     @cached_property
-    def _z_tables(self) -> CodingTables:
+    def z_tables(self) -> CodingTables:
+        """Those of z, one for each channel."""
         return CodingTables(self.prior.tables())
 
     @cached_property
-    def _y_tables(self) -> CodingTables:
+    def y_tables(self) -> CodingTables:
+        """Those of y, one for each scale."""
         return CodingTables(self.gaussian.tables())
 
     @torch.inference_mode()
     def compress(self, latents: Latents, rate: RateState) -> list[Stream]:
         """Quantise and code: for each block z first, then y with what z says of it."""
-        z, coded_blocks = self.quantise(latents, rate)
+        return self.code(*self.quantise(latents, rate))
+
+    def code(self, z: Symbols, coded_blocks: Iterable[CodedBlock]) -> list[Stream]:
+        """The streams of what `quantise` gives."""
         streams = []
         for coded in coded_blocks:
             with stage("coding"):
                 writer = StreamWriter()
-                put_block(writer, z, coded.block.hyper(), self._z_tables)
+                put_block(writer, z, coded.block.hyper(), self.z_tables)
                 for symbols, t in coded.steps:
-                    writer.put_guarded(symbols, t, self._y_tables)
+                    writer.put_guarded(symbols, t, self.y_tables)
                 streams.append(writer.finish())
         return streams
 
@@ -291,17 +296,22 @@ class HyperpriorModel(VariableRateModel):
     @torch.inference_mode()
     def quantise_z(self, latents: Latents, rate: RateState) -> Symbols:
         """Symbols of z, (N, h, w)."""
+        z = self.scaled_z(latents, rate).round_().clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+        symbols: Symbols = z[0].int().cpu().numpy()
+        return symbols
+
+    @torch.inference_mode()
+    def scaled_z(self, latents: Latents, rate: RateState) -> Tensor:
+        """z in quantisation steps, before it is rounded: (1, N, h, w)."""
         assert isinstance(rate, Scaling)
         y, factors = latents.y, rate.factors
         units = max(1, self.strip_rows(y.shape[-1] * STRIDE) // HYPER_STRIDE)
         with stage("hyper-analysis"):
-            seen, *beside = self._whole_hyper(self.hyper_input(y, factors), *self._beside(rate))
+            seen, *beside = self._whole_hyper(self.hyper_input(y, factors), *self.conditions(rate))
             padded = seen.contiguous(memory_format=torch.channels_last)
             geometry = StripGeometry(HYPER_STRIDE, 1, 1)
             z = in_strips(self.hyper_analysis_net, padded, geometry, units, *beside)
-            z = (z * factors.hyper_gain.to(z)).round_().clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT)
-            symbols: Symbols = z[0].int().cpu().numpy()
-        return symbols
+            return z * factors.hyper_gain.to(z)
 
     @torch.inference_mode()
     def decompress(
@@ -312,7 +322,7 @@ class HyperpriorModel(VariableRateModel):
         grid = LatentGrid.of_picture(width, height)
         y_hat = self._decode_latents(streams, rate, grid)
         with stage("synthesis"):
-            units, beside = self.strip_rows(grid.width * STRIDE), self._beside(rate)
+            units, beside = self.strip_rows(grid.width * STRIDE), self.conditions(rate)
             pixels = synthesise(self.synthesis_net, y_hat, self.size.halo, units, *beside)
         return pixels[:height, :width]
 
@@ -321,13 +331,13 @@ class HyperpriorModel(VariableRateModel):
         z = np.empty((self.size.hyper, grid.hyper_height, grid.hyper_width), np.int32)
         with stage("coding"):
             for block, reader in zip(all_blocks(grid), readers, strict=True):
-                get_block(reader, z, block.hyper(), self._z_tables)
+                get_block(reader, z, block.hyper(), self.z_tables)
         remaining = iter(readers)
         bands = []
         for blocks, features in self._features(self._dequantise_z(z, rate), grid):
             parts = []
             for block in blocks:
-                reading = _Reading(next(remaining), self._y_tables)
+                reading = _Reading(next(remaining), self.y_tables)
                 part = features[..., block.left : block.right]
                 with stage("entropy parameters"):
                     y_hat = self._code_exactly(part, rate, block, reading)

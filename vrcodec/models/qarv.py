@@ -9,7 +9,7 @@ neither loads nor reads it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -203,29 +203,40 @@ class Qarv(VariableRateModel):
 
     def compress(self, latents: Latents, rate: RateState) -> list[Stream]:
         """Quantise and code, level by level in each block."""
+        return self.code(self.coded_blocks(latents, rate))
+
+    def code(self, coded_blocks: Iterable[CodedBlock]) -> list[Stream]:
+        """The streams of what `coded_blocks` gives."""
         streams = []
-        for coded in self.coded_blocks(latents, rate):
+        for coded in coded_blocks:
             with stage("coding"):
                 writer = StreamWriter()
                 for number, (symbols, t) in enumerate(coded.steps):
                     if number:
                         writer.end_level()
-                    writer.put_guarded(symbols, t, self._tables)
+                    writer.put_guarded(symbols, t, self.tables)
                 streams.append(writer.finish())
         return streams
 
     @torch.inference_mode()
     def coded_blocks(self, latents: Latents, rate: RateState) -> Iterator[CodedBlock]:
         """Every block on its own: a step is a level."""
-        assert isinstance(rate, LevelRate)
-        posterior = self._encoder().posterior
         for block in all_blocks(LatentGrid(*latents.y.shape[-2:])):
-            with stage("posterior"):
-                y = latents.y[0][block.window].unsqueeze(0)
-                wanted = posterior(y.contiguous(memory_format=torch.channels_last))
-            writing = Quantising(wanted, self.round)
-            self._descend_exactly(rate, block, writing)
-            yield CodedBlock(block, writing.steps)
+            yield self.quantise(self.wanted(latents, block), rate, block)
+
+    def wanted(self, latents: Latents, block: Block) -> Exchange:
+        """Where the encoder wants the latents of a block, before they are quantised."""
+        with stage("posterior"):
+            y = latents.y[0][block.window].unsqueeze(0)
+            return self._encoder().posterior(y.contiguous(memory_format=torch.channels_last))
+
+    @torch.inference_mode()
+    def quantise(self, wanted: Exchange, rate: RateState, block: Block) -> CodedBlock:
+        """What is coded of a block whose latents are ``wanted``."""
+        assert isinstance(rate, LevelRate)
+        writing = Quantising(wanted, self.round)
+        self._descend_exactly(rate, block, writing)
+        return CodedBlock(block, writing.steps)
 
     @torch.inference_mode()
     def coded_again(self, coded: CodedBlock, rate: RateState) -> CodedBlock:
@@ -260,7 +271,7 @@ class Qarv(VariableRateModel):
         whole = stream.symbols_crc is not None
         if stream.levels > self.levels or (whole and stream.levels < self.levels):
             raise CorruptError(f"damaged: {stream.levels} levels, and its model has {self.levels}")
-        return self._descend_exactly(rate, block, Reading(stream, self._tables))
+        return self._descend_exactly(rate, block, Reading(stream, self.tables))
 
     def _descend_exactly(self, rate: LevelRate, block: Block, exchange: Exchange) -> Tensor:
         size = (block.bottom - block.top, block.right - block.left)
@@ -269,5 +280,6 @@ class Qarv(VariableRateModel):
             return self.descend(at, size, exchange)
 
     @cached_property
-    def _tables(self) -> CodingTables:
+    def tables(self) -> CodingTables:
+        """One for each scale."""
         return CodingTables(self.gaussian.tables())

@@ -91,7 +91,7 @@ class Qmap(Gained):
         """The analysis, which needs the map."""
         assert isinstance(rate, Scaling)
         with stage("analysis"):
-            return self.analyse_padded(latents.y, *self._beside(rate))
+            return self.analyse_padded(latents.y, *self.conditions(rate))
 
 
 def _at_hyper(levels: Tensor) -> Tensor:

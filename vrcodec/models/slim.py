@@ -254,6 +254,10 @@ class Slim(VariableRateModel):
             y = self.narrow_analysis(latents, rate.width)
         with stage("quantisation"):
             symbols = self.quantise(y, rate)
+        return self.code(symbols, rate)
+
+    def code(self, symbols: Symbols, rate: WidthState) -> list[Stream]:
+        """The streams of ``symbols`` (M, h, w) at a width."""
         with stage("coding"):
             own, grid = self.own(rate.width), LatentGrid(*symbols.shape[-2:])
             return [own.put(symbols[block.window], rate.level) for block in all_blocks(grid)]
@@ -272,7 +276,7 @@ class Slim(VariableRateModel):
         with stage("synthesis"):
             y_hat = torch.from_numpy(symbols).to(self.device).float().unsqueeze(0)
             y_hat = (y_hat + own.centres(rate.gain.to(y_hat))) * rate.inverse_gain.to(y_hat)
-            net = self._network(rate.width, "synthesis_net")
+            net = self.network(rate.width, "synthesis_net")
             units = self.strip_rows(grid.width * STRIDE)
             pixels = synthesise(net, y_hat, self.size.halo, units)
         return pixels[:height, :width]
@@ -280,7 +284,7 @@ class Slim(VariableRateModel):
     @torch.inference_mode()
     def narrow_analysis(self, latents: Latents, width: int) -> Tensor:
         """y (1, M, h, w) of a padded picture at ``width``."""
-        net = self._network(width, "analysis_net")
+        net = self.network(width, "analysis_net")
         return analyse(net, latents.y, self.size.halo, self.strip_rows(latents.y.shape[-1]))
 
     def quantise(self, y: Tensor, rate: WidthState) -> Symbols:
@@ -292,10 +296,10 @@ class Slim(VariableRateModel):
         symbols: Symbols = rounded.clamp_(-LATENT_LIMIT, LATENT_LIMIT)[0].int().cpu().numpy()
         return symbols
 
-    def _network(self, width: int, name: str) -> nn.Module:
-        """A network at a width, loaded when first wanted."""
+    def network(self, width: int, name: str) -> nn.Module:
+        """A network at a width, loaded when first wanted: ready for coding, or for gradients to its input."""
         if (width, name) not in self._networks:
-            with stage("load"):
+            with stage("load"), torch.inference_mode(False):
                 self._networks[width, name] = self._narrow(width, name)
         return self._networks[width, name]
 

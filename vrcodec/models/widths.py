@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 
 import torch
@@ -11,7 +12,7 @@ from vrcodec.bitstream.payload import Stream
 from vrcodec.bitstream.rans import CodingTables, Symbols
 from vrcodec.bitstream.streams import StreamReader, StreamWriter
 from vrcodec.models import backbone
-from vrcodec.models.activity import LEVELS, ActivityPrior
+from vrcodec.models.activity import LEVELS, ActivityPrior, Pass
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.blocks import uninitialised
 from vrcodec.models.gains import KNOTS, log_linear
@@ -48,20 +49,22 @@ class Width(nn.Module):
         """Those of the prior."""
         return CodingTables(self.prior.tables())
 
+    def passes(self, symbols: Symbols, level: int) -> Iterator[Pass]:
+        """What of ``symbols`` (M, h, w) is coded in turn at ``level`` in 1/65535."""
+        return self.prior.passes(_nearest(level), symbols)
+
     def put(self, symbols: Symbols, level: int) -> Stream:
         """Code symbols (M, h, w) of a block at ``level`` in 1/65535."""
-        number = _nearest(level)
         writer = StreamWriter()
-        for part in self.prior.passes(number, symbols):
+        for part in self.passes(symbols, level):
             own = symbols[part.channels][:, part.where] - part.prediction
             writer.put_static(own.reshape(-1), part.tables.reshape(-1), self.tables)
         return writer.finish()
 
     def get(self, stream: Stream, symbols: Symbols, level: int) -> None:
         """Inverse of `put`: fills ``symbols`` (M, h, w), zeros at first. Raises CorruptError."""
-        number = _nearest(level)
         reader = StreamReader(stream)
-        for part in self.prior.passes(number, symbols):
+        for part in self.passes(symbols, level):
             own = reader.get_static(part.tables.reshape(-1), self.tables)
             symbols[part.channels, part.where] = own.reshape(part.tables.shape) + part.prediction
         reader.finish()

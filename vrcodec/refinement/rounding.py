@@ -1,0 +1,59 @@
+"""Rounding with a gradient: by chance and not quite at first, then more and more as the coder rounds.
+
+Stochastic Gumbel annealing (Yang, Bamler and Mandt, NeurIPS 2020, section 3.2), with three differences, each of
+which was measured to bring more than it costs (docs/EFFORT.md): half the randomness, because the
+steps are few; noise that is Gaussian, which is cheaper; and the coder's own dead zone in front of it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vrcodec.models.entropy import centroid_shift
+
+# In centroid shifts, as `HyperpriorModel.dead_zone`.
+DEAD_ZONE = 0.5
+_FIRST_TEMPERATURE, _LAST_TEMPERATURE = 0.5, 0.1
+# Standard deviation of the noise on the logits; that of the difference of two Gumbel variables is 1.8.
+_NOISE = 0.45
+# Keeps logarithms finite.
+_EDGE = 1e-5
+
+
+def rounded(residual: Tensor, log2_scale: Tensor | None) -> Tensor:
+    """As the coder rounds ``residual``; without a scale there is no dead zone."""
+    return _narrowed(residual, log2_scale).round()
+
+
+class AnnealedRounding:
+    """Rounds at a ``temperature`` that the search lowers, with noise from ``seed``."""
+
+    def __init__(self, device: torch.device, seed: int = 0) -> None:
+        self._generator = torch.Generator(device).manual_seed(seed)
+        self._temperature = _FIRST_TEMPERATURE
+
+    def cool(self, progress: float) -> None:
+        """Take the temperature for ``progress`` 0 .. 1 of the search."""
+        self._temperature = (
+            _FIRST_TEMPERATURE * (_LAST_TEMPERATURE / _FIRST_TEMPERATURE) ** progress
+        )
+
+    def __call__(self, residual: Tensor, log2_scale: Tensor | None) -> Tensor:
+        """Values between the two integers around ``residual``, same shape."""
+        value = _narrowed(residual, log2_scale)
+        low = value.detach().floor()
+        part = (value - low).clamp(_EDGE, 1 - _EDGE)
+        # Half the logarithm of this is atanh(part) - atanh(1 - part).
+        odds = part * (1 + part) / ((1 - part) * (2 - part))
+        noise = torch.empty_like(low).normal_(0, _NOISE, generator=self._generator)
+        logit = 0.5 * odds.log() / self._temperature + noise
+        return low + torch.sigmoid(logit / self._temperature)
+
+
+def _narrowed(residual: Tensor, log2_scale: Tensor | None) -> Tensor:
+    """Moved towards zero, for the dead zone; the gradient passes as if it were not."""
+    if log2_scale is None:
+        return residual
+    zone = DEAD_ZONE * centroid_shift(log2_scale.detach())
+    return residual - residual.detach().clamp(-zone, zone)

@@ -1,0 +1,106 @@
+"""Meeting a target with a search for better latents: at the rate that meets it without one, or near there.
+
+What was found at one rate is where the search at the next begins, which is then a quarter as long.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from vrcodec.bitstream.payload import Stream
+from vrcodec.effort import Effort, Watch
+from vrcodec.rate import RATE_CODE_MAX
+from vrcodec.ratecontrol import Goal, Known, Probe
+from vrcodec.refinement.surrogate import Wanted
+from vrcodec.setting import Setting
+
+_CORRECTIONS = 3
+# Levels of effort that a correction takes less: each is half the steps.
+_LEVELS_LESS = 2
+# Of the time that is left, what a search takes when others may follow.
+_SHARE = 0.5
+# A slope between two rates that differs more from the usual one than by this factor is an accident.
+_TRUSTED = 3.0
+
+
+class RefiningProbe(Probe):
+    """The files of ``plain``, made better. ``end``: when time is up, on the monotonic clock."""
+
+    def __init__(self, plain: Probe, effort: Effort, watch: Watch, end: float | None) -> None:
+        own = plain.encoder, plain.decoder, plain.picture, plain.kind, plain.setting
+        super().__init__(*own, plain.latents)
+        self._effort, self._watch, self._end = effort, watch, end
+        self._wanted: Wanted | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether there is to be no other search."""
+        return self._watch.interrupted or (self._end is not None and time.monotonic() > self._end)
+
+    def _streams(self, setting: Setting) -> list[Stream]:
+        number = len(self._files)
+        watch = replace(self._watch, advance=_shared(self._watch.advance, number))
+        refined = self.encoder.refine(
+            self.picture, self.latents, setting, self._spent(), watch, self._wanted
+        )
+        self._watch.interrupted = watch.interrupted
+        self._wanted = refined.wanted
+        return refined.streams
+
+    def _spent(self) -> Effort:
+        if self._end is not None:
+            left = max(self._end - time.monotonic(), 1e-3)
+            return replace(self._effort, seconds=_SHARE * left)
+        if self._wanted is None:
+            return self._effort
+        return replace(self._effort, level=max(1, self._effort.level - _LEVELS_LESS))
+
+
+def refined_near(
+    plain: Probe, goal: Goal, code: int, effort: Effort, watch: Watch, since: float
+) -> tuple[Probe, int]:
+    """What has the best file for ``goal``, and its rate code; ``plain`` meets it best at ``code``.
+
+    ``since``: when the time that ``effort`` may give began to run.
+    """
+    end = None if effort.seconds is None else since + effort.seconds
+    probe = RefiningProbe(plain, effort, watch, end)
+    known: list[Known] = []
+    at = code
+    for _ in range(1 + _CORRECTIONS):
+        known.append((at, probe.value(at)))
+        following = _next(goal, known)
+        if following is None or probe.stopped:
+            break
+        at = following
+    meeting = [(c, value) for c, value in known if goal.met_by(value)]
+    if meeting:
+        # Of files within a size the largest, of those that are good enough the worst.
+        best = max(meeting, key=lambda k: k[1] if goal.ceiling else -k[1])
+        return probe, best[0]
+    if goal.met_by(plain.value(code)):
+        return plain, code
+    return probe, min(known, key=lambda k: abs(k[1] - goal.aim))[0]
+
+
+def _next(goal: Goal, known: list[Known]) -> int | None:
+    """The code to try, unless the last one is close enough or nothing else is left."""
+    code, value = known[-1]
+    if goal.low <= value <= goal.high:
+        return None
+    slope = goal.slope / RATE_CODE_MAX
+    if len(known) > 1:
+        before, its_value = known[-2]
+        found = (value - its_value) / (code - before)
+        slope = found if slope / _TRUSTED < found < slope * _TRUSTED else slope
+    at = round(min(max(code + (goal.aim - value) / slope, 0), RATE_CODE_MAX))
+    return None if any(at == other for other, _ in known) else at
+
+
+def _shared(advance: Callable[[float], None], number: int) -> Callable[[float], None]:
+    """``advance`` for search ``number``; the first counts as much as all that may follow."""
+    before = 0.0 if number == 0 else 0.5 + 0.5 * (number - 1) / _CORRECTIONS
+    part = 0.5 if number == 0 else 0.5 / _CORRECTIONS
+    return lambda share: advance(before + part * share)

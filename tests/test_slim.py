@@ -89,7 +89,7 @@ def test_a_width_is_the_first_channels_of_the_same_kernels(slim: Encoder, width:
     wide = load_state(find_by_family("slim").path)
     model = model_of(slim)
     for network in NETWORKS:
-        narrow = model._network(width, network)
+        narrow = model.network(width, network)
         switched = {name for name, _ in switched_layers(narrow, network)}
         for name, parameter in narrow.named_parameters():
             if f"{network}.{name}".rpartition(".")[0] in switched:
@@ -133,13 +133,13 @@ def test_work_and_parameters_are_those_of_the_networks_that_run(slim: Encoder) -
         inputs = torch.zeros(1, 3, 256, 256), torch.zeros(1, width * 320 // 256, 16, 16)
         for network, x in zip(NETWORKS, inputs, strict=True):
             with FlopCounterMode(display=False) as counter:
-                model._network(width, network)(x)
+                model.network(width, network)(x)
             counted[width, network] = counter.get_total_flops() / 2 / 65536 / 1000
         figures = card["widths"][str(width)]
         assert list(figures["kmac_per_pixel"].values()) == pytest.approx(
             [counted[width, network] for network in NETWORKS], abs=0.006
         )
-        modules = [model._network(width, n) for n in NETWORKS] + [model.all_widths()[width]]
+        modules = [model.network(width, n) for n in NETWORKS] + [model.all_widths()[width]]
         parameters = [p for m in modules for n, p in m.named_parameters() if "density" not in n]
         assert figures["parameters"] == sum(p.numel() for p in parameters)
     narrowest, widest = model.size.widths[0], model.size.widths[-1]
@@ -164,7 +164,7 @@ def test_symbols_need_no_network(
         return [Decoder().decode(data).pixels for data in files]
 
     usual = decoded()
-    monkeypatch.setattr(Slim, "_network", lambda *_: Nothing())
+    monkeypatch.setattr(Slim, "network", lambda *_: Nothing())
     without = decoded()
     assert seen[0] == seen[1]
     assert len(seen[0]) == len(set(seen[0])) == len(files)

@@ -135,7 +135,7 @@ def _progress(training: Sequence[dict[str, Any]]) -> Table:
 
 def update_card(family: Family, curves: Sequence[Curve], outcome: Outcome, folder: Path) -> None:
     """Put the figures of ``family`` into its card and, for the default model, the README."""
-    entry = find_by_family(family.name)
+    entry = find_by_family(family.family)
     own = next(curve for curve in curves if curve.name == family.name)
     samples = outcome.samples[family.name]
     rates = _bd_rates(own, curves)
@@ -153,7 +153,7 @@ def update_card(family: Family, curves: Sequence[Curve], outcome: Outcome, folde
         },
     }
     write_card(entry.path.with_suffix(".json"), card)
-    if family.name == DEFAULT_MODEL:
+    if family.family == DEFAULT_MODEL:
         update_readme(card_table(card))
 
 
@@ -185,7 +185,7 @@ def _written_over_estimated(
     family: Family, folder: Path, samples: dict[str, list[Sample]]
 ) -> float:
     """Bytes of all files over what the tables promise for their symbols."""
-    encoder = Encoder(family.name, family.engine)
+    encoder = Encoder(family.family, family.engine)
     with counted_bits() as estimated:
         for picture in read_folder(folder).values():
             latents = encoder.analyse(picture)

@@ -12,6 +12,7 @@ import torch
 from vrcodec.catalog import find_by_family, installed
 from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.device import resolve_device
+from vrcodec.effort import NO_EFFORT, STEPS, Effort, Tune
 from vrcodec.picture import Picture
 from vrcodec.rate import code_from_rate
 from vrcodec.ratecontrol import Target, encode_to_target
@@ -56,6 +57,11 @@ class Codec(Protocol):
     @property
     def identity(self) -> str: ...
 
+    @property
+    def effort(self) -> int | None:
+        """Of the encoder; None where nobody can ask for one, or has."""
+        ...
+
     def coder(self) -> Coder:
         """A coder with a decoder that has not seen anything."""
         ...
@@ -63,23 +69,33 @@ class Codec(Protocol):
 
 @dataclass(frozen=True)
 class Family:
-    """One of our families. ``points`` are rates, or bits per pixel to aim at (``by`` bpp)."""
+    """One of our families at an effort. ``points`` are rates, or bits per pixel to aim at (``by`` bpp)."""
 
-    name: str
+    family: str
     points: tuple[float, ...]
     by: Literal["rate", "bpp"] = "rate"
     engine: Engine = DEFAULT_ENGINE
     suffix: str = ".vrc"
+    effort: int = 0
+    tune: Tune = "psnr"
+
+    @property
+    def name(self) -> str:
+        """The family, and how it is encoded where that is not the plain way."""
+        effort = f"-effort{self.effort}" if self.effort else ""
+        return self.family + effort + ("" if self.tune == "psnr" else f"-{self.tune}")
 
     @property
     def title(self) -> str:
-        """The name, marked as ours."""
-        return OWN_PREFIX + self.name
+        """The same in words, marked as ours."""
+        effort = f", effort {self.effort}" if self.effort else ""
+        tune = "" if self.tune == "psnr" else ", for MS-SSIM"
+        return OWN_PREFIX + self.family + effort + tune
 
     @property
     def weights(self) -> str:
         """Id of the weights, in hexadecimal."""
-        return find_by_family(self.name).id.hex()
+        return find_by_family(self.family).id.hex()
 
     @property
     def settings(self) -> str:
@@ -88,15 +104,17 @@ class Family:
 
     @property
     def identity(self) -> str:
-        """Weights and engine."""
+        """Weights, engine and search."""
         engine = self.engine
-        return f"{self.name} {self.weights} by {self.by} on {engine.device} {engine.precision}"
+        search = f", {STEPS[self.effort]} steps" if self.effort else ""
+        place = f"{engine.device} {engine.precision}"
+        return f"{self.name} {self.weights} by {self.by} on {place}{search}"
 
     def coder(self) -> FamilyCoder:
         """One encoder a process, and a new decoder."""
-        return FamilyCoder(
-            _encoder(self.name, self.weights, self.engine), Decoder(self.engine), self.by
-        )
+        encoder = _encoder(self.family, self.weights, self.engine)
+        effort = Effort(self.effort, tune=self.tune)
+        return FamilyCoder(encoder, Decoder(self.engine), self.by, effort)
 
 
 @lru_cache(maxsize=8)
@@ -112,13 +130,17 @@ class FamilyCoder:
     encoder: Encoder
     decoder: Decoder
     by: Literal["rate", "bpp"]
+    effort: Effort = NO_EFFORT
 
     def encode(self, picture: Picture, setting: float) -> bytes:
         """A file at rate ``setting``, or of at most so many bits a pixel (raises TargetError)."""
         if self.by == "rate":
-            return self.encoder.encode(picture, code_from_rate(setting))
+            return self.encoder.encode(picture, code_from_rate(setting), effort=self.effort)
         target = Target("bpp", setting)
-        return encode_to_target(self.encoder, self.decoder, picture, target, strict=True).data
+        found = encode_to_target(
+            self.encoder, self.decoder, picture, target, strict=True, effort=self.effort
+        )
+        return found.data
 
     def decode(self, data: bytes) -> Picture:
         """The picture of a file."""
@@ -126,15 +148,27 @@ class FamilyCoder:
 
 
 def choose_families(
-    names: Sequence[str], points: tuple[float, ...], by: Literal["rate", "bpp"], engine: Engine
+    names: Sequence[str],
+    points: tuple[float, ...],
+    by: Literal["rate", "bpp"],
+    engine: Engine,
+    efforts: Sequence[int] = (0,),
+    tune: Tune = "psnr",
 ) -> list[Family]:
-    """The families called ``names``; ``all`` is every one that is installed. Raises WeightsError."""
+    """The families called ``names``, each at ``efforts``; ``all`` is every one that is installed.
+
+    ``tune``: what efforts above 0 aim at. Raises WeightsError.
+    """
     wanted: list[str] = []
     for name in names:
         wanted += [entry.family for entry in installed()] if name == "all" else [name]
     for name in wanted:
         find_by_family(name)
-    return [Family(name, points, by, engine) for name in dict.fromkeys(wanted)]
+    return [
+        Family(name, points, by, engine, effort=effort, tune=tune if effort else "psnr")
+        for name in dict.fromkeys(wanted)
+        for effort in efforts
+    ]
 
 
 def synchroniser(engine: Engine) -> Callable[[], None]:

@@ -10,6 +10,8 @@ from vrcodec.bench.curves import Curve, quality_column
 from vrcodec.bench.metrics import METRICS
 
 _LEGEND_COLUMNS = 2
+# One for every round through the colours.
+_MARKERS = (".", "^", "s", "x")
 # Inches.
 _LEGEND_LINE = 0.2
 
@@ -23,16 +25,18 @@ def plot(curves: Sequence[Curve], metrics: Sequence[str], file_format: str) -> b
     from matplotlib.figure import Figure
 
     columns = _LEGEND_COLUMNS * len(metrics)
-    colours = [colormaps["tab20"](number) for number in range(20)]
+    looks = cycle((m, colormaps["tab20"](number)) for m in _MARKERS for number in range(20))
+    styled = [(curve, *look) for curve, look in zip(curves, looks, strict=False)]
     height = 4.2 + _LEGEND_LINE * -(-len(curves) // columns)
     figure = Figure(figsize=(5.5 * len(metrics), height), layout="constrained")
     for axes, metric in zip(
         figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True
     ):
         column = quality_column(metric)
-        for curve, colour in zip(curves, cycle(colours), strict=False):
+        for curve, marker, colour in styled:
             if column in curve.columns:
-                style = {"linestyle": "-", "marker": "."} if curve.measured else {"linestyle": "--"}
+                solid = {"linestyle": "-", "marker": marker}
+                style = solid if curve.measured else {"linestyle": "--"}
                 x, y = curve.columns["bpp"], curve.columns[column]
                 width = 2.4 if curve.own else 1.2
                 axes.plot(x, y, label=curve.title, color=colour, linewidth=width, **style)

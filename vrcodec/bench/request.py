@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vrcodec.catalog import DEFAULT_MODEL
+from vrcodec.effort import MAX_EFFORT, Tune
 from vrcodec.errors import UsageError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 
@@ -38,6 +39,8 @@ class Request:
     models: tuple[str, ...] = (DEFAULT_MODEL,)
     rates: tuple[float, ...] | None = None
     bpps: tuple[float, ...] | None = None
+    efforts: tuple[float, ...] = (0,)
+    tune: Tune = "psnr"
     rivals: tuple[str, ...] = DEFAULT_RIVALS
     published: tuple[Path, ...] = ()
     anchor: str | None = None
@@ -66,6 +69,7 @@ class Request:
             raise UsageError("rates must lie between 0 and 1")
         if self.bpps is not None and self.bpps[0] <= 0:
             raise UsageError("bits per pixel must be more than 0")
+        self._check_efforts()
         if self.plot_path and self.plot_path.suffix.lower() not in PLOT_SUFFIXES:
             raise UsageError(f"{self.plot_path}: a plot is one of {', '.join(PLOT_SUFFIXES)}")
         if is_stdout(self.json_path) and is_stdout(self.csv_path):
@@ -76,6 +80,12 @@ class Request:
                 raise UsageError(f"needs the package {package}: pip install 'vrcodec[bench]'")
         if not self.models:
             raise UsageError("name at least one model")
+
+    def _check_efforts(self) -> None:
+        if not all(effort in range(MAX_EFFORT + 1) for effort in self.efforts):
+            raise UsageError(f"efforts are whole numbers from 0 to {MAX_EFFORT}")
+        if self.tune != "psnr" and not any(self.efforts):
+            raise UsageError("--tune needs an effort above 0: give --efforts")
 
     def files(self) -> list[Path]:
         """Files that will be written."""
@@ -91,6 +101,11 @@ class Request:
     def by(self) -> Literal["rate", "bpp"]:
         """What the points are."""
         return "rate" if self.bpps is None else "bpp"
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The efforts, once they are known to be whole numbers."""
+        return tuple(int(effort) for effort in self.efforts)
 
     def engine(self) -> Engine:
         """Where our networks run."""
@@ -112,7 +127,7 @@ def make_plan(request: Request, say: Callable[[str], None]) -> Plan:
     from vrcodec.bench.codecs import choose_families, thinned
     from vrcodec.bench.machine import machine, versions
     from vrcodec.bench.metrics import choose_metrics
-    from vrcodec.bench.rivals import choose_rivals
+    from vrcodec.bench.rivals import at_efforts, choose_rivals
     from vrcodec.bench.runner import Plan, named
     from vrcodec.folders import find_pictures
 
@@ -121,11 +136,15 @@ def make_plan(request: Request, say: Callable[[str], None]) -> Plan:
     rivals, missing = choose_rivals(request.rivals)
     for words in missing:
         say(words)
+    if any(request.levels):
+        rivals = at_efforts(rivals, request.levels)
     if request.quick:
         paths = {name: paths[name] for name in thinned(list(paths), _QUICK_PICTURES)}
         points = thinned(points, _QUICK_POINTS)
         rivals = [replace(r, points=thinned(r.points, _QUICK_POINTS)) for r in rivals]
-    families = choose_families(request.models, points, request.by, request.engine())
+    families = choose_families(
+        request.models, points, request.by, request.engine(), request.levels, request.tune
+    )
     codecs: list[Codec] = [*families, *rivals]
     threads = request.threads or max(1, torch.get_num_threads() // request.jobs)
     metrics = tuple(metric.name for metric in choose_metrics(request.metrics))
@@ -153,6 +172,6 @@ def context(request: Request, plan: Plan) -> dict[str, Any]:
     return {
         "machine": {**machine(request.device, plan.threads), "jobs": plan.jobs},
         "versions": versions(),
-        "weights": {family.name: family.weights for family in families},
+        "weights": {family.family: family.weights for family in families},
         "command": ["vrcodec", *sys.argv[1:]],
     }

@@ -13,10 +13,25 @@ from typing import Any
 import numpy as np
 from PIL import Image, features
 
+from vrcodec.effort import MAX_EFFORT
 from vrcodec.errors import InputError, UsageError
 from vrcodec.picture import Picture
 
 Save = Callable[[Image.Image, float], bytes]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """A rival's own scale of effort.
+
+    ``word``: what it calls the scale; ``usual``: where it is measured when nobody asks for an effort.
+    ``matching``: the value for an effort of ours; ``save_at`` encodes at a value.
+    """
+
+    word: str
+    usual: int
+    matching: Callable[[int], int]
+    save_at: Callable[[int], Save]
 
 
 @dataclass(frozen=True)
@@ -25,7 +40,8 @@ class Rival:
 
     ``points``: what it is measured at, lowest first, on its own ``scale``; ``fixed``: its other
     settings in words. ``save`` encodes an image at a point. ``library``: name and version of what
-    encodes; None when it is not installed.
+    encodes; None when it is not installed. ``pace``: how `at` slows it down; ``effort``: what it was
+    slowed down to.
     """
 
     name: str
@@ -36,6 +52,23 @@ class Rival:
     save: Save
     library: Callable[[], str | None]
     suffix: str
+    pace: Pace | None = None
+    effort: int | None = None
+
+    def at(self, effort: int) -> Rival:
+        """The same codec at the value of its own scale for an ``effort`` of ours; itself without a scale."""
+        if self.pace is None:
+            return self
+        value = self.pace.matching(effort)
+        word = self.pace.word
+        return replace(
+            self,
+            name=f"{self.name}-{word}{value}",
+            title=f"{self.title}, {word} {value}",
+            fixed=self.fixed.replace(f"{word} {self.pace.usual}", f"{word} {value}"),
+            save=self.pace.save_at(value),
+            effort=effort,
+        )
 
     @property
     def settings(self) -> str:
@@ -76,7 +109,9 @@ class Rival:
 
 
 def _restored(name: str, points: tuple[float, ...]) -> Rival:
-    return replace(RIVALS[name], points=points)
+    paced = (rival.at(effort) for rival in RIVALS.values() for effort in range(MAX_EFFORT + 1))
+    by_name = {**{rival.name: rival for rival in paced}, **RIVALS}
+    return replace(by_name[name], points=points)
 
 
 def _saved(image: Image.Image, name: str, **settings: Any) -> bytes:
@@ -103,17 +138,22 @@ def _webp(image: Image.Image, quality: float) -> bytes:
     return _saved(image, "WEBP", quality=int(quality), method=6)
 
 
-def _avif(**settings: Any) -> Save:
+def _avif(speed: int, **settings: Any) -> Save:
+    settings |= {"speed": speed, "subsampling": "4:4:4"}
+    return lambda image, quality: _saved(image, "AVIF", quality=int(quality), **settings)
+
+
+def _avif_for_psnr(speed: int) -> Save:
+    return _avif(speed, advanced={"tune": "psnr"})
+
+
+def _jxl(effort: int) -> Save:
     def save(image: Image.Image, quality: float) -> bytes:
-        return _saved(image, "AVIF", quality=int(quality), speed=4, subsampling="4:4:4", **settings)
+        import pillow_jxl  # noqa: F401 - registers the format with Pillow
+
+        return _saved(image, "JXL", quality=int(quality), effort=effort)
 
     return save
-
-
-def _jxl(image: Image.Image, quality: float) -> bytes:
-    import pillow_jxl  # noqa: F401 - registers the format with Pillow
-
-    return _saved(image, "JXL", quality=int(quality), effort=7)
 
 
 def _jp2k(image: Image.Image, bpp: float) -> bytes:
@@ -147,6 +187,9 @@ def _jpeg_library() -> str | None:
 _JPEG_QUALITIES = (5.0, 10, 20, 30, 45, 60, 75, 85, 92, 96)
 _AVIF_QUALITIES = (1.0, 8, 18, 30, 42, 54, 66, 78, 88)
 _OPTIMISED = "optimised Huffman tables"
+# Speed 10 makes the files of speed 9.
+_AVIF_PACE = Pace("speed", 4, lambda effort: MAX_EFFORT - effort, _avif)
+_JXL_PACE = Pace("effort", 7, lambda effort: max(1, effort), _jxl)
 
 RIVALS = {
     rival.name: rival
@@ -197,9 +240,10 @@ RIVALS = {
             scale="quality",
             fixed="speed 4",
             points=_AVIF_QUALITIES,
-            save=_avif(),
+            save=_avif(_AVIF_PACE.usual),
             library=_module("avif", "libavif"),
             suffix=".avif",
+            pace=_AVIF_PACE,
         ),
         Rival(
             name="avif-psnr",
@@ -207,9 +251,10 @@ RIVALS = {
             scale="quality",
             fixed="speed 4, tune psnr",
             points=_AVIF_QUALITIES,
-            save=_avif(advanced={"tune": "psnr"}),
+            save=_avif_for_psnr(_AVIF_PACE.usual),
             library=_module("avif", "libavif"),
             suffix=".avif",
+            pace=replace(_AVIF_PACE, save_at=_avif_for_psnr),
         ),
         Rival(
             name="jxl",
@@ -217,9 +262,10 @@ RIVALS = {
             scale="quality",
             fixed="effort 7",
             points=(1.0, 10, 25, 40, 55, 70, 80, 88, 94),
-            save=_jxl,
+            save=_jxl(_JXL_PACE.usual),
             library=_package("pillow_jxl", "pillow-jxl-plugin"),
             suffix=".jxl",
+            pace=_JXL_PACE,
         ),
         Rival(
             name="jp2k",
@@ -259,3 +305,13 @@ def choose_rivals(names: Sequence[str]) -> tuple[list[Rival], list[str]]:
         if r.library() is None
     ]
     return [r for r in rivals if r.library() is not None], missing
+
+
+def at_efforts(rivals: Sequence[Rival], efforts: Sequence[int]) -> list[Rival]:
+    """Each of ``rivals`` once for each effort; once where it has no such scale, or where two are the same."""
+    found: dict[str, Rival] = {}
+    for rival in rivals:
+        for effort in efforts:
+            paced = rival.at(effort)
+            found.setdefault(paced.name, paced)
+    return list(found.values())

@@ -44,8 +44,16 @@ class Showcase:
 
 
 def showcase(name: str, picture: Picture, codecs: Sequence[Codec]) -> Showcase:
-    """Encode ``picture`` by the first of ``codecs``, a family, at a few rates; by the others to match."""
-    shown = [_by_rate(codec) for codec in codecs if codec.name not in _NOT_SHOWN]
+    """Encode ``picture`` by the first of ``codecs``, a family, at a few rates; by the others to match.
+
+    Of several efforts, at the first: to match a size takes many files.
+    """
+    efforts = (None, codecs[0].effort)
+    shown = [
+        _by_rate(codec)
+        for codec in codecs
+        if codec.effort in efforts and not codec.name.startswith(_NOT_SHOWN)
+    ]
     coders = [codec.coder() for codec in shown]
     levels = []
     for rate in RATES:

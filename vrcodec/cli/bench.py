@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from vrcodec.bench.request import DEFAULT_METRICS, DEFAULT_RIVALS, Request
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli import options
+from vrcodec.effort import Tune
 
 _MAX_POINTS = 1000
 
@@ -80,6 +81,20 @@ _file = click.Path(dir_okay=False, path_type=Path)
     help="Rates to measure: FIRST:LAST:STEP or a list.  [default: 0:1:0.125]",
 )
 @click.option("--bpps", type=Numbers(), help="Bits per pixel to aim at, instead of rates.")
+@click.option(
+    "--efforts",
+    type=Numbers(),
+    default="0",
+    show_default=True,
+    help="Efforts of our encoder, 0 to 9, each a curve; above 0, JPEG XL and AVIF follow suit.",
+)
+@click.option(
+    "--tune",
+    type=click.Choice(get_args(Tune)),
+    default="psnr",
+    show_default=True,
+    help="What efforts above 0 aim at.",
+)
 @click.option(
     "--rivals",
     type=Names(),

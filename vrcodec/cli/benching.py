@@ -151,8 +151,8 @@ def run_profile(request: Request) -> int:
     picture = open_picture(path, strip=True, limits=request.limits)
     rate = request.rates[0] if request.rates else 0.5
     for family in choose_families(request.models, (rate,), "rate", request.engine()):
-        found = profile(family.name, picture, rate, request.engine())
-        click.echo(f"{family.name}, {path}, {picture.width}x{picture.height}, rate {rate:g}")
+        found = profile(family.family, picture, rate, request.engine())
+        click.echo(f"{family.family}, {path}, {picture.width}x{picture.height}, rate {rate:g}")
         for title, stages in (
             ("once", found.start),
             ("encode", found.encode),

@@ -17,6 +17,10 @@ const quantities = [
 const colours = [
   "#d1242f", "#0969da", "#1a7f37", "#9a6700", "#8250df", "#bf3989", "#57606a", "#1b7c83", "#a04100",
 ];
+// One for every round through the colours.
+const symbols = ["circle", "square", "triangle-up", "diamond", "x"];
+const dashes = ["dot", "dash", "dashdot", "longdash", "longdashdot"];
+const round = (index) => Math.floor(index / colours.length) % symbols.length;
 
 function columnsOf(curve) {
   const index = Number($("of-picture").value);
@@ -34,7 +38,11 @@ function draw() {
       y: columns[quantity.column],
       name: curve.title,
       mode: curve.measured ? "lines+markers" : "lines",
-      line: { color: colours[index % colours.length], dash: curve.measured ? "solid" : "dot" },
+      line: {
+        color: colours[index % colours.length],
+        dash: curve.measured ? "solid" : dashes[round(index)],
+      },
+      marker: { symbol: symbols[round(index)] },
       hovertemplate: "%{x:.3f} bpp, %{y:.3f}",
     });
   });

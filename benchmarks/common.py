@@ -28,14 +28,14 @@ def photograph(width: int = 768, height: int = 512) -> Picture:
     return Picture.from_array(np.tile(tile, (down, across, 1))[:height, :width].copy())
 
 
-def median(work: Callable[[], object], repeats: int = REPEATS) -> float:
-    """Median duration of ``work`` in seconds, after two unmeasured calls."""
+def median(work: Callable[[], object], repeats: int = REPEATS, unmeasured: int = 2) -> float:
+    """Median duration of ``work`` in seconds, after ``unmeasured`` calls."""
     durations = []
-    for _ in range(repeats + 2):
+    for _ in range(unmeasured + repeats):
         start = time.perf_counter()
         work()
         durations.append(time.perf_counter() - start)
-    return statistics.median(durations[2:])
+    return statistics.median(durations[unmeasured:])
 
 
 def multiply_rates() -> dict[torch.dtype, float]:
@@ -51,9 +51,14 @@ def fill_in(document: Path, family: str, blocks: Mapping[str, str]) -> None:
     """Put ``blocks`` between their marks in ``document``, and name the weights that they are about."""
     weights = find_by_family(family).id.hex()
     text = re.sub(r"weights `[0-9a-f]{16}`", f"weights `{weights}`", document.read_text())
+    document.write_text(with_blocks(text, blocks))
+
+
+def with_blocks(text: str, blocks: Mapping[str, str]) -> str:
+    """``text`` with ``blocks`` between their marks; shows them, too."""
     for name, block in blocks.items():
         start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
         before, _, rest = text.partition(start)
         text = f"{before}{start}{block}\n{end}{rest.partition(end)[2]}"
         print(block)
-    document.write_text(text)
+    return text

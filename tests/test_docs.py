@@ -127,6 +127,18 @@ def test_the_performance_document_is_that_of_its_record() -> None:
     assert document(json.loads(RECORD.read_text())) == DOCUMENT.read_text()
 
 
+def test_the_effort_page_is_that_of_its_record() -> None:
+    from benchmarks.common import with_blocks
+    from benchmarks.effort import DOCUMENT, blocks, kept
+
+    record = kept()
+    text = DOCUMENT.read_text()
+    assert with_blocks(text, blocks(record)) == text
+    for row in record.get("curves", {}).get("rows", {}).values():
+        card = json.loads((ROOT / "weights" / f"{row['codec']}.json").read_text())
+        assert row["weights"] == card["id"]
+
+
 def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import skimage.data
     from PIL import Image

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import skimage.data
 from PIL import Image
+
+from vrcodec.bench.codecs import Codec
+from vrcodec.bench.measure import Sample, Trial
 
 
 @pytest.fixture(autouse=True)
@@ -23,3 +28,17 @@ def folder(tmp_path: Path) -> Path:
     Image.fromarray(skimage.data.coffee()[:164, 100:280]).save(folder / "coffee.png")
     Image.fromarray(skimage.data.camera()[100:264, 100:290]).save(folder / "grey.png")
     return folder
+
+
+@pytest.fixture
+def measured_codecs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The codec of every call that measures."""
+    names: list[str] = []
+    original = Trial.measure
+
+    def measure(self: Trial, codec: Codec, *rest: Any) -> Iterator[Sample]:
+        names.append(codec.name)
+        return original(self, codec, *rest)
+
+    monkeypatch.setattr(Trial, "measure", measure)
+    return names

@@ -12,7 +12,6 @@ import pytest
 
 from tests.conftest import Command, Pixels
 from vrcodec.bench.codecs import Family, choose_families
-from vrcodec.bench.measure import Trial
 from vrcodec.bench.rivals import RIVALS, Rival, at_efforts
 from vrcodec.bench.show import showcase
 from vrcodec.catalog import DEFAULT_MODEL, find_by_family
@@ -97,7 +96,7 @@ def test_efforts_hold_for_bits_per_pixel(
 
 
 def test_records_of_before_efforts_are_still_found(
-    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, folder: Path, measured_codecs: list[str]
 ) -> None:
     """The key in the cache is that of a plain family; each effort has another."""
     (plain,) = choose_families([DEFAULT_MODEL], (0.5,), "rate", Engine())
@@ -105,16 +104,9 @@ def test_records_of_before_efforts_are_still_found(
     assert plain.identity == f"{DEFAULT_MODEL} {weights} by rate on auto auto"
     arguments = ("bench", folder, "--rates", "0.5", "--rivals", "webp", "--resume")
     assert run(*arguments) == 0
-    measured = []
-    original = Trial.measure
-
-    def measure(self: Trial, codec: Any, *rest: Any) -> Any:
-        measured.append(codec.name)
-        return original(self, codec, *rest)
-
-    monkeypatch.setattr(Trial, "measure", measure)
+    measured_codecs.clear()
     assert run(*arguments, "--efforts", "0,1") == 0
-    assert measured == [f"{DEFAULT_MODEL}-effort1"] * 3
+    assert measured_codecs == [f"{DEFAULT_MODEL}-effort1"] * 3
 
 
 def test_identities_differ() -> None:

@@ -5,8 +5,8 @@
 
 Files that were measured once are not measured again: it can be stopped, and be asked family by family and
 effort by effort, on several machines when their results.jsonl are put together. After a change of the search,
-name another --cache. The tables hold what was asked for last, but for seconds: these are kept, and added to,
-as long as the machine is the same. They want it idle, in the parts seconds and rivals.
+name another --cache. The table of bits is added to, row by row, and so are seconds as long as the machine is
+the same; these want it idle, in the parts seconds and rivals. The other tables hold what was asked for last.
 
 Every figure is of real files that were decoded again. What the tables and the picture are made of is kept in
 benchmarks/effort.json. The tables of the document are replaced; its words stay.
@@ -149,7 +149,10 @@ def measured(
     plan = make_plan(request, print)
     # Files are the same on a busy machine, and nearly the same on another one.
     plan = replace(
-        plan, conditions=f"efforts with vrcodec {__version__}", codecs=others or plan.codecs
+        plan,
+        conditions=f"efforts with vrcodec {__version__}",
+        codecs=others or plan.codecs,
+        memory=False,
     )
     with progress_bar(len(plan.paths) * len(plan.codecs)) as step:
         outcome = run(plan, lambda word: step())
@@ -176,11 +179,13 @@ def measure_curves(asked: Asked, record: Record) -> None:
                 "codec": codec.family,
                 "setting": f"effort {codec.effort}",
                 "weights": codec.weights,
+                **_about(asked, curves),
                 **_bits(plain, curve, curves[ANCHOR]),
                 "bytes": _mean_change(plain, curve, "bpp", lambda a, b: 100 * (b / a - 1)),
                 "psnr": _mean_change(plain, curve, "psnr", lambda a, b: b - a),
             }
-    record["curves"] = {**_about(asked, curves), "rows": rows}
+    before = record.get("curves", {}).get("rows", {})
+    record["curves"] = {"rates": list(asked.rates), "rows": before | rows}
 
 
 def _bits(own: Curve, curve: Curve, jpeg: Curve) -> dict[str, float]:
@@ -317,14 +322,14 @@ def bits_block(record: Record) -> str:
             f"{row['bits']:+.2f} %",
             f"{row['bytes']:+.2f} %",
             f"{row['psnr']:+.3f} dB",
+            str(row["pictures"]),
         ]
-        for row in record["curves"]["rows"].values()
+        for _, row in sorted(record["curves"]["rows"].items())
         if row["setting"] != "effort 0"
     ]
     head = ["family", "weights", "effort", "bits at equal PSNR", "bytes at the same rate"]
-    table = markdown(([*head, "PSNR at the same rate"], rows))
-    words = f"Against effort 0; {_means(record['curves'])} and rates {_rates(record['curves'])}."
-    return f"{words}\n\n{table}"
+    table = markdown(([*head, "PSNR at the same rate", "pictures"], rows))
+    return f"Against effort 0 on the same pictures; rates {_rates(record['curves'])}.\n\n{table}"
 
 
 def _means(part: Record) -> str:

@@ -52,10 +52,11 @@ def picture_hash(picture: Picture) -> str:
 
 @dataclass(frozen=True)
 class Trial:
-    """How to measure: ``synchronise`` is called before looking at the clock."""
+    """How to measure: ``synchronise`` is called before looking at the clock. ``memory``: whether to, too."""
 
     metrics: Sequence[Metric]
     synchronise: Callable[[], None]
+    memory: bool = True
 
     def measure(self, codec: Codec, picture: Picture, points: Sequence[float]) -> Iterator[Sample]:
         """One `Sample` for each of ``points``; a target that no rate meets is passed over.
@@ -63,7 +64,9 @@ class Trial:
         A first round trip, whose times do not count, measures the memory.
         """
         coder = codec.coder()
-        memory = _memory(coder, picture, points[len(points) // 2])
+        memory: Memory = None, None
+        if self.memory:
+            memory = _memory(coder, picture, points[len(points) // 2])
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "picture" + codec.suffix)
             for point in points:

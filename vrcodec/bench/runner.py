@@ -26,7 +26,8 @@ class Plan:
     """What is to be measured, and how.
 
     ``paths`` by the name that results give a picture. ``threads`` of each of ``jobs`` processes.
-    ``conditions``: what results depend on beside codec, setting and picture.
+    ``conditions``: what results depend on beside codec, setting and picture. ``memory``: whether to measure
+    that, for which one point is coded once more.
     """
 
     paths: dict[str, Path]
@@ -39,6 +40,7 @@ class Plan:
     resume: bool
     threads: int
     jobs: int = 1
+    memory: bool = True
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,8 @@ class _Worker:
         torch.set_num_threads(plan.threads)
         self._plan = plan
         self._cache = Cache(plan.cache, plan.conditions, reuse=plan.resume)
-        self._trial = Trial(choose_metrics(plan.metrics), synchroniser(plan.engine))
+        metrics = choose_metrics(plan.metrics)
+        self._trial = Trial(metrics, synchroniser(plan.engine), plan.memory)
 
     def work(self, codec: Codec, name: str) -> _Result:
         """Measure one picture by one codec."""

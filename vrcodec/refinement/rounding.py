@@ -14,7 +14,7 @@ from vrcodec.models.entropy import centroid_shift
 
 # In centroid shifts, as `HyperpriorModel.dead_zone`.
 DEAD_ZONE = 0.5
-_FIRST_TEMPERATURE, _LAST_TEMPERATURE = 0.5, 0.1
+_FIRST_TEMPERATURE, _LAST_TEMPERATURE = 0.5, 0.25
 # Standard deviation of the noise on the logits; that of the difference of two Gumbel variables is 1.8.
 _NOISE = 0.45
 # Keeps logarithms finite.

@@ -19,7 +19,7 @@ from vrcodec.refinement.surrogate import Surrogate
 from vrcodec.refinement.windows import cut, grown, within
 
 # In quantisation steps; it falls to this share at the end of a search.
-_LEARNING_RATE, _LAST_SHARE = 0.05, 0.05
+_LEARNING_RATE, _LAST_SHARE = 0.04, 0.05
 _MOMENTUM, _SQUARES = 0.8, 0.99
 # More than that brings nothing, however much time there is.
 _MAX_STEPS = 4 * STEPS[-1]

@@ -205,6 +205,10 @@ class Probe:
             return math.log(len(self.data(code)))
         return as_decibels(self._measured(code)) if self.kind == "ssim" else self._measured(code)
 
+    def known(self) -> list[Known]:
+        """The codes that were tried."""
+        return [(code, self.value(code)) for code in self._files]
+
     def achieved(self, code: int) -> float:
         """The same in the unit of the target."""
         size = len(self.data(code))

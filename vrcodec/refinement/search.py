@@ -43,10 +43,10 @@ class Pace:
         start = time.monotonic()
         seconds = (self.end - start) / (blocks - block)
         for _ in range(_MAX_STEPS):
-            done = (time.monotonic() - start) / max(seconds, 1e-9)
-            if done >= 1:
+            spent = time.monotonic() - start
+            if spent >= seconds:
                 return
-            yield done
+            yield spent / seconds
 
 
 class Search:

@@ -1,4 +1,8 @@
-"""`slim`: y is refined."""
+"""`slim`: y is refined.
+
+Its tables follow from integers: what a symbol does to the tables of others has no gradient. One that was put
+together from the tables of neighbouring classes made the search worse.
+"""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from vrcodec.bench.metrics import capped_psnr, ms_ssim
 from vrcodec.bitstream.payload import Stream
 from vrcodec.effort import Effort, Watch
 from vrcodec.rate import RATE_CODE_MAX
@@ -21,7 +22,7 @@ _CORRECTIONS = 3
 _LEVELS_LESS = 2
 # Of the time that is left, what a search takes when others may follow.
 _SHARE = 0.5
-# A slope between two rates that differs more from the usual one than by this factor is an accident.
+# A slope between two rates differs from the usual one by at most this factor.
 _TRUSTED = 3.0
 
 
@@ -67,36 +68,48 @@ def refined_near(
     """
     end = None if effort.seconds is None else since + effort.seconds
     probe = RefiningProbe(plain, effort, watch, end)
-    known: list[Known] = []
-    at = code
+    at: int | None = code
     for _ in range(1 + _CORRECTIONS):
-        known.append((at, probe.value(at)))
-        following = _next(goal, known)
-        if following is None or probe.stopped:
+        if at is None or probe.stopped:
             break
-        at = following
-    meeting = [(c, value) for c, value in known if goal.met_by(value)]
+        at = _next(goal, plain, (at, probe.value(at)))
+    tried: list[tuple[Probe, Known]] = [(probe, known) for known in probe.known()]
+    tried.append((plain, (code, plain.value(code))))
+    meeting = [(owner, c) for owner, (c, value) in tried if goal.met_by(value)]
     if meeting:
-        # Of files within a size the largest, of those that are good enough the worst.
-        best = max(meeting, key=lambda k: k[1] if goal.ceiling else -k[1])
-        return probe, best[0]
-    if goal.met_by(plain.value(code)):
-        return plain, code
-    return probe, min(known, key=lambda k: abs(k[1] - goal.aim))[0]
+        better = _better if goal.ceiling else _smaller
+        return max(meeting, key=lambda k: better(k[0], k[1], effort))
+    owner, (nearest, _) = min(tried, key=lambda k: abs(k[1][1] - goal.aim))
+    return owner, nearest
 
 
-def _next(goal: Goal, known: list[Known]) -> int | None:
-    """The code to try, unless the last one is close enough or nothing else is left."""
-    code, value = known[-1]
+def _smaller(probe: Probe, code: int, effort: Effort) -> float:
+    return -len(probe.data(code))
+
+
+def _better(probe: Probe, code: int, effort: Effort) -> float:
+    """The quality that ``effort`` aims at."""
+    seen = probe.picture.displayed(), probe.decoder.decode(probe.data(code)).displayed()
+    found = ms_ssim(*seen) if effort.tune == "msssim" else capped_psnr(*seen)
+    assert found is not None
+    return found
+
+
+def _next(goal: Goal, plain: Probe, last: Known) -> int | None:
+    """The code to try after the ``last``, unless that is close enough or there is nothing beyond it."""
+    code, value = last
     if goal.low <= value <= goal.high:
         return None
-    slope = goal.slope / RATE_CODE_MAX
-    if len(known) > 1:
-        before, its_value = known[-2]
-        found = (value - its_value) / (code - before)
-        slope = found if slope / _TRUSTED < found < slope * _TRUSTED else slope
+    usual = goal.slope / RATE_CODE_MAX
+    # How the plain files changed near here: those that are better change alike.
+    near = sorted(plain.known(), key=lambda known: abs(known[0] - code))[:2]
+    slope = usual
+    if len(near) == 2:
+        (a, its_value), (b, other_value) = near
+        found = (other_value - its_value) / (b - a)
+        slope = min(max(found, usual / _TRUSTED), usual * _TRUSTED)
     at = round(min(max(code + (goal.aim - value) / slope, 0), RATE_CODE_MAX))
-    return None if any(at == other for other, _ in known) else at
+    return None if at == code else at
 
 
 def _shared(advance: Callable[[float], None], number: int) -> Callable[[float], None]:

@@ -1,0 +1,208 @@
+"""What `vrcodec encode` does with one input after the other."""
+
+from __future__ import annotations
+
+import io
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vrcodec.cli import options, output
+from vrcodec.cli.paths import about, display_name, read_picture_file
+from vrcodec.effort import Effort, Tune, Watch
+from vrcodec.errors import UsageError
+from vrcodec.inspection import inspect
+from vrcodec.limits import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vrcodec.bitstream.qmap import QualityMap
+    from vrcodec.codec import Encoder
+    from vrcodec.picture import Picture
+    from vrcodec.ratecontrol import Target
+
+REGION_LEVEL, BACKGROUND_LEVEL = 0.8, 0.3
+
+
+@dataclass
+class Job:
+    """What all inputs of one command share; the model is loaded once, after the first picture."""
+
+    model: str
+    device: str
+    precision: str
+    threads: int | None
+    limits: Limits
+    strip: bool
+    target: Target | None
+    strict: bool
+    rate: float | None
+    bin_size: float | None
+    width: int | None
+    shape: Callable[[int, int], QualityMap] | None
+    effort: Effort
+    watch: Watch
+    encoder: Encoder | None = None
+
+    def encode(self, name: str) -> dict[str, Any]:
+        """Encode one input: its bytes as ``data``, and what there is to say about it."""
+        from vrcodec.picture import read_picture
+
+        source = io.BytesIO(read_picture_file(name))
+        picture = read_picture(source, display_name(name), strip=self.strip, limits=self.limits)
+        start = time.perf_counter()
+        with about(name):
+            data, achieved = self._encode_picture(picture, name)
+        info = inspect(data, self.limits)
+        return {
+            "data": data,
+            "input": display_name(name),
+            "width": picture.width,
+            "height": picture.height,
+            "mode": picture.mode,
+            "model": self.model,
+            "rate": info.rate,
+            "bytes": info.bytes,
+            "bpp": info.bpp,
+            **achieved,
+            **self._search_words(),
+            "seconds": round(time.perf_counter() - start, 4),
+        }
+
+    def _search_words(self) -> dict[str, Any]:
+        """What --json says of the search."""
+        if not self.effort.searches:
+            return {}
+        own = self.effort
+        spent = {"effort": own.level} if own.seconds is None else {"time_budget": own.seconds}
+        return {**spent, "tune": own.tune}
+
+    def _encode_picture(self, picture: Picture, name: str) -> tuple[bytes, dict[str, Any]]:
+        """The file, and what became of the target."""
+        from vrcodec.codec import Decoder, Encoder, Engine
+        from vrcodec.setting import Setting
+
+        engine = Engine(self.device, self.precision)
+        if self.encoder is None:
+            options.set_threads(self.threads)
+            self.encoder = Encoder(self.model, engine)
+        search: dict[str, Any] = {"effort": self.effort, "watch": self.watch}
+        if self.bin_size is not None:
+            setting = self.encoder.bin_setting(self.bin_size)
+            data = self.encoder.encode(picture, setting, **search)
+            return data, {"bin_size": self.bin_size}
+        qmap = self.shape(picture.width, picture.height) if self.shape else None
+        if self.target is None:
+            setting = Setting.at(self.rate, qmap, self.width)
+            return self.encoder.encode(picture, setting, **search), {}
+        from vrcodec.ratecontrol import encode_to_target, nearest_words
+
+        decoder = Decoder(engine, self.limits)
+        target = self.target
+        found = encode_to_target(
+            self.encoder,
+            decoder,
+            picture,
+            target,
+            qmap=qmap,
+            width=self.width,
+            strict=self.strict,
+            **search,
+        )
+        if not found.met:
+            output.warn(f"{display_name(name)}: {nearest_words(found, target)}")
+        achieved: dict[str, Any] = {"target_met": found.met}
+        if target.kind in ("psnr", "ssim"):
+            achieved[target.kind] = found.achieved
+        return found.data, achieved
+
+
+def make_job(
+    *,
+    rate: float | None,
+    bpp: float | None,
+    size: float | None,
+    psnr: float | None,
+    ssim: float | None,
+    bin_size: float | None,
+    width: int | None,
+    map_file: Path | None,
+    regions: tuple[str, ...],
+    roi_background: float | None,
+    strict: bool,
+    level: int | None,
+    seconds: float | None,
+    tune: Tune,
+    keep_partial: bool,
+    model: str,
+    strip: bool,
+    device: str,
+    threads: int | None,
+    precision: str,
+    limits: Limits,
+) -> Job:
+    """The job that options of the command line ask for. Raises UsageError, or InputError for a map."""
+    target = _target(rate, bin_size, bpp=bpp, size=size, psnr=psnr, ssim=ssim)
+    shape = _shape(map_file, regions, roi_background, limits)
+    if sum(own is not None for own in (shape, bin_size, width)) > 1:
+        raise UsageError(
+            "--bin-size is for qvrf, quality maps are for qmap, and --width is for slim"
+        )
+    return Job(
+        model,
+        device,
+        precision,
+        threads,
+        limits,
+        strip,
+        target,
+        strict,
+        rate,
+        bin_size,
+        width,
+        shape,
+        _effort(level, seconds, tune, keep_partial),
+        Watch(output.part_done, keep_partial),
+    )
+
+
+def _effort(level: int | None, seconds: float | None, tune: Tune, keep_partial: bool) -> Effort:
+    if level is not None and seconds is not None:
+        raise UsageError("give --effort or --time-budget, not both")
+    effort = Effort(level or 0, seconds, tune)
+    if not effort.searches and (keep_partial or tune != "psnr"):
+        raise UsageError("--tune and --keep-partial go with --effort above 0, or --time-budget")
+    return effort
+
+
+def _target(rate: float | None, bin_size: float | None, **given: float | None) -> Target | None:
+    chosen = [(kind, value) for kind, value in given.items() if value is not None]
+    if len(chosen) + (rate is not None) + (bin_size is not None) > 1:
+        raise UsageError(f"give one of --rate, --{', --'.join(given)}, --bin-size")
+    if not chosen:
+        return None
+    from vrcodec.ratecontrol import Target
+
+    kind, value = chosen[0]
+    return Target(kind, value)  # type: ignore[arg-type]
+
+
+def _shape(
+    map_file: Path | None, regions: tuple[str, ...], background: float | None, limits: Limits
+) -> Callable[[int, int], QualityMap] | None:
+    """What makes a picture's quality map from its size, if one was asked for."""
+    if background is not None and not regions:
+        raise UsageError("--roi-background goes with --roi")
+    if not map_file and not regions:
+        return None
+    if map_file and regions:
+        raise UsageError("give a map or regions, not both")
+    from vrcodec.qmaps import Region, on_grid, read_levels, regions_map
+
+    if map_file:
+        return partial(on_grid, read_levels(map_file, limits))
+    parsed = [Region.parse(text, REGION_LEVEL) for text in regions]
+    return partial(regions_map, parsed, BACKGROUND_LEVEL if background is None else background)

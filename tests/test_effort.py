@@ -225,7 +225,7 @@ def test_rounding_lies_between_integers_and_ends_as_the_coder_rounds(
     values: list[float], log2_scale: float
 ) -> None:
     residual, scale = torch.tensor(values), torch.tensor(log2_scale)
-    annealed = rounding.AnnealedRounding(CPU)
+    annealed = rounding.AnnealedRounding(CPU, 24)
     annealed.cool(0.5)
     found = annealed(residual, scale)
     coder = round_with_dead_zone(residual, scale, rounding.DEAD_ZONE)

@@ -14,7 +14,9 @@ from vrcodec.models.entropy import centroid_shift
 
 # In centroid shifts, as `HyperpriorModel.dead_zone`.
 DEAD_ZONE = 0.5
-_FIRST_TEMPERATURE, _LAST_TEMPERATURE = 0.5, 0.25
+_FIRST_TEMPERATURE = 0.5
+# At the end of a search of so few steps; longer ones may end colder, by this power of their length.
+_LAST_TEMPERATURE, _FEW_STEPS, _COOLING = 0.25, 24, 0.18
 # Standard deviation of the noise on the logits; that of the difference of two Gumbel variables is 1.8.
 _NOISE = 0.45
 # Keeps logarithms finite.
@@ -27,17 +29,17 @@ def rounded(residual: Tensor, log2_scale: Tensor | None) -> Tensor:
 
 
 class AnnealedRounding:
-    """Rounds at a ``temperature`` that the search lowers, with noise from ``seed``."""
+    """Rounds at a temperature that a search of about ``steps`` lowers, with noise from ``seed``."""
 
-    def __init__(self, device: torch.device, seed: int = 0) -> None:
+    def __init__(self, device: torch.device, steps: int, seed: int = 0) -> None:
         self._generator = torch.Generator(device).manual_seed(seed)
         self._temperature = _FIRST_TEMPERATURE
+        last = _LAST_TEMPERATURE * (_FEW_STEPS / max(_FEW_STEPS, steps)) ** _COOLING
+        self._fall = last / _FIRST_TEMPERATURE
 
     def cool(self, progress: float) -> None:
         """Take the temperature for ``progress`` 0 .. 1 of the search."""
-        self._temperature = (
-            _FIRST_TEMPERATURE * (_LAST_TEMPERATURE / _FIRST_TEMPERATURE) ** progress
-        )
+        self._temperature = _FIRST_TEMPERATURE * self._fall**progress
 
     def __call__(self, residual: Tensor, log2_scale: Tensor | None) -> Tensor:
         """Values between the two integers around ``residual``, same shape."""

@@ -23,6 +23,7 @@ _LEARNING_RATE, _LAST_SHARE = 0.04, 0.05
 _MOMENTUM, _SQUARES = 0.8, 0.99
 # More than that brings nothing, however much time there is.
 _MAX_STEPS = 4 * STEPS[-1]
+_USUAL_STEPS = 96
 # Pixels that the synthesis sees at a time: its memory is about 1 KB for each.
 _STRIP_PIXELS = 1 << 20
 
@@ -48,6 +49,11 @@ class Pace:
                 return
             yield spent / seconds
 
+    @property
+    def expected_steps(self) -> int:
+        """About how many steps a block gets; of the clock it is not known."""
+        return _USUAL_STEPS if self.steps is None else self.steps
+
 
 class Search:
     """Refines what ``surrogate`` codes. ``halo``: samples of y that a pixel can see on each side."""
@@ -65,8 +71,9 @@ class Search:
         if count > 1:
             self._y_hat = self._decoded()
         for number, block in enumerate(self._blocks):
+            rounding = AnnealedRounding(self._surrogate.levels.device, pace.expected_steps)
             progress = pace.progress(number, count)
-            self._refine(block, progress, partial(_of_block, advance, number, count))
+            self._refine(block, rounding, progress, partial(_of_block, advance, number, count))
 
     @torch.no_grad()
     def _decoded(self) -> Tensor:
@@ -82,10 +89,13 @@ class Search:
         return whole
 
     def _refine(
-        self, block: Block, progress: Iterator[float], advance: Callable[[float], None]
+        self,
+        block: Block,
+        rounding: AnnealedRounding,
+        progress: Iterator[float],
+        advance: Callable[[float], None],
     ) -> None:
         variables = [v.requires_grad_() for v in self._surrogate.variables(block)]
-        rounding = AnnealedRounding(variables[0].device)
         descent = _Adam(variables)
         try:
             for done in progress:

@@ -1,7 +1,7 @@
 """What an effort of the encoder saves, and how long it takes. Writes docs/EFFORT.md and its picture.
 
     python -m benchmarks.effort /path/to/kodak [--part curves|seconds|rivals|tune] [--families qvrf,slim]
-        [--efforts 0,1,3,5,7,9] [--every 6] [--rates 0.2,0.4,0.6,0.8] [--cache FOLDER] [--jobs 2]
+        [--efforts 0,1,3,5,7,9] [--every 6] [--count 2] [--rates 0.2,0.4,0.6,0.8] [--cache FOLDER] [--jobs 2]
 
 Files that were measured once are not measured again: it can be stopped, and be asked family by family and
 effort by effort, on several machines when their results.jsonl are put together. After a change of the search,
@@ -63,13 +63,14 @@ Change = Callable[[float, float], float]
 
 @dataclass(frozen=True)
 class Asked:
-    """What to measure: the pictures of a folder, one in ``every``, at efforts, 0 among them."""
+    """What to measure: the first ``count`` of one in ``every`` picture, at efforts, 0 among them."""
 
     folder: Path
     families: tuple[str, ...]
     efforts: tuple[int, ...]
     rates: tuple[float, ...]
     every: int | None
+    count: int | None
     tune_effort: int
     cache: Path | None
     jobs: int
@@ -79,7 +80,7 @@ class Asked:
     ) -> Request:
         """As `vrcodec bench` would be asked, going on from what is in the cache."""
         return Request(
-            tuple(find_pictures((self.folder,))[:: self.every or every]),
+            tuple(find_pictures((self.folder,))[:: self.every or every][: self.count]),
             models=models,
             rates=self.rates,
             efforts=efforts,
@@ -116,6 +117,7 @@ def _arguments() -> tuple[Sequence[str], Asked]:
     parser.add_argument("--efforts", default=",".join(map(str, EFFORTS)))
     parser.add_argument("--rates", default=",".join(map(str, RATES)))
     parser.add_argument("--every", type=int, help=f"default: 1, and {TUNE_EVERY} for tune")
+    parser.add_argument("--count", type=int, help="stop after so many of these; default: all")
     parser.add_argument("--tune-effort", type=int, default=TUNE_EFFORT)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--jobs", type=int, default=1)

@@ -80,7 +80,8 @@ def shown_commands() -> list[list[str]]:
     """Every `vrcodec ...` in the code of README and the pages of families, split at pipes."""
     found = []
     documents = README + "".join(
-        (ROOT / "docs" / name).read_text() for name in ("QARV.md", "QMAP.md", "SLIM.md")
+        (ROOT / "docs" / name).read_text()
+        for name in ("EFFORT.md", "QARV.md", "QMAP.md", "SLIM.md")
     )
     for block in re.findall(r"```(?:sh)?\n(.*?)```", documents, re.DOTALL):
         for line in block.splitlines():

@@ -1,8 +1,8 @@
 """Rounding with a gradient: by chance and not quite at first, then more and more as the coder rounds.
 
-Stochastic Gumbel annealing (Yang, Bamler and Mandt, NeurIPS 2020, section 3.2), with three differences, each of
-which was measured to bring more than it costs (docs/EFFORT.md): half the randomness, because the
-steps are few; noise that is Gaussian, which is cheaper; and the coder's own dead zone in front of it.
+Stochastic Gumbel annealing (Yang, Bamler and Mandt, NeurIPS 2020, section 3.2), with three differences
+(docs/EFFORT.md): a quarter of the randomness, because steps are few; noise that is Gaussian, which is cheaper;
+and the coder's own dead zone in front of it.
 """
 
 from __future__ import annotations

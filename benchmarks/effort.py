@@ -187,8 +187,8 @@ def measure_curves(asked: Asked, record: Record) -> None:
                 "bytes": _mean_change(plain, curve, "bpp", lambda a, b: 100 * (b / a - 1)),
                 "psnr": _mean_change(plain, curve, "psnr", lambda a, b: b - a),
             }
-    before = record.get("curves", {}).get("rows", {})
-    record["curves"] = {"rates": list(asked.rates), "rows": before | rows}
+    kept_rows = record.get("curves", {}).get("rows", {}) | rows
+    record["curves"] = {"rates": list(asked.rates), "rows": dict(sorted(kept_rows.items()))}
 
 
 def _bits(own: Curve, curve: Curve, jpeg: Curve) -> dict[str, float]:
@@ -338,7 +338,7 @@ def bits_block(record: Record) -> str:
             f"{row['psnr']:+.3f} dB",
             str(row["pictures"]),
         ]
-        for _, row in sorted(record["curves"]["rows"].items())
+        for row in record["curves"]["rows"].values()
         if row["setting"] != "effort 0"
     ]
     head = ["family", "weights", "effort", "bits at equal PSNR", "mean of pictures"]
@@ -444,12 +444,19 @@ def lines(
 ) -> Iterator[tuple[str, tuple[str, list[tuple[float, float, str]]]]]:
     """Codec, style, and (seconds, bits, setting) in order: ours solid, rivals dashed."""
     times = record.get("seconds", {}).get("rows", {})
+    fastest: dict[str, float] = {}
     for part, style in (("curves", "o-"), ("rivals", "s--")):
         codecs: dict[str, list[tuple[float, float, str]]] = {}
         for name, row in record.get(part, {}).get("rows", {}).items():
-            if name in times:
-                points = codecs.setdefault(row["codec"], [])
-                points.append((times[name]["seconds"], row[key], row["setting"]))
+            if name not in times:
+                continue
+            bits = row["bits"]
+            if key == "bits_against_jpeg":
+                # Of the fastest setting, which all pictures have; the others may be of fewer.
+                base = fastest.setdefault(row["codec"], row[key])
+                bits = 100 * ((1 + base / 100) * (1 + bits / 100) - 1)
+            points = codecs.setdefault(row["codec"], [])
+            points.append((times[name]["seconds"], bits, row["setting"]))
         yield from ((codec, (style, points)) for codec, points in codecs.items())
 
 

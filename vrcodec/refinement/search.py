@@ -23,6 +23,7 @@ _LEARNING_RATE, _LAST_SHARE = 0.04, 0.05
 _MOMENTUM, _SQUARES = 0.8, 0.99
 # More than that brings nothing, however much time there is.
 _MAX_STEPS = 4 * STEPS[-1]
+# What a search by the clock is taken for.
 _USUAL_STEPS = 96
 # Pixels that the synthesis sees at a time: its memory is about 1 KB for each.
 _STRIP_PIXELS = 1 << 20

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
 from vrcodec.bench.request import DEFAULT_METRICS, DEFAULT_RIVALS, Request
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli import options
-from vrcodec.effort import Tune
 
 _MAX_POINTS = 1000
 
@@ -88,13 +87,7 @@ _file = click.Path(dir_okay=False, path_type=Path)
     show_default=True,
     help="Efforts of our encoder, 0 to 9, each a curve; above 0, JPEG XL and AVIF follow suit.",
 )
-@click.option(
-    "--tune",
-    type=click.Choice(get_args(Tune)),
-    default="psnr",
-    show_default=True,
-    help="What efforts above 0 aim at.",
-)
+@options.tune_option
 @click.option(
     "--rivals",
     type=Names(),

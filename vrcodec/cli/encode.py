@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
@@ -12,7 +12,7 @@ from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli import options, output
 from vrcodec.cli.encoding import BACKGROUND_LEVEL, REGION_LEVEL, make_job
 from vrcodec.cli.paths import destinations
-from vrcodec.effort import MAX_EFFORT, Tune
+from vrcodec.effort import MAX_EFFORT
 from vrcodec.rate import DEFAULT_RATE
 
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "ki": 1024, "mi": 1024**2}
@@ -98,13 +98,7 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]
     metavar="SECONDS",
     help="Search for so long a picture, instead of a level of effort.",
 )
-@click.option(
-    "--tune",
-    type=click.Choice(get_args(Tune)),
-    default="psnr",
-    show_default=True,
-    help="What the search aims at.",
-)
+@options.tune_option
 @click.option(
     "--keep-partial",
     is_flag=True,

@@ -1,16 +1,17 @@
 """Every flag that more than one command has.
 
--o/--output  -f/--force  --device  --threads  --precision  --max-pixels  --json  -q/--quiet  -v/--verbose
+-o/--output  -f/--force  --device  --threads  --precision  --max-pixels  --tune  --json  -q/--quiet  -v/--verbose
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
 from vrcodec.cli import output
+from vrcodec.effort import Tune
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -49,6 +50,13 @@ precision_option = click.option(
     show_default=True,
     help="Arithmetic of analysis and synthesis. Changes pixels by a rounding step at most, not "
     "whether a file decodes.",
+)
+tune_option = click.option(
+    "--tune",
+    type=click.Choice(get_args(Tune)),
+    default="psnr",
+    show_default=True,
+    help="What the search of efforts above 0 aims at.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print results as JSON.")
 

@@ -1,6 +1,7 @@
 """Every flag that more than one command has.
 
--o/--output  -f/--force  --device  --threads  --precision  --max-pixels  --tune  --json  -q/--quiet  -v/--verbose
+-o/--output  -f/--force  --device  --threads  --precision  --max-pixels  --tune  --json
+-q/--quiet  -v/--verbose
 """
 
 from __future__ import annotations

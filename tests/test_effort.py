@@ -350,9 +350,11 @@ def test_an_interrupt_keeps_what_was_found_if_asked_to(family: str, photograph: 
     assert cost(encoder, picture, setting, found) < cost(encoder, picture, setting, plain)
 
 
-# The command, which says when its search has begun.
+# The command, which says when its search has begun. Whoever runs tests in the background may have switched Ctrl-C
+# off for all that they start.
 _SEARCHING = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from vrcodec.cli import main, output
 output.part_done = lambda share: print("searching", file=sys.stderr, flush=True)
 main.main()

@@ -350,8 +350,8 @@ def test_an_interrupt_keeps_what_was_found_if_asked_to(family: str, photograph: 
     assert cost(encoder, picture, setting, found) < cost(encoder, picture, setting, plain)
 
 
-# The command, which says when its search has begun. Whoever runs tests in the background may have switched Ctrl-C
-# off for all that they start.
+# The command, which says when its search has begun. Whoever runs tests in the background may have switched
+# Ctrl-C off for all that they start.
 _SEARCHING = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)

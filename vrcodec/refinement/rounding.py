@@ -14,9 +14,11 @@ from vrcodec.models.entropy import centroid_shift
 
 # In centroid shifts, as `HyperpriorModel.dead_zone`.
 DEAD_ZONE = 0.5
-_FIRST_TEMPERATURE = 0.5
 # At the end of a search of so few steps; longer ones may end colder, by this power of their length.
 _LAST_TEMPERATURE, _FEW_STEPS, _COOLING = 0.25, 24, 0.18
+# How a search of up to so many steps begins. Longer ones have the time to begin warmer.
+MANY_STEPS = 96
+_FIRST_TEMPERATURE, _WARMING = 0.5, 0.6
 # Standard deviation of the noise on the logits; that of the difference of two Gumbel variables is 1.8.
 _NOISE = 0.45
 # Keeps logarithms finite.
@@ -28,18 +30,25 @@ def rounded(residual: Tensor, log2_scale: Tensor | None) -> Tensor:
     return _narrowed(residual, log2_scale).round()
 
 
+def boldness(steps: int) -> float:
+    """How much larger noise and steps may be in a search of ``steps``: 1, and more for long ones."""
+    return max(1.0, steps / MANY_STEPS) ** 0.5
+
+
 class AnnealedRounding:
     """Rounds at a temperature that a search of about ``steps`` lowers, with noise from ``seed``."""
 
     def __init__(self, device: torch.device, steps: int, seed: int = 0) -> None:
         self._generator = torch.Generator(device).manual_seed(seed)
-        self._temperature = _FIRST_TEMPERATURE
+        bold = boldness(steps)
+        self._noise = _NOISE * bold
+        self._first = self._temperature = _FIRST_TEMPERATURE * bold**_WARMING
         last = _LAST_TEMPERATURE * (_FEW_STEPS / max(_FEW_STEPS, steps)) ** _COOLING
-        self._fall = last / _FIRST_TEMPERATURE
+        self._fall = last / self._first
 
     def cool(self, progress: float) -> None:
         """Take the temperature for ``progress`` 0 .. 1 of the search."""
-        self._temperature = _FIRST_TEMPERATURE * self._fall**progress
+        self._temperature = self._first * self._fall**progress
 
     def __call__(self, residual: Tensor, log2_scale: Tensor | None) -> Tensor:
         """Values between the two integers around ``residual``, same shape."""
@@ -48,7 +57,7 @@ class AnnealedRounding:
         part = (value - low).clamp(_EDGE, 1 - _EDGE)
         # Half the logarithm of this is atanh(part) - atanh(1 - part).
         odds = part * (1 + part) / ((1 - part) * (2 - part))
-        noise = torch.empty_like(low).normal_(0, _NOISE, generator=self._generator)
+        noise = torch.empty_like(low).normal_(0, self._noise, generator=self._generator)
         logit = 0.5 * odds.log() / self._temperature + noise
         return low + torch.sigmoid(logit / self._temperature)
 

@@ -14,17 +14,15 @@ from torch import Tensor
 from vrcodec.bitstream.grid import STRIDE, Block
 from vrcodec.effort import STEPS
 from vrcodec.refinement.distortion import Distortion
-from vrcodec.refinement.rounding import AnnealedRounding, rounded
+from vrcodec.refinement.rounding import MANY_STEPS, AnnealedRounding, boldness, rounded
 from vrcodec.refinement.surrogate import Surrogate
 from vrcodec.refinement.windows import cut, grown, within
 
-# In quantisation steps; it falls to this share at the end of a search.
+# In quantisation steps, of a search that is not long; it falls to this share at the end.
 _LEARNING_RATE, _LAST_SHARE = 0.04, 0.05
 _MOMENTUM, _SQUARES = 0.8, 0.99
 # More than that brings nothing, however much time there is.
 _MAX_STEPS = 4 * STEPS[-1]
-# What a search by the clock is taken for.
-_USUAL_STEPS = 96
 # Pixels that the synthesis sees at a time: its memory is about 1 KB for each.
 _STRIP_PIXELS = 1 << 20
 
@@ -53,7 +51,7 @@ class Pace:
     @property
     def expected_steps(self) -> int:
         """About how many steps a block gets; of the clock it is not known."""
-        return _USUAL_STEPS if self.steps is None else self.steps
+        return MANY_STEPS if self.steps is None else self.steps
 
 
 class Search:
@@ -72,9 +70,7 @@ class Search:
         if count > 1:
             self._y_hat = self._decoded()
         for number, block in enumerate(self._blocks):
-            rounding = AnnealedRounding(self._surrogate.levels.device, pace.expected_steps)
-            progress = pace.progress(number, count)
-            self._refine(block, rounding, progress, partial(_of_block, advance, number, count))
+            self._refine(block, pace, number, partial(_of_block, advance, number, count))
 
     @torch.no_grad()
     def _decoded(self) -> Tensor:
@@ -92,14 +88,15 @@ class Search:
     def _refine(
         self,
         block: Block,
-        rounding: AnnealedRounding,
-        progress: Iterator[float],
+        pace: Pace,
+        number: int,
         advance: Callable[[float], None],
     ) -> None:
         variables = [v.requires_grad_() for v in self._surrogate.variables(block)]
-        descent = _Adam(variables)
+        rounding = AnnealedRounding(self._surrogate.levels.device, pace.expected_steps)
+        descent = _Adam(variables, _LEARNING_RATE * boldness(pace.expected_steps))
         try:
-            for done in progress:
+            for done in pace.progress(number, len(self._blocks)):
                 rounding.cool(done)
                 y_hat, bits = self._surrogate.decode(block, variables, rounding)
                 pull = self._pull(block, y_hat.detach())
@@ -166,8 +163,9 @@ def _of_block(advance: Callable[[float], None], number: int, count: int, done: f
 class _Adam:
     """Kingma and Ba, ICLR 2015. PyTorch's own imports a second's worth of compiler before its first step."""
 
-    def __init__(self, variables: Sequence[Tensor]) -> None:
+    def __init__(self, variables: Sequence[Tensor], first_length: float) -> None:
         self._variables = variables
+        self._first_length = first_length
         self._means = [torch.zeros_like(v) for v in variables]
         self._squares = [torch.zeros_like(v) for v in variables]
         self._steps = 0
@@ -177,7 +175,7 @@ class _Adam:
         """One step; ``progress`` 0 .. 1 of the search chooses its length."""
         self._steps += 1
         falling = 0.5 * (1 + math.cos(math.pi * progress))
-        rate = _LEARNING_RATE * (_LAST_SHARE + (1 - _LAST_SHARE) * falling)
+        rate = self._first_length * (_LAST_SHARE + (1 - _LAST_SHARE) * falling)
         length = rate / (1 - _MOMENTUM**self._steps)
         correction = math.sqrt(1 - _SQUARES**self._steps)
         for v, mean, square in zip(self._variables, self._means, self._squares, strict=True):

@@ -15,12 +15,8 @@ from PIL import Image, ImageCms
 from tests.conftest import Pixels
 from vrcodec.errors import InputError, LimitError
 from vrcodec.limits import Limits
-from vrcodec.picture import (
-    Picture,
-    picture_from_image,
-    read_picture,
-    serialise_picture,
-)
+from vrcodec.picture import Picture, serialise_picture
+from vrcodec.reading import picture_from_image, read_picture
 
 
 def stored(image: Image.Image, file_format: str, **options: object) -> io.BytesIO:

@@ -17,7 +17,7 @@ from tests.conftest import Pixels
 from vrcodec.bench.metrics import as_decibels, ms_ssim, psnr
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import TargetError, UsageError
-from vrcodec.picture import Picture, read_picture
+from vrcodec.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX
 from vrcodec.ratecontrol import (
     BYTES_TOLERANCE,
@@ -27,6 +27,7 @@ from vrcodec.ratecontrol import (
     encode_to_target,
     search,
 )
+from vrcodec.reading import read_picture
 from vrcodec.setting import Setting
 from vrcodec.sizes import SizeForecast, total_usage
 

@@ -140,7 +140,8 @@ def _picture(image: Any, strip: bool, limits: Limits) -> Picture:
     import numpy as np
     from PIL import Image
 
-    from vrcodec.picture import Picture, open_picture, picture_from_image
+    from vrcodec.picture import Picture
+    from vrcodec.reading import open_picture, picture_from_image
 
     if isinstance(image, Image.Image):
         limits.check_picture("image", *image.size)

@@ -32,6 +32,6 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
 
 def read_folder(folder: Path) -> dict[str, Picture]:
     """Every picture below ``folder``, by file name, without metadata. Raises InputError or LimitError."""
-    from vrcodec.picture import open_picture
+    from vrcodec.reading import open_picture
 
     return {path.name: open_picture(path, strip=True) for path in find_pictures([folder])}

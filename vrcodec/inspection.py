@@ -15,7 +15,11 @@ from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.rate import bin_size_from_code, rate_from_code
 from vrcodec.setting import Setting, setting_of
 
-MODES: dict[int, Literal["L", "RGB"]] = {schema.MODE_GREY: "L", schema.MODE_RGB: "RGB"}
+MODES: dict[int, Literal["1", "L", "RGB"]] = {
+    schema.MODE_GREY: "L",
+    schema.MODE_RGB: "RGB",
+    schema.MODE_BILEVEL: "1",
+}
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from vrcodec.bitstream.container import parse_container
 from vrcodec.bitstream.qmap import MAP_STRIDE, QualityMap
 from vrcodec.errors import InputError, UsageError
 from vrcodec.limits import Limits
-from vrcodec.picture import opened_image
 from vrcodec.rate import rate_from_code
+from vrcodec.reading import opened_image
 from vrcodec.setting import setting_of
 
 Levels = npt.NDArray[np.float64]

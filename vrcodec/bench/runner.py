@@ -18,7 +18,8 @@ from vrcodec.bench.metrics import choose_metrics
 from vrcodec.codec import Engine
 from vrcodec.errors import VrcError
 from vrcodec.limits import Limits
-from vrcodec.picture import Picture, open_picture
+from vrcodec.picture import Picture
+from vrcodec.reading import open_picture
 
 
 @dataclass(frozen=True)

@@ -25,17 +25,22 @@ MAGIC = b"\x8dVRC\r\n"
 VERSION_MAJOR = 1
 VERSION_MINOR = 0
 
-# Numbers of the model families.
+# Numbers of the model families; 0 is a lossless codec, without a model.
+METHOD_LOSSLESS = 0
 METHODS = {1: "gained", 2: "qvrf", 3: "qmap", 4: "slim", 5: "qarv"}
 
 MODE_GREY = 0
 MODE_RGB = 1
+MODE_BILEVEL = 2
 
 CHUNK_STREAM = 0x01
 CHUNK_BIN_SIZE = 0x02
 CHUNK_QMAP = 0x03
 CHUNK_WIDTH = 0x04
 CHUNK_LADDER = 0x05
+# Of alpha, and of pictures without a model: one for each block, in the order of latent streams.
+CHUNK_ALPHA = 0x06
+CHUNK_LOSSLESS = 0x07
 CRITICAL_CHUNKS = (CHUNK_STREAM, CHUNK_BIN_SIZE, CHUNK_QMAP, CHUNK_WIDTH, CHUNK_LADDER)
 # What holds the latents of a method that has no streams by the block.
 LATENTS_OF = {5: CHUNK_LADDER}
@@ -43,6 +48,9 @@ LATENTS_OF = {5: CHUNK_LADDER}
 LATENT_CHUNKS = (CHUNK_STREAM, CHUNK_LADDER)
 # Types from here on are ancillary: a reader that does not know one skips it.
 FIRST_ANCILLARY = 0x80
+CHUNK_ICC = 0x80
+CHUNK_EXIF = 0x81
+CHUNK_XMP = 0x82
 
 Preamble = Struct(
     "magic" / Const(MAGIC),

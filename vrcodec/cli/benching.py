@@ -127,7 +127,7 @@ def _check_shown(request: Request, plan: Plan) -> None:
 
 def _showcases(request: Request, plan: Plan, results: Results) -> list[Showcase]:
     from vrcodec.bench.show import showcase
-    from vrcodec.picture import open_picture
+    from vrcodec.reading import open_picture
 
     found = []
     measured = [info.name for info in results.pictures]
@@ -144,7 +144,7 @@ def run_profile(request: Request) -> int:
     from vrcodec.bench.codecs import choose_families
     from vrcodec.bench.profile import profile
     from vrcodec.folders import find_pictures
-    from vrcodec.picture import open_picture
+    from vrcodec.reading import open_picture
 
     options.set_threads(request.threads)
     path = find_pictures(request.paths)[0]

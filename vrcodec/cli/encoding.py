@@ -49,7 +49,7 @@ class Job:
 
     def encode(self, name: str) -> dict[str, Any]:
         """Encode one input: its bytes as ``data``, and what there is to say about it."""
-        from vrcodec.picture import read_picture
+        from vrcodec.reading import read_picture
 
         source = io.BytesIO(read_picture_file(name))
         picture = read_picture(source, display_name(name), strip=self.strip, limits=self.limits)

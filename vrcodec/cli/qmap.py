@@ -77,8 +77,8 @@ def command(
     """Make a quality map for PICTURE, to encode it with --model qmap --qmap MAP."""
     if (purpose == "task") != (task is not None):
         raise UsageError("--for task and --task MODULE:CALLABLE go together")
-    from vrcodec.picture import read_picture
     from vrcodec.qmaps import check_map_name, packed_map
+    from vrcodec.reading import read_picture
 
     place = Destination(target, force)
     place.check()

@@ -1,0 +1,22 @@
+"""What a picture file says beside its samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """``icc``: an ICC profile. ``exif``: a TIFF structure, without JPEG's prefix. ``xmp``: an XMP packet.
+
+    Each as the bytes that stood in the file, None where there were none.
+    """
+
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing."""
+        return not (self.icc or self.exif or self.xmp)

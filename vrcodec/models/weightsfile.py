@@ -59,6 +59,11 @@ class WeightsFile(Mapping[str, Tensor]):
             raise WeightsError(f"{self._path}: damaged; install these weights again")
         return found
 
+    def check(self) -> None:
+        """Compare all groups with what the header says. Raises WeightsError."""
+        for group in {group_of(name) for name in self}:
+            self.group(group)
+
 
 def _read_header(path: Path) -> bytes:
     try:

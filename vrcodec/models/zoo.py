@@ -124,6 +124,22 @@ def load_wide(path: Path) -> HyperpriorModel:
     return model
 
 
+def check_content(entry: Entry) -> int:
+    """Read all files of ``entry``, check them against their ids, return their size. Raises WeightsError."""
+    found = [(entry.path, entry.id)]
+    if entry.encoder_id is not None:
+        found.append((encoder_path(entry.path), entry.encoder_id))
+    size = 0
+    for path, identity in found:
+        data = _read(path)
+        check_weights(path, data, identity)
+        size += len(data)
+    with _as_weights_errors(str(entry.path)):
+        if "digests" in weights_description(_read(entry.path)):
+            WeightsFile(entry.path, entry.id).check()
+    return size
+
+
 @lru_cache(maxsize=4)
 def _load(path: Path, identity: bytes) -> bytes:
     data = _read(path)

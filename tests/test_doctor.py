@@ -21,11 +21,9 @@ def only_tiny_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the tiny models, so that it can be damaged, and no others."""
     folder = tmp_path / "models"
     folder.mkdir()
-    for path in GOLDEN.glob("*.safetensors"):
+    cards = (path for path in GOLDEN.glob("*.json") if not path.stem.endswith("expected"))
+    for path in (*cards, *GOLDEN.glob("*.safetensors")):
         shutil.copy(path, folder)
-        shutil.copy(path.with_suffix(".json"), folder) if path.with_suffix(
-            ".json"
-        ).exists() else None
     monkeypatch.setattr(catalog, "search_path", lambda: [folder])
     monkeypatch.setattr(doctor, "search_path", lambda: [folder])
     monkeypatch.setattr(doctor, "_LARGE", (32, 32))
@@ -40,11 +38,12 @@ def report(capsys: pytest.CaptureFixture[str]) -> dict:
 def test_all_is_well(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("doctor", "--json") == 0
     found = report(capsys)
-    assert found["ok"] and all(check["ok"] for check in found["checks"])
+    assert found["ok"]
+    assert all(check["ok"] for check in found["checks"])
     assert found["versions"]["vrcodec"] == __version__
     names = {check["name"].split()[0] for check in found["checks"]}
     assert names == {"entropy", "device", "weights", "model", "speed"}
-    assert found["speed"]["encode"] > 0 and found["speed"]["decode"] > 0
+    assert min(found["speed"].values()) > 0
 
 
 def test_the_text_says_the_same(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,6 +55,13 @@ class Info:
     metadata_bytes: dict[str, int]
     other_chunks: list[tuple[int, int]]
 
+    @property
+    def image_mode(self) -> str:
+        """The mode of the Pillow image that it decodes to: 1, L, LA, RGB or RGBA."""
+        if self.alpha_bytes is None:
+            return self.mode
+        return "RGBA" if self.mode == "RGB" else "LA"
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return asdict(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
@@ -12,6 +13,7 @@ from vrcodec.effort import Effort, Tune
 from vrcodec.errors import InputError, UsageError, VrcError
 from vrcodec.inspection import Info
 from vrcodec.inspection import inspect as _inspect
+from vrcodec.intake.choice import IccChoice, Intake, kinds_to_strip
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.setting import Setting
 
@@ -37,20 +39,25 @@ def encode(
     time_budget: float | None = None,
     tune: Tune = "psnr",
     device: str = "auto",
-    strip: bool = False,
+    strip: bool | str | Iterable[str] = False,
+    icc: IccChoice = "keep",
+    reduce_depth: bool = False,
+    frame: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> bytes:
     """Compress ``image`` to the bytes of a .vrc file.
 
-    ``image``: a Pillow image of mode RGB or L, a uint8 array (H, W) or (H, W, 3), or the path of a
-    picture. ``rate``: 0 (smallest) .. 1 (best), continuous; by default 0.5, or the mean of the map.
-    ``bin_size``: for experts and `qvrf`, the quantisation step in place of a rate, 1/64 .. 64. ``qmap``: for
-    the model `qmap`, levels (h, w) in [0, 1] of any size, stretched over the picture; a rate moves their mean
-    there. ``width``: for the model `slim`, channels of the networks in place of the rate's own choice; the
-    rate then runs over what that width can do. ``effort``: 0 .. 9, how much time to spend on a search for fewer
-    bits; or ``time_budget`` in seconds. ``tune``: what the search aims at, psnr or msssim. ``device``:
-    ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
-    ``strip``: encode without ICC profile, EXIF and XMP.
+    ``image``: a Pillow image, a uint8 array (H, W) or (H, W, 3), or the path of a picture. ``rate``: 0
+    (smallest) .. 1 (best), continuous; by default 0.5, or the mean of the map. ``bin_size``: for experts and
+    `qvrf`, the quantisation step in place of a rate, 1/64 .. 64. ``qmap``: for the model `qmap`, levels (h,
+    w) in [0, 1] of any size, stretched over the picture; a rate moves their mean there. ``width``: for the
+    model `slim`, channels of the networks in place of the rate's own choice; the rate then runs over what
+    that width can do. ``effort``: 0 .. 9, how much time to spend on a search for fewer bits; or
+    ``time_budget`` in seconds. ``tune``: what the search aims at, psnr or msssim. ``device``: ``auto``,
+    ``cpu``, ``cuda``, ``cuda:N``.
+    ``strip``: metadata to leave out, of "icc", "exif" and "xmp", or "all"; True is all. ``icc``: keep the
+    profile, convert colours to "srgb" by it, or "strip" it. ``reduce_depth``: round more than 8 bits a sample
+    to 8, in place of refusing. ``frame``: which one of an animation or of several pages, from 0.
 
     Raises InputError, LimitError, UsageError, WeightsError or DeviceError.
     """
@@ -59,7 +66,7 @@ def encode(
     if effort and time_budget is not None:
         raise UsageError("a time budget stands in place of an effort")
     spent = Effort(effort, time_budget, tune)
-    picture = _picture(image, strip, limits)
+    picture = _picture(image, Intake(kinds_to_strip(strip), icc, reduce_depth, frame, limits))
     encoder = _encoder(model, device)
     if bin_size is not None:
         setting = encoder.bin_setting(bin_size)
@@ -136,7 +143,7 @@ def _shape(levels: npt.ArrayLike | None, picture: Picture) -> QualityMap | None:
     return on_grid(checked_levels(levels, "qmap"), picture.width, picture.height)
 
 
-def _picture(image: Any, strip: bool, limits: Limits) -> Picture:
+def _picture(image: Any, intake: Intake) -> Picture:
     import numpy as np
     from PIL import Image
 
@@ -144,15 +151,14 @@ def _picture(image: Any, strip: bool, limits: Limits) -> Picture:
     from vrcodec.reading import open_picture, picture_from_image
 
     if isinstance(image, Image.Image):
-        limits.check_picture("image", *image.size)
-        return picture_from_image(image, strip=strip)
+        return picture_from_image(image, intake=intake)
     if isinstance(image, np.ndarray):
         picture = Picture.from_array(image)
-        limits.check_picture("image", picture.width, picture.height)
+        intake.limits.check_picture("image", picture.width, picture.height)
         return picture
     if not isinstance(image, str | PathLike):
         raise InputError(f"cannot encode a {type(image).__name__}; give an image, array or path")
-    return open_picture(Path(image), strip=strip, limits=limits)
+    return open_picture(Path(image), intake=intake)
 
 
 @lru_cache(maxsize=4)

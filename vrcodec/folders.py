@@ -31,7 +31,7 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
 
 
 def read_folder(folder: Path) -> dict[str, Picture]:
-    """Every picture below ``folder``, by file name, without metadata. Raises InputError or LimitError."""
-    from vrcodec.reading import open_picture
+    """The colours of every picture below ``folder``, by file name. Raises InputError or LimitError."""
+    from vrcodec.reading import open_colours
 
-    return {path.name: open_picture(path, strip=True) for path in find_pictures([folder])}
+    return {path.name: open_colours(path) for path in find_pictures([folder])}

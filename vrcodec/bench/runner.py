@@ -19,7 +19,7 @@ from vrcodec.codec import Engine
 from vrcodec.errors import VrcError
 from vrcodec.limits import Limits
 from vrcodec.picture import Picture
-from vrcodec.reading import open_picture
+from vrcodec.reading import open_colours
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def _work(codec: Codec, name: str) -> _Result:
 @lru_cache(maxsize=1)
 def _read(path: Path, limits: Limits) -> Picture:
     """All codecs see a picture before the next one is read."""
-    return open_picture(path, strip=True, limits=limits)
+    return open_colours(path, limits=limits)
 
 
 def _with_name(name: str, error: VrcError) -> str:

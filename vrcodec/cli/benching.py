@@ -127,14 +127,14 @@ def _check_shown(request: Request, plan: Plan) -> None:
 
 def _showcases(request: Request, plan: Plan, results: Results) -> list[Showcase]:
     from vrcodec.bench.show import showcase
-    from vrcodec.reading import open_picture
+    from vrcodec.reading import open_colours
 
     found = []
     measured = [info.name for info in results.pictures]
     for name in request.show or measured[:_SHOWN_PICTURES]:
         if name not in measured:
             continue
-        picture = open_picture(plan.paths[name], strip=True, limits=request.limits)
+        picture = open_colours(plan.paths[name], limits=request.limits)
         found.append(showcase(name, picture, plan.codecs))
     return found
 
@@ -144,11 +144,11 @@ def run_profile(request: Request) -> int:
     from vrcodec.bench.codecs import choose_families
     from vrcodec.bench.profile import profile
     from vrcodec.folders import find_pictures
-    from vrcodec.reading import open_picture
+    from vrcodec.reading import open_colours
 
     options.set_threads(request.threads)
     path = find_pictures(request.paths)[0]
-    picture = open_picture(path, strip=True, limits=request.limits)
+    picture = open_colours(path, limits=request.limits)
     rate = request.rates[0] if request.rates else 0.5
     for family in choose_families(request.models, (rate,), "rate", request.engine()):
         found = profile(family.family, picture, rate, request.engine())

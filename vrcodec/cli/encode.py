@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -13,6 +13,8 @@ from vrcodec.cli import options, output
 from vrcodec.cli.encoding import BACKGROUND_LEVEL, REGION_LEVEL, make_job
 from vrcodec.cli.paths import destinations
 from vrcodec.effort import MAX_EFFORT
+from vrcodec.errors import UsageError
+from vrcodec.intake.choice import IccChoice, kinds_to_strip
 from vrcodec.rate import DEFAULT_RATE
 
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "ki": 1024, "mi": 1024**2}
@@ -29,6 +31,15 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]
         if not match:
             self.fail(f"{value!r} is not a size such as 40000, 40kB, 39KiB or 1.5MB", param, ctx)
         return float(match[1]) * _UNITS[match[2]]
+
+
+def _kinds_to_strip(
+    ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> frozenset[str]:
+    try:
+        return kinds_to_strip(given)
+    except UsageError as error:
+        raise click.BadParameter(str(error), ctx, parameter) from None
 
 
 @click.command()
@@ -107,7 +118,31 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]
 @click.option(
     "--model", default=DEFAULT_MODEL, show_default=True, help="Model family; see `vrcodec models`."
 )
-@click.option("--strip", is_flag=True, help="Encode without ICC profile, gamma, EXIF and XMP.")
+@click.option(
+    "--strip",
+    multiple=True,
+    metavar="[all|icc|exif|xmp]",
+    callback=_kinds_to_strip,
+    help="Encode without these metadata, which are kept otherwise. Several: with commas, or given again.",
+)
+@click.option(
+    "--icc",
+    type=click.Choice(get_args(IccChoice)),
+    default="keep",
+    show_default=True,
+    help="The colour profile: keep it, convert the colours to sRGB, or leave it out.",
+)
+@click.option(
+    "--reduce-depth",
+    is_flag=True,
+    help="Round samples of more than 8 bits to 8; such pictures are refused otherwise.",
+)
+@click.option(
+    "--frame",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Which picture of an animation or of several pages, counted from 0.",
+)
 @options.device_option
 @options.threads_option
 @options.precision_option
@@ -119,8 +154,8 @@ def command(
 ) -> int:
     """Compress pictures to .vrc files.
 
-    PICTURE is an 8-bit RGB or grey picture of any size (PNG, JPEG, PPM, BMP, TIFF, WebP, AVIF), or - for
-    stdin.
+    PICTURE is a file of any size (PNG, JPEG, PPM, BMP, GIF, TIFF, WebP, AVIF), or - for stdin. Alpha and
+    metadata are kept; what cannot be kept is refused.
     """
     places = destinations(inputs, target, ".vrc", force)
     job = make_job(**given)

@@ -14,6 +14,7 @@ from vrcodec.cli.paths import about, display_name, read_picture_file
 from vrcodec.effort import Effort, Tune, Watch
 from vrcodec.errors import UsageError
 from vrcodec.inspection import inspect
+from vrcodec.intake.choice import IccChoice, Intake
 from vrcodec.limits import Limits
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ class Job:
     device: str
     precision: str
     threads: int | None
-    limits: Limits
-    strip: bool
+    intake: Intake
     target: Target | None
     strict: bool
     rate: float | None
@@ -52,11 +52,11 @@ class Job:
         from vrcodec.reading import read_picture
 
         source = io.BytesIO(read_picture_file(name))
-        picture = read_picture(source, display_name(name), strip=self.strip, limits=self.limits)
+        picture = read_picture(source, display_name(name), intake=self.intake)
         start = time.perf_counter()
         with about(name):
             data, achieved = self._encode_picture(picture, name)
-        info = inspect(data, self.limits)
+        info = inspect(data, self.intake.limits)
         return {
             "data": data,
             "input": display_name(name),
@@ -100,7 +100,7 @@ class Job:
             return self.encoder.encode(picture, setting, **search), {}
         from vrcodec.ratecontrol import encode_to_target, nearest_words
 
-        decoder = Decoder(engine, self.limits)
+        decoder = Decoder(engine, self.intake.limits)
         target = self.target
         found = encode_to_target(
             self.encoder,
@@ -138,13 +138,17 @@ def make_job(
     tune: Tune,
     keep_partial: bool,
     model: str,
-    strip: bool,
+    strip: frozenset[str],
+    icc: IccChoice,
+    reduce_depth: bool,
+    frame: int | None,
     device: str,
     threads: int | None,
     precision: str,
     limits: Limits,
 ) -> Job:
     """The job that options of the command line ask for. Raises UsageError, or InputError for a map."""
+    intake = Intake(strip, icc, reduce_depth, frame, limits)
     target = _target(rate, bin_size, bpp=bpp, size=size, psnr=psnr, ssim=ssim)
     shape = _shape(map_file, regions, roi_background, limits)
     if sum(own is not None for own in (shape, bin_size, width)) > 1:
@@ -156,8 +160,7 @@ def make_job(
         device,
         precision,
         threads,
-        limits,
-        strip,
+        intake,
         target,
         strict,
         rate,

@@ -78,13 +78,13 @@ def command(
     if (purpose == "task") != (task is not None):
         raise UsageError("--for task and --task MODULE:CALLABLE go together")
     from vrcodec.qmaps import check_map_name, packed_map
-    from vrcodec.reading import read_picture
+    from vrcodec.reading import read_colours
 
     place = Destination(target, force)
     place.check()
     check_map_name(target)
     source = io.BytesIO(read_picture_file(picture))
-    found = read_picture(source, display_name(picture), strip=True, limits=limits)
+    found = read_colours(source, display_name(picture), limits=limits)
     options.set_threads(threads)
     with about(picture):
         if task is not None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vrcodec.errors import InputError, VrcError
-from vrcodec.reading import open_picture
+from vrcodec.reading import open_colours
 
 # Half of the crops are shrunk by a factor drawn from this range: it averages away sensor noise and
 # compression artefacts of the training pictures, which otherwise set a floor at high rates.
@@ -31,7 +31,7 @@ def load_pictures(
     def load(path: Path) -> Tensor | None:
         """One picture, or None when it is left out."""
         try:
-            pixels = open_picture(path, strip=True).pixels
+            pixels = open_colours(path).pixels
         except VrcError as error:
             skipped(error)
             return None

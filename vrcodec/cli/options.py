@@ -11,11 +11,25 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from vrcodec.bitstream.schema import METHODS
 from vrcodec.cli import output
 from vrcodec.effort import Tune
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Completer = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def among(*values: str) -> Completer:
+    """What a shell offers for a parameter that also takes other values, or is checked later."""
+
+    def matching(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+        return [value for value in values if value.startswith(incomplete)]
+
+    return matching
+
+
+complete_family = among(*sorted(METHODS.values()))
 
 
 def inputs_argument(metavar: str) -> Callable[[Function], Function]:
@@ -39,6 +53,7 @@ device_option = click.option(
     default="auto",
     show_default=True,
     metavar="auto|cpu|cuda[:N]",
+    shell_complete=among("auto", "cpu", "cuda"),
     help="Where networks run. Any device decodes what any other encoded.",
 )
 threads_option = click.option(

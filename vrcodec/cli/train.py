@@ -13,7 +13,7 @@ from vrcodec.errors import UsageError
 
 
 @click.command()
-@click.argument("family")
+@click.argument("family", shell_complete=options.complete_family)
 @click.option(
     "--data",
     "folders",

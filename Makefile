@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 KODAK ?=
 
-.PHONY: demo test results performance clean
+.PHONY: demo test share results performance clean
 
 demo: $(BIN)/python
 	$(BIN)/pip install --quiet '.[demo]'
@@ -15,6 +15,12 @@ test: $(BIN)/python
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy vrcodec
 	$(BIN)/python -m pytest
+
+# The manual page and the magic of file(1), from the program.
+share: $(BIN)/python
+	$(BIN)/pip install --quiet '.[dev]'
+	$(BIN)/python -m tools.manual > share/man/man1/vrcodec.1
+	$(BIN)/python -m tools.magic > share/file/magic/vrcodec
 
 # The Kodak pictures are not part of the repository: make results KODAK=/path/to/kodak
 results: $(BIN)/python

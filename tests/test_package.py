@@ -54,4 +54,6 @@ def test_an_installed_package_finds_its_weights(
 
 def test_nothing_but_the_package_is_installed(installed: Path) -> None:
     names = {path.name.partition("-")[0] for path in installed.iterdir()}
-    assert names <= {"vrcodec", "bin"}
+    assert names <= {"vrcodec", "bin", "share"}
+    shared = {path.name for path in (installed / "share").rglob("*") if path.is_file()}
+    assert shared == {"vrcodec.1", "vrcodec.xml", "vrcodec"}

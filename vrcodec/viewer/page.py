@@ -35,6 +35,7 @@ def resources(
         "": Resource("text/html; charset=utf-8", _text(page)),
         "view.js": Resource("text/javascript; charset=utf-8", _text(script)),
         "view.css": Resource("text/css; charset=utf-8", _text(style)),
+        "icon.svg": Resource("image/svg+xml", _text(web.part(__package__, "icon.svg"))),
         **{view.name: Resource("image/png", view.png) for view in views},
     }
 

@@ -1,4 +1,4 @@
-"""Completion in the shells themselves: the line of README is typed, then part of a command and a tab."""
+"""Completion in the shells themselves: the documented line is typed, then part of a command and a tab."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.test_imports import HEAVY
 
-README = (ROOT / "README.md").read_text()
+PAGE = (ROOT / "docs" / "PLACES.md").read_text()
 _SECONDS = 30
 # The shell is to have no settings but these.
 STARTS = {
@@ -40,9 +40,9 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def documented_line(shell: str) -> str:
-    """What README says to put into the settings of a shell."""
-    (line,) = re.findall(rf"^.*_VRCODEC_COMPLETE={shell}_source vrcodec.*$", README, re.MULTILINE)
-    return line.partition("#")[0].strip()
+    """What to put into the settings of a shell."""
+    (line,) = re.findall(rf"^(.*_VRCODEC_COMPLETE={shell}_source vrcodec.*)  #", PAGE, re.MULTILINE)
+    return str(line)
 
 
 def installed(shell: str) -> None:

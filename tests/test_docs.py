@@ -77,11 +77,11 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 def shown_commands() -> list[list[str]]:
-    """Every `vrcodec ...` in the code of README and the pages of families, split at pipes."""
+    """Every `vrcodec ...` in the code of README and the pages for users, split at pipes."""
     found = []
     documents = README + "".join(
         (ROOT / "docs" / name).read_text()
-        for name in ("EFFORT.md", "QARV.md", "QMAP.md", "SLIM.md")
+        for name in ("EFFORT.md", "PLACES.md", "QARV.md", "QMAP.md", "SLIM.md")
     )
     for block in re.findall(r"```(?:sh)?\n(.*?)```", documents, re.DOTALL):
         for line in block.splitlines():
@@ -140,14 +140,15 @@ def test_the_effort_page_is_that_of_its_record() -> None:
         assert row["weights"] == card["id"]
 
 
-def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["README.md", "docs/PLACES.md"])
+def test_the_python_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import skimage.data
     from PIL import Image
 
     monkeypatch.chdir(tmp_path)
     Image.fromarray(skimage.data.astronaut()[:96, :96]).save("photo.png")
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
     assert blocks
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
+        exec(compile(block, name, "exec"), {})
     assert Path("photo.vrc").exists()

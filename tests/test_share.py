@@ -21,7 +21,6 @@ from vrcodec.cli.main import COMMANDS
 SHARE = ROOT / "share"
 MANUAL = SHARE / "man" / "man1" / "vrcodec.1"
 MAGIC = SHARE / "file" / "magic" / "vrcodec"
-TYPE = SHARE / "mime" / "packages" / "vrcodec.xml"
 MIME = "image/x-vrc"
 # Of varints: both sides of every length, and what a magic shows no more.
 SIDES = (1, 127, 128, 255, 256, 4095, 10_000, 16_383, 16_384)
@@ -34,6 +33,13 @@ def output(*command: object, **options: object) -> str:
     )
     assert done.stderr == ""
     return str(done.stdout)
+
+
+def run_documented(words: str, environment: dict[str, str]) -> None:
+    """Run the line of docs/PLACES.md that has ``words`` in it."""
+    page = (ROOT / "docs" / "PLACES.md").read_text()
+    (line,) = [line for line in page.splitlines() if words in line and '"$share/' in line]
+    output("sh", "-ec", line, env={**environment, "share": str(SHARE)})
 
 
 def needs(*programs: str) -> None:
@@ -73,6 +79,15 @@ def test_the_examples_are_those_of_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     for command in (command for commands in EXAMPLES.values() for command in commands):
         assert command in readme
+
+
+def test_file_knows_our_files_once_it_is_told(tmp_path: Path, vrc_file: Path) -> None:
+    needs("file")
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    assert "vrcodec" not in output("file", "-b", vrc_file, env=environment)
+    run_documented("/file/magic/", environment)
+    assert output("file", "-b", vrc_file, env=environment).startswith("vrcodec picture, version")
+    assert output("file", "-b", GOLDEN / "dot.png", env=environment).startswith("PNG image")
 
 
 def test_file_knows_the_golden_files() -> None:
@@ -115,6 +130,8 @@ def test_the_desktop_knows_the_type(tmp_path: Path, vrc_file: Path) -> None:
     desktop = ("XDG_CURRENT_DESKTOP", "KDE_FULL_SESSION", "GNOME_DESKTOP_SESSION_ID", "DE")
     environment = {name: value for name, value in os.environ.items() if name not in desktop}
     environment |= {"XDG_DATA_HOME": str(own), "HOME": str(tmp_path)}
+    # Also for root, who would otherwise install for everyone.
+    environment["XDG_UTILS_INSTALL_MODE"] = "user"
     without_suffix = tmp_path / "photograph"
     shutil.copy(vrc_file, without_suffix)
 
@@ -122,5 +139,5 @@ def test_the_desktop_knows_the_type(tmp_path: Path, vrc_file: Path) -> None:
         return output("xdg-mime", "query", "filetype", path, env=environment).strip()
 
     assert found(without_suffix) != MIME
-    output("xdg-mime", "install", "--mode", "user", "--novendor", TYPE, env=environment)
+    run_documented("xdg-mime install", environment)
     assert found(vrc_file) == found(without_suffix) == MIME

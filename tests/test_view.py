@@ -240,8 +240,10 @@ def test_levels_and_original_under_the_slider() -> None:
         assert "level 2 of 9" in page.locator("#right-tag").inner_text()
         page.locator("#slider").focus()
         page.keyboard.press("End")
-        clip = "getComputedStyle(document.getElementById('right-layer')).clipPath"
-        assert "100%" in page.evaluate(clip)
+        clip = "getComputedStyle(document.getElementById('{}-layer')).clipPath"
+        assert page.evaluate(clip.format("right")) == "inset(0px 0px 0px 100%)"
+        # What is transparent on one side must not show the other.
+        assert page.evaluate(clip.format("left")) == "inset(0px 0% 0px 0px)"
 
 
 def test_the_map_over_the_picture(mapped: bytes) -> None:

@@ -32,6 +32,8 @@ function arrange() {
   }
   $("viewport").classList.toggle("near", scale > 2);
   const position = $("slider").value;
+  /* Both are cut, or the left one would show through what is transparent in the right one. */
+  $("left-layer").style.clipPath = `inset(0 ${100 - position}% 0 0)`;
   $("right-layer").style.clipPath = `inset(0 0 0 ${position}%)`;
   $("divider").style.left = `${position}%`;
 }

@@ -85,6 +85,26 @@ def test_the_original_is_compared() -> None:
     assert gallery(LADDER).comparison() == {}
 
 
+def test_a_picture_without_a_model_is_its_original(tmp_path: Path) -> None:
+    bilevel = np.indices((40, 60)).sum(axis=0) % 3 > 0
+    path = tmp_path / "bilevel.png"
+    Image.fromarray(bilevel).save(path)
+    shown = gallery(Encoder("gained").encode(open_picture(path), 0), path)
+    assert [view.name for view in shown.views()] == ["original.png", "decoded.png"]
+    assert all((pixels(view.png()) == bilevel).all() for view in shown.views())
+    assert shown.comparison() == {"against the original": "no pixel differs"}
+
+
+def test_alpha_is_shown(tmp_path: Path) -> None:
+    picture = open_picture(ORIGINAL)
+    alpha = np.indices((picture.height, picture.width)).sum(axis=0).astype(np.uint8)
+    path = tmp_path / "alpha.png"
+    Image.fromarray(np.dstack([picture.pixels, alpha])).save(path)
+    shown = gallery(Encoder("gained").encode(open_picture(path), 0), path)
+    assert all((pixels(view.png())[..., 3] == alpha).all() for view in shown.views())
+    assert shown.comparison() == {}
+
+
 # To whom, and until when.
 
 

@@ -59,7 +59,8 @@ class Gallery:
         if self.original is None or self.original.alpha is not None:
             return {}
         decibels = psnr(self.original.displayed(), self.picture.displayed())
-        return {"against the original": f"PSNR {decibels:.3f} dB"}
+        same = decibels == float("inf")
+        return {"against the original": "no pixel differs" if same else f"PSNR {decibels:.3f} dB"}
 
     def views(self) -> list[View]:
         """All there is, the decoded picture last, and before it what one would compare it with first."""

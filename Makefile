@@ -13,7 +13,7 @@ test: $(BIN)/python
 	$(BIN)/pip install --quiet '.[dev]'
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy vrcodec
+	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
 # The manual page and the magic of file(1), from the program.

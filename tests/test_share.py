@@ -21,6 +21,7 @@ from vrcodec.cli.main import COMMANDS
 SHARE = ROOT / "share"
 MANUAL = SHARE / "man" / "man1" / "vrcodec.1"
 MAGIC = SHARE / "file" / "magic" / "vrcodec"
+ENTRY = SHARE / "applications" / "vrcodec.desktop"
 MIME = "image/x-vrc"
 # Of varints: both sides of every length, and what a magic shows no more.
 SIDES = (1, 127, 128, 255, 256, 4095, 10_000, 16_383, 16_384)
@@ -122,22 +123,43 @@ def test_the_magic_compiles_without_a_warning(tmp_path: Path) -> None:
     assert list(tmp_path.glob("*.mgc"))
 
 
-def test_the_desktop_knows_the_type(tmp_path: Path, vrc_file: Path) -> None:
+@pytest.fixture
+def desktop(tmp_path: Path) -> dict[str, str]:
+    """The environment of a user who has no settings and runs no desktop."""
+    running = ("XDG_CURRENT_DESKTOP", "KDE_FULL_SESSION", "GNOME_DESKTOP_SESSION_ID", "DE")
+    environment = {name: value for name, value in os.environ.items() if name not in running}
+    places = {"XDG_DATA_HOME": "data", "XDG_CONFIG_HOME": "config", "HOME": "home"}
+    for name, folder in places.items():
+        (tmp_path / folder).mkdir()
+        environment[name] = str(tmp_path / folder)
+    # Also for root, who would otherwise install for everyone.
+    return {**environment, "XDG_UTILS_INSTALL_MODE": "user"}
+
+
+def test_the_desktop_knows_the_type(
+    tmp_path: Path, vrc_file: Path, desktop: dict[str, str]
+) -> None:
     # Without mimetype, or a desktop, xdg-mime asks file(1), which knows the type from elsewhere.
     needs("xdg-mime", "update-mime-database", "mimetype")
-    own = tmp_path / "data"
-    own.mkdir()
-    desktop = ("XDG_CURRENT_DESKTOP", "KDE_FULL_SESSION", "GNOME_DESKTOP_SESSION_ID", "DE")
-    environment = {name: value for name, value in os.environ.items() if name not in desktop}
-    environment |= {"XDG_DATA_HOME": str(own), "HOME": str(tmp_path)}
-    # Also for root, who would otherwise install for everyone.
-    environment["XDG_UTILS_INSTALL_MODE"] = "user"
     without_suffix = tmp_path / "photograph"
     shutil.copy(vrc_file, without_suffix)
 
     def found(path: Path) -> str:
-        return output("xdg-mime", "query", "filetype", path, env=environment).strip()
+        return output("xdg-mime", "query", "filetype", path, env=desktop).strip()
 
     assert found(without_suffix) != MIME
-    run_documented("xdg-mime install", environment)
+    run_documented("xdg-mime install", desktop)
     assert found(vrc_file) == found(without_suffix) == MIME
+
+
+def test_the_desktop_opens_it_by_our_command(desktop: dict[str, str]) -> None:
+    needs("xdg-mime", "xdg-desktop-menu")
+    run_documented("xdg-desktop-menu", desktop)
+    assert output("xdg-mime", "query", "default", MIME, env=desktop).strip() == ENTRY.name
+    installed = Path(desktop["XDG_DATA_HOME"], "applications", ENTRY.name)
+    assert "Exec=vrcodec view %f\n" in installed.read_text()
+
+
+def test_the_desktop_entry_is_valid() -> None:
+    needs("desktop-file-validate")
+    assert output("desktop-file-validate", ENTRY) == ""

@@ -98,6 +98,6 @@ def _show(name: str, gallery: Gallery, no_browser: bool, port: int) -> None:
     with serving(found, port) as address, contextlib.suppress(KeyboardInterrupt):
         click.echo(address)
         output.say("Ctrl-C ends it")
-        if not no_browser:
-            webbrowser.open(address)
+        if not no_browser and not webbrowser.open(address):
+            output.say("no browser is to be found: open the address in one of yours")
         threading.Event().wait()

@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+import webbrowser
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,8 @@ import skimage.data
 from PIL import Image
 
 from tests.conftest import GOLDEN, ROOT
+from tests.documents import COMMANDS, DOCUMENTS, blocks
+from vrcodec.cli import view
 from vrcodec.models import FAMILIES
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.zoo import pack_model
@@ -26,8 +29,6 @@ from vrcodec.training.recipes.base import Recipe
 
 Run = Callable[..., int]
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"```(?:sh)?\n(.*?)```", re.DOTALL)
 COMMAND = re.compile(r"(export |unset )\w+|(\w+=\S+ )?vrcodec ")
 # What a shell has to do.
 SHELL = re.compile(r"[|<>]")
@@ -41,6 +42,8 @@ SHORTER = [
     (r"--steps 30", "--steps 2"),
     # What the tiny one has.
     (r"--width \d+", "--width 16"),
+    # What nobody else has.
+    (r"--port \d+", "--port 0"),
 ]
 # Outputs are those of an earlier command of the same page.
 OVERWRITING = ("encode", "decode", "qmap", "info")
@@ -49,7 +52,7 @@ OVERWRITING = ("encode", "decode", "qmap", "info")
 def shown(document: Path) -> list[tuple[str, bool]]:
     """The lines of a page that a user would type, and whether their comment says that they fail."""
     found = []
-    for block in BLOCK.findall(document.read_text()):
+    for block in blocks(document, *COMMANDS):
         for line in block.replace("\\\n", " ").splitlines():
             command, _, comment = (part.strip() for part in line.partition(" #"))
             if COMMAND.match(command) or "| vrcodec " in command:
@@ -78,6 +81,8 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(recipes, "load_recipe", tiny_recipe)
+    monkeypatch.setattr(view, "until_interrupted", lambda: None)
+    monkeypatch.setattr(webbrowser, "open", lambda address: True)
     return tmp_path
 
 

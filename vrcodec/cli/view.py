@@ -95,9 +95,15 @@ def _show(name: str, gallery: Gallery, no_browser: bool, port: int) -> None:
     said = {**fields_of(name, gallery.info), **gallery.comparison()}
     info = gallery.info
     found = resources(display_name(name), said, gallery.views(), info.width, info.height)
-    with serving(found, port) as address, contextlib.suppress(KeyboardInterrupt):
+    with serving(found, port) as address:
         click.echo(address)
         output.say("Ctrl-C ends it")
         if not no_browser and not webbrowser.open(address):
             output.say("no browser is to be found: open the address in one of yours")
+        until_interrupted()
+
+
+def until_interrupted() -> None:
+    """Wait for Ctrl-C."""
+    with contextlib.suppress(KeyboardInterrupt):
         threading.Event().wait()

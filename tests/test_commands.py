@@ -46,7 +46,7 @@ SHORTER = [
     (r"--port \d+", "--port 0"),
 ]
 # Outputs are those of an earlier command of the same page.
-OVERWRITING = ("encode", "decode", "qmap", "info")
+OVERWRITING = ("encode", "decode", "qmap", "info", "bench")
 
 
 def shown(document: Path) -> list[tuple[str, bool]]:

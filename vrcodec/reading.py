@@ -105,7 +105,9 @@ def _damage_as_input_error(name: str) -> Iterator[None]:
         raise LimitError(f"{name}: not enough memory to decode this picture") from None
     except UnidentifiedImageError:
         known = ", ".join(READABLE)
-        raise InputError(f"{name}: not a picture that can be read ({known})") from None
+        raise InputError(
+            f"{name}: not a picture that can be read ({known}), or a damaged one; convert it to PNG first"
+        ) from None
     except Exception as error:
         raise InputError(f"{name}: the picture is damaged: {error}") from error
 

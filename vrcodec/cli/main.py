@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from types import FrameType
@@ -101,6 +102,8 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 def main() -> None:
     """Console script."""
     signal.signal(signal.SIGTERM, _terminate)
+    # What Pillow has to say about odd files, we say ourselves.
+    warnings.filterwarnings("ignore", module="PIL")
     _leave(run())
 
 

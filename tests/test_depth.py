@@ -116,12 +116,11 @@ def test_white_may_be_zero() -> None:
 
 @pytest.mark.parametrize("mode", ["F", "I"])
 def test_floats_and_32_bits_have_no_place(mode: str) -> None:
-    for source in (stored(Image.new(mode, (9, 7)), "TIFF"), None):
-        with pytest.raises(InputError, match="convert it to 8 bits first"):
-            if source:
-                read_picture(source, "x", intake=REDUCED)
-            else:
-                picture_from_image(Image.new(mode, (9, 7)), intake=REDUCED)
+    image = Image.new(mode, (9, 7))
+    with pytest.raises(InputError, match=r"x: .*convert it to 8 bits first"):
+        read_picture(stored(image, "TIFF"), "x", intake=REDUCED)
+    with pytest.raises(InputError, match=r"image: .*convert it to 8 bits first"):
+        picture_from_image(image, intake=REDUCED)
 
 
 def test_images_in_memory(photograph: Pixels) -> None:

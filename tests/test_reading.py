@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import resource
 import struct
 import zlib
 
@@ -263,6 +264,16 @@ def test_the_pixel_limit_is_ours() -> None:
         assert Image.MAX_IMAGE_PIXELS == 100
     finally:
         Image.MAX_IMAGE_PIXELS = before
+
+
+def test_a_header_of_gigabytes_is_refused_before_they_are_taken() -> None:
+    """Pillow fills a GIF's background while it opens the file."""
+    header = b"GIF89a" + struct.pack("<HH", 20000, 20000) + b"\xf0\0\0" + bytes(6)
+    frame = b"!\xf9\4\x09\0\0\0\0," + struct.pack("<4H", 0, 0, 20000, 20000) + b"\0\2\0;"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(LimitError, match=r"x: .*--max-pixels"):
+        read_picture(io.BytesIO(header + frame), "x")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + (1 << 18)
 
 
 def test_colours_alone(cut_out: Image.Image, tmp_path_factory: pytest.TempPathFactory) -> None:

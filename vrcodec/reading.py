@@ -19,7 +19,7 @@ from vrcodec.intake.filefacts import FileFacts, file_facts
 from vrcodec.intake.found import found_metadata
 from vrcodec.intake.orientation import turned, upright_exif, upright_xmp
 from vrcodec.intake.othercolours import declared_profile, refuse_high_range
-from vrcodec.intake.pillowlimit import no_pillow_limit
+from vrcodec.intake.pillowlimit import our_limit
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.metadata import Metadata
 from vrcodec.picture import Picture
@@ -87,7 +87,7 @@ def open_colours(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
 def opened_image(source: BinaryIO, name: str, limits: Limits) -> Iterator[Image.Image]:
     """An image of a format that is taken in, within ``limits``; damage inside is an InputError."""
     with _damage_as_input_error(name):
-        with no_pillow_limit():
+        with our_limit(limits, name):
             image = Image.open(source, formats=READABLE)
         with image:
             limits.check_picture(name, *image.size)
@@ -115,10 +115,11 @@ def _damage_as_input_error(name: str) -> Iterator[None]:
 def _taken_in(
     image: Image.Image, source: BinaryIO | None, facts: FileFacts, name: str, intake: Intake
 ) -> Picture:
-    _choose_frame(image, name, intake)
+    with our_limit(intake.limits, name):
+        _choose_frame(image, name, intake.frame)
     # Pages differ in size.
     intake.limits.check_picture(name, *image.size)
-    samples = extract(image, source, facts, name, intake.reduce_depth)
+    samples = extract(image, source, facts, name, intake)
     # Only now: some formats keep metadata behind the samples.
     samples, icc = settled(samples, _profile(image, samples, facts, name, intake), intake, name)
     wanted = {kind: kind not in intake.strip for kind in ("exif", "xmp")}
@@ -134,18 +135,18 @@ def _taken_in(
     return _picture(samples, kept)
 
 
-def _choose_frame(image: Image.Image, name: str, intake: Intake) -> None:
+def _choose_frame(image: Image.Image, name: str, frame: int | None) -> None:
     """Go to the frame that was asked for. Raises InputError."""
-    if intake.frame is None:
+    if frame is None:
         if getattr(image, "is_animated", False):
             raise InputError(
                 f"{name}: has several frames or pages; choose one with --frame, counted from 0"
             )
         return
     try:
-        image.seek(intake.frame)
+        image.seek(frame)
     except EOFError:
-        raise InputError(f"{name}: has no frame {intake.frame}; they are counted from 0") from None
+        raise InputError(f"{name}: has no frame {frame}; they are counted from 0") from None
 
 
 def _profile(

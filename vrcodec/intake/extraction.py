@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from vrcodec.errors import InputError
+from vrcodec.intake.choice import Intake
 from vrcodec.intake.depth import Deep, deep_samples, highest_sample, tiff_tag, to_8_bits
 from vrcodec.intake.filefacts import FileFacts
 
@@ -43,7 +44,7 @@ class Samples:
 
 
 def extract(
-    image: Image.Image, source: BinaryIO | None, facts: FileFacts, name: str, reduce_depth: bool
+    image: Image.Image, source: BinaryIO | None, facts: FileFacts, name: str, intake: Intake
 ) -> Samples:
     """Decode the current frame of ``image``. ``source``: its file, if there is one still.
 
@@ -51,9 +52,9 @@ def extract(
     """
     _check_bands(image, name)
     highest = highest_sample(image, facts)
-    _check_depth(image, highest, name, reduce_depth)
+    _check_depth(highest, name, intake.reduce_depth)
     if highest > 255:
-        deep = deep_samples(image, source, highest, name)
+        deep = deep_samples(image, source, highest, name, intake.limits)
         if deep is not None:
             # A transparent colour is one of 16 bits: it is looked for before rounding.
             keyed = _keyed_alpha(deep, _colour_key(image))
@@ -72,7 +73,7 @@ def _check_bands(image: Image.Image, name: str) -> None:
         raise InputError(f"{name}: has more samples a pixel than {image.mode}; drop them first")
 
 
-def _check_depth(image: Image.Image, highest: int, name: str, reduce_depth: bool) -> None:
+def _check_depth(highest: int, name: str, reduce_depth: bool) -> None:
     if highest > 255 and not reduce_depth:
         raise InputError(
             f"{name}: has more than 8 bits a sample; convert it to 8 bits first, or ask for that with "

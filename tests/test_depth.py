@@ -69,6 +69,34 @@ def test_tiff(shape: tuple[int, ...], order: str, deflated: bool) -> None:
     assert (read_picture(source, "x", intake=REDUCED).to_array() == rounded(samples)).all()
 
 
+def test_separate_planes_are_refused() -> None:
+    with Image.open(deep_tiff(noise(7, 9, 3), "<")) as opened:
+        opened.tag_v2[284] = 2
+        with pytest.raises(InputError, match="more than 8 bits"):
+            picture_from_image(opened, intake=REDUCED)
+
+
+def test_signed_samples_have_no_place() -> None:
+    for tag, formats in ((2, None), (1, True), (4, True)):
+        with Image.open(deep_tiff(noise(7, 9), "<")) as opened:
+            opened.tag_v2[339] = tag
+            if formats:
+                assert picture_from_image(opened, intake=REDUCED).mode == "L"
+                continue
+            with pytest.raises(InputError, match="32-bit or signed"):
+                picture_from_image(opened, intake=REDUCED)
+
+
+def test_deep_frames_behind_the_first_are_refused() -> None:
+    """Pillow draws them over each other in 8 bits."""
+    frames = [Image.fromarray(noise(7, 9) + n) for n in range(2)]
+    source = stored(frames[0], "PNG", save_all=True, append_images=frames[1:])
+    first = read_picture(source, "x", intake=Intake(reduce_depth=True, frame=0))
+    assert (first.to_array() == rounded(np.asarray(frames[0]))).all()
+    with pytest.raises(InputError, match="frames of more than 8 bits"):
+        read_picture(source, "x", intake=Intake(reduce_depth=True, frame=1))
+
+
 @pytest.mark.parametrize("highest", [300, 1023, 4095, 65535])
 @pytest.mark.parametrize(("kind", "shape"), [("P5", (40, 60)), ("P6", (40, 60, 3))])
 def test_netpbm(kind: str, shape: tuple[int, ...], highest: int) -> None:

@@ -250,6 +250,10 @@ def test_an_image_in_memory_is_left_as_it_was(cut_out: Image.Image) -> None:
     before = (indexed.mode, indexed.tobytes(), dict(indexed.info))
     picture_from_image(indexed)
     assert (indexed.mode, indexed.tobytes(), dict(indexed.info)) == before
+    source = stored(indexed, "GIF", save_all=True, append_images=[cut_out.quantize(3)])
+    with Image.open(source) as animation:
+        picture_from_image(animation, intake=Intake(frame=1))
+        assert animation.tell() == 0
 
 
 def test_the_pixel_limit_is_ours() -> None:

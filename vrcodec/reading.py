@@ -54,10 +54,14 @@ def picture_from_image(image: Image.Image, *, intake: Intake = DEFAULT_INTAKE) -
 
     Of an image that is loaded already, Pillow has forgotten samples beyond 8 bits of RGB, and checksums.
     """
-    name = "image"
+    name, frame = "image", image.tell()
     source = getattr(image, "fp", None) if getattr(image, "tile", None) else None
     with _damage_as_input_error(name):
-        return _taken_in(image, source, file_facts(source, name), name, intake)
+        try:
+            return _taken_in(image, source, file_facts(source, name), name, intake)
+        finally:
+            if image.tell() != frame:
+                image.seek(frame)
 
 
 def read_colours(source: BinaryIO, name: str, *, limits: Limits = DEFAULT_LIMITS) -> Picture:

@@ -15,9 +15,8 @@ from vrcodec.intake.filefacts import FileFacts
 from vrcodec.intake.pillowlimit import our_limit
 from vrcodec.limits import Limits
 
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
-_WHITE_IS_ZERO = 0
-_UNSIGNED = 1
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR = 258, 262, 284
+_WHITE_IS_ZERO, _SEPARATE = 0, 2
 
 Deep = npt.NDArray[np.uint32]
 
@@ -66,8 +65,8 @@ def deep_samples(
     """
     if image.format in ("AVIF", "PPM") and image.mode != "I":
         return None
-    if tiff_tag(image, _SAMPLE_FORMAT) not in ((), (_UNSIGNED,) * len(image.getbands())):
-        raise InputError(f"{name}: has signed samples; convert it to 8 bits first")
+    if image.format == "PNG" and image.tell():
+        raise InputError(f"{name}: has frames of more than 8 bits; convert them to 8 bits first")
     if image.mode == "I" and image.format == "PPM":
         # Pillow has stretched them to 16 bits, which can be undone.
         return _rounded(np.asarray(image), 65535, highest)
@@ -92,7 +91,8 @@ def _rounded(samples: npt.NDArray[np.integer[Any]], highest: int, new: int) -> D
 def _both_bytes(image: Image.Image, source: BinaryIO | None, name: str, limits: Limits) -> Deep:
     """Samples of 16 bits, of which Pillow gives one byte at a time: decoded twice."""
     form = _form(image)
-    if source is None or (form not in _LOWER and form != _GREY_ALPHA) or _later_frame(image):
+    planes = tiff_tag(image, _PLANAR) == (_SEPARATE,)
+    if source is None or planes or (form not in _LOWER and form != _GREY_ALPHA):
         raise InputError(f"{name}: has more than 8 bits a sample; convert it to 8 bits first")
     with our_limit(limits, name):
         again = Image.open(io.BytesIO(_content(source)), formats=[str(image.format)])
@@ -107,10 +107,6 @@ def _both_bytes(image: Image.Image, source: BinaryIO | None, name: str, limits: 
 def _joined(upper: npt.NDArray[np.uint8], lower: npt.NDArray[np.uint8]) -> Deep:
     joined: Deep = upper.astype(np.uint32) << np.uint32(8)
     return joined | lower
-
-
-def _later_frame(image: Image.Image) -> bool:
-    return image.tell() > 0 and image.format != "TIFF"
 
 
 def _form(image: Image.Image) -> str:

@@ -17,7 +17,9 @@ from vrcodec.intake.filefacts import FileFacts
 Space = Literal["GRAY", "RGB", "CMYK", "LAB"]
 Bytes = npt.NDArray[np.uint8]
 
-_SAMPLES_PER_PIXEL = 277
+_SAMPLES_PER_PIXEL, _SAMPLE_FORMAT = 277, 339
+# Integers, or not said.
+_UNSIGNED = {1, 4}
 _SPACES: dict[str, Space] = {"CMYK": "CMYK", "LAB": "LAB"}
 _REFUSED = {
     "F": "has floating-point samples; convert it to 8 bits first",
@@ -68,6 +70,8 @@ def _check_bands(image: Image.Image, name: str) -> None:
         raise InputError(f"{name}: the picture is empty")
     if image.mode in _REFUSED and not (image.mode == "I" and image.format == "PPM"):
         raise InputError(f"{name}: {_REFUSED[image.mode]}")
+    if not set(tiff_tag(image, _SAMPLE_FORMAT)) <= _UNSIGNED:
+        raise InputError(f"{name}: {_REFUSED['I']}")
     samples = tiff_tag(image, _SAMPLES_PER_PIXEL)
     if samples and max(samples) > len(image.getbands()):
         raise InputError(f"{name}: has more samples a pixel than {image.mode}; drop them first")

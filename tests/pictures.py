@@ -61,27 +61,31 @@ def _png(
     return io.BytesIO(_SIGNATURE + chunk(b"IHDR", header) + b"".join(chunks) + last)
 
 
-def deep_tiff(samples: npt.NDArray[np.uint16], order: str, deflated: bool = False) -> io.BytesIO:
+def deep_tiff(
+    samples: npt.NDArray[np.uint16], order: str, deflated: bool = False, orientation: int = 1
+) -> io.BytesIO:
     """A TIFF of 16 bits, grey or RGB, in one strip. ``order``: < or >."""
     height, width, channels = (*samples.shape, 1)[:3]
     data = samples.astype(order + "u2").tobytes()
     data = zlib.compress(data) if deflated else data
-    entries = [
-        (256, width),
-        (257, height),
-        (259, 8 if deflated else 1),
-        (262, 2 if channels == 3 else 1),
-    ]
-    entries += [(277, channels), (278, height), (279, len(data))]
-    at = 8 + len(data) + len(data) % 2
-    body = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", at)
-    body += data + bytes(len(data) % 2)
-    behind = at + 2 + 12 * (len(entries) + 2) + 4
-    depth = (258, channels, behind if channels > 1 else 16)
-    every = sorted([*((tag, 1, value) for tag, value in entries), depth, (273, 1, 8)])
-    body += struct.pack(order + "H", len(every))
-    for tag, count, value in every:
-        short = tag == 258 and count == 1
-        packed = struct.pack(order + ("HH" if short else "I"), *((value, 0) if short else (value,)))
-        body += struct.pack(order + "HHI", tag, 3 if tag == 258 else 4, count) + packed
-    return io.BytesIO(body + bytes(4) + struct.pack(order + "3H", 16, 16, 16))
+    end = 8 + len(data) + len(data) % 2
+    tags = {
+        256: width,
+        257: height,
+        258: 16,
+        259: 8 if deflated else 1,
+        262: 2 if channels == 3 else 1,
+    }
+    tags |= {273: 8, 274: orientation, 277: channels, 278: height, 279: len(data)}
+    if channels > 1:
+        # Depths that do not fit lie behind the directory.
+        tags[258] = end + 2 + 12 * len(tags) + 4
+    directory = struct.pack(order + "H", len(tags))
+    for tag, value in tags.items():
+        count, kind = (channels, 3) if tag == 258 else (1, 4)
+        short = count == 1 and kind == 3
+        packed = struct.pack(order + "HH", value, 0) if short else struct.pack(order + "I", value)
+        directory += struct.pack(order + "HHI", tag, kind, count) + packed
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", end)
+    depths = struct.pack(order + "3H", 16, 16, 16)
+    return io.BytesIO(head + data.ljust(end - 8, b"\0") + directory + bytes(4) + depths)

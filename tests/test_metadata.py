@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from tests.conftest import Pixels
-from tests.pictures import chunk, stored, with_chunk
+from tests.pictures import chunk, deep_tiff, stored, with_chunk
 from vrcodec.errors import InputError, LimitError
 from vrcodec.intake.choice import Intake
 from vrcodec.intake.orientation import turned, upright_exif, upright_xmp
@@ -97,6 +97,28 @@ def test_a_tiff_is_turned_once(orientation: int) -> None:
     assert block.get_ifd(0x8769)[0x9003] == "2026:01:01 00:00:00"
     # What is of the file, not of the picture, stays behind.
     assert not {256, 258, 273, 277, 279} & set(block)
+
+
+@pytest.mark.parametrize("tag", [None, 1, 3])
+def test_the_tag_of_a_tiff_stands_above_xmp(tag: int | None) -> None:
+    described = {700: XMP % 6} if tag is None else {700: XMP % 6, 274: tag}
+    source = stored(gradient(), "TIFF", tiffinfo=described)
+    with Image.open(source) as image:
+        expected = np.asarray(image)
+    picture = read_picture(source, "x")
+    assert picture.width == (24 if tag is None else 40)
+    assert (picture.pixels == expected).all()
+    assert upright_xmp(picture.metadata.xmp or b"")[1] in (None, 1)
+
+
+def test_a_deep_tiff_is_turned_once() -> None:
+    samples = np.arange(24, dtype=np.uint16).reshape(2, 4, 3) * 2700
+    for grey in (False, True):
+        own = samples[..., 0] if grey else samples
+        source = deep_tiff(own, "<", orientation=6)
+        picture = read_picture(source, "x", intake=Intake(reduce_depth=True))
+        turned_once = np.rot90(np.floor(own / 257 + 0.5), -1)
+        assert (picture.to_array() == turned_once).all()
 
 
 def test_a_tiff_without_words_has_no_exif() -> None:

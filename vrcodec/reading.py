@@ -130,7 +130,9 @@ def _taken_in(
     exif, xmp = (found_metadata(image, kind, wanted[kind], name) for kind in ("exif", "xmp"))
     exif, of_exif = upright_exif(exif) if exif else (None, None)
     xmp, of_xmp = upright_xmp(xmp) if xmp else (None, None)
-    samples = _turned(samples, of_exif or of_xmp or 1)
+    # Pillow turns TIFF itself.
+    orientation = 1 if image.format == "TIFF" else of_exif or of_xmp or 1
+    samples = _turned(samples, orientation)
     kept = Metadata(
         None if "icc" in intake.strip else icc,
         exif if wanted["exif"] else None,

@@ -126,19 +126,8 @@ def _taken_in(
     samples = extract(image, source, facts, name, intake)
     # Only now: some formats keep metadata behind the samples.
     samples, icc = settled(samples, _profile(image, samples, facts, name, intake), intake, name)
-    wanted = {kind: kind not in intake.strip for kind in ("exif", "xmp")}
-    exif, xmp = (found_metadata(image, kind, wanted[kind], name) for kind in ("exif", "xmp"))
-    exif, of_exif = upright_exif(exif) if exif else (None, None)
-    xmp, of_xmp = upright_xmp(xmp) if xmp else (None, None)
-    # Pillow turns TIFF itself.
-    orientation = 1 if image.format == "TIFF" else of_exif or of_xmp or 1
-    samples = _turned(samples, orientation)
-    kept = Metadata(
-        None if "icc" in intake.strip else icc,
-        exif if wanted["exif"] else None,
-        xmp if wanted["xmp"] else None,
-    )
-    return _picture(samples, kept)
+    metadata, orientation = _upright_metadata(image, name, intake)
+    return _picture(_turned(samples, orientation), replace(metadata, icc=icc))
 
 
 def _choose_frame(image: Image.Image, name: str, frame: int | None) -> None:
@@ -166,6 +155,18 @@ def _profile(
     if icc or samples.bilevel or samples.space in ("CMYK", "LAB"):
         return icc
     return declared_profile(image, facts, samples.space == "GRAY", name)
+
+
+def _upright_metadata(image: Image.Image, name: str, intake: Intake) -> tuple[Metadata, int]:
+    """EXIF and XMP to keep, and the orientation that the samples have; those say 1 from now on."""
+    wants_exif, wants_xmp = "exif" not in intake.strip, "xmp" not in intake.strip
+    exif = found_metadata(image, "exif", wants_exif, name)
+    xmp = found_metadata(image, "xmp", wants_xmp, name)
+    exif, of_exif = upright_exif(exif) if exif else (None, None)
+    xmp, of_xmp = upright_xmp(xmp) if xmp else (None, None)
+    metadata = Metadata(exif=exif if wants_exif else None, xmp=xmp if wants_xmp else None)
+    # Pillow turns TIFF itself.
+    return metadata, 1 if image.format == "TIFF" else of_exif or of_xmp or 1
 
 
 def _turned(samples: Samples, orientation: int) -> Samples:

@@ -212,6 +212,37 @@ def test_deep_samples_are_rounded_as_opencv_reads_them(name: str) -> None:
         assert (picture.alpha == expected[..., 3]).all()
 
 
+@pytest.mark.parametrize(
+    ("name", "at", "colour"),
+    [
+        # Adobe's inks count the other way: the paper is white, the ink of the words is not.
+        ("cc__Kiara_limited_progressive_four_components.jpg", (5, 5), (255, 255, 255)),
+        ("cc__Kiara_limited_progressive_four_components.jpg", (234, 597), (35, 31, 32)),
+        # Its profile swaps the channels: what is written there is the colour.
+        ("libjxl-testdata__rgb-to-gbr-test.png", (500, 10), (255, 0, 0)),
+        ("libjxl-testdata__rgb-to-gbr-test.png", (20, 740), (0, 255, 0)),
+        ("libjxl-testdata__rgb-to-gbr-test.png", (980, 740), (0, 0, 255)),
+    ],
+)
+def test_colours_are_converted(name: str, at: tuple[int, int], colour: tuple[int, ...]) -> None:
+    picture = open_picture(FOLDER / name, intake=ASKED)
+    found = picture.pixels[at[1], at[0]].astype(int)
+    assert np.abs(found - colour).max() <= 40, found
+
+
+def test_lab_shows_the_same_as_rgb() -> None:
+    lab = open_picture(FOLDER / "pillow__hopper.Lab.tif", intake=ASKED)
+    rgb = open_picture(FOLDER / "pillow__hopper.bmp")
+    assert np.abs(lab.pixels.astype(int) - rgb.pixels).mean() < 3
+
+
+def test_turned_pictures_are_that_of_the_upright_one() -> None:
+    upright = open_picture(FOLDER / "pillow__hopper.bmp").pixels.astype(int)
+    for number, suffix in ((2, "jpg"), (5, "jpg"), (7, "webp")):
+        turned = open_picture(FOLDER / f"pillow__hopper_orientation_{number}.{suffix}")
+        assert np.abs(turned.pixels - upright).mean() < 12
+
+
 def rgba(picture: Picture) -> np.ndarray:
     opaque = np.full(picture.pixels.shape[:2], 255, np.uint8)
     alpha = opaque if picture.alpha is None else picture.alpha

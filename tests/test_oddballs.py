@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import InputError, LimitError, VrcError
-from vrcodec.intake.choice import Intake
+from vrcodec.intake.choice import IccChoice, Intake
 from vrcodec.picture import Picture
 from vrcodec.reading import open_picture
+from vrcodec.setting import Setting
 
 FOLDER = Path(os.environ.get("VRCODEC_ODDBALLS", "absent"))
+LARGE = 70_000
 ASKED = Intake(icc="srgb", reduce_depth=True, frame=0)
 
 TABLE = """
@@ -154,6 +157,11 @@ def lines() -> list[tuple[str, str, str]]:
     return found
 
 
+def _icc(name: str) -> IccChoice:
+    """Keep the profile, but where the colours must be converted."""
+    return "srgb" if "Lab" in name or "four_components" in name else "keep"
+
+
 def outcome(name: str, intake: Intake) -> str:
     """What a line of the table says, of the file as it is."""
     try:
@@ -190,6 +198,23 @@ def test_what_comes_in_is_what_pillow_shows(name: str) -> None:
     with Image.open(FOLDER / name) as image:
         expected = np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
     assert (rgba(picture) == expected).all()
+
+
+def test_what_comes_in_comes_out(encoder: Encoder, decoder: Decoder) -> None:
+    """Mode, alpha and metadata of every small picture, through a file."""
+    for name, _, asked in lines():
+        if asked.startswith("refused"):
+            continue
+        picture = open_picture(
+            FOLDER / name, intake=Intake(frame=0, reduce_depth=True, icc=_icc(name))
+        )
+        if picture.width * picture.height > LARGE:
+            continue
+        coded = decoder.read(encoder.encode(picture, Setting.at(0.5)))
+        found = decoder.picture(coded)
+        assert (found.mode, found.metadata) == (picture.mode, picture.metadata), name
+        assert (found.alpha is None) == (picture.alpha is None), name
+        assert picture.alpha is None or (found.alpha == picture.alpha).all(), name
 
 
 DEEP = [

@@ -122,7 +122,7 @@ def test_grey_is_converted_and_stays_grey(gamma: float) -> None:
     source = stored(Image.fromarray(greys), "PNG", icc_profile=grey_profile((gamma,)))
     picture = read_picture(source, "x", intake=TO_SRGB)
     assert (picture.mode, picture.metadata.icc) == ("L", None)
-    assert np.abs(picture.to_array() - displayed(linear(greys / 255, (gamma,)))).max() < 0.8
+    assert np.abs(picture.colours() - displayed(linear(greys / 255, (gamma,)))).max() < 0.8
 
 
 def test_alpha_is_not_converted(photograph: Pixels) -> None:
@@ -153,8 +153,8 @@ def test_a_gamma_becomes_a_profile_that_says_the_same(photograph: Pixels, mode: 
     expected = rgb_profile((1 / 0.35,), SRGB) if mode == "RGB" else grey_profile((1 / 0.35,))
     assert kept.metadata.icc == expected
     converted = read_with(photograph, TO_SRGB, mode, **GAMMA)
-    light = linear(kept.to_array() / 255, (1 / 0.35,))
-    assert np.abs(converted.to_array() - displayed(light)).max() < 0.8
+    light = linear(kept.colours() / 255, (1 / 0.35,))
+    assert np.abs(converted.colours() - displayed(light)).max() < 0.8
     assert read_with(photograph, DROPPED, mode, **GAMMA).metadata.empty
 
 

@@ -66,7 +66,7 @@ def test_tiff(shape: tuple[int, ...], order: str, deflated: bool) -> None:
     source = deep_tiff(samples, order, deflated)
     with pytest.raises(InputError, match="more than 8 bits"):
         read_picture(source, "x")
-    assert (read_picture(source, "x", intake=REDUCED).to_array() == rounded(samples)).all()
+    assert (read_picture(source, "x", intake=REDUCED).colours() == rounded(samples)).all()
 
 
 def test_separate_planes_are_refused() -> None:
@@ -92,7 +92,7 @@ def test_deep_frames_behind_the_first_are_refused() -> None:
     frames = [Image.fromarray(noise(7, 9) + n) for n in range(2)]
     source = stored(frames[0], "PNG", save_all=True, append_images=frames[1:])
     first = read_picture(source, "x", intake=Intake(reduce_depth=True, frame=0))
-    assert (first.to_array() == rounded(np.asarray(frames[0]))).all()
+    assert (first.colours() == rounded(np.asarray(frames[0]))).all()
     with pytest.raises(InputError, match="frames of more than 8 bits"):
         read_picture(source, "x", intake=Intake(reduce_depth=True, frame=1))
 
@@ -104,13 +104,13 @@ def test_netpbm(kind: str, shape: tuple[int, ...], highest: int) -> None:
     with pytest.raises(InputError, match="more than 8 bits"):
         read_picture(netpbm(kind, samples, highest), "x")
     picture = read_picture(netpbm(kind, samples, highest), "x", intake=REDUCED)
-    found = picture.to_array().astype(int)
+    found = picture.colours().astype(int)
     assert np.abs(found - samples / highest * 255).max() <= 0.5
 
 
 def test_netpbm_of_fewer_levels_is_stretched() -> None:
     source = io.BytesIO(b"P5 4 1 3\n" + bytes([0, 1, 2, 3]))
-    assert read_picture(source, "x").to_array().tolist() == [[0, 85, 170, 255]]
+    assert read_picture(source, "x").colours().tolist() == [[0, 85, 170, 255]]
 
 
 @pytest.mark.parametrize("depth", [10, 12])
@@ -139,7 +139,7 @@ def test_white_may_be_zero() -> None:
     with Image.open(deep_tiff(samples, "<")) as opened:
         opened.tag_v2[262] = 0
         picture = picture_from_image(opened, intake=REDUCED)
-    assert (picture.to_array() == rounded(65535 - samples.astype(int))).all()
+    assert (picture.colours() == rounded(65535 - samples.astype(int))).all()
 
 
 @pytest.mark.parametrize("mode", ["F", "I"])
@@ -160,4 +160,4 @@ def test_images_in_memory(photograph: Pixels) -> None:
     assert (picture.pixels == rounded(samples)).all()
     grey = Image.fromarray(samples[..., 0])
     assert grey.mode == "I;16"
-    assert (picture_from_image(grey, intake=REDUCED).to_array() == rounded(samples[..., 0])).all()
+    assert (picture_from_image(grey, intake=REDUCED).colours() == rounded(samples[..., 0])).all()

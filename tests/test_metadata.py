@@ -138,7 +138,7 @@ def test_a_deep_tiff_is_turned_once() -> None:
         source = deep_tiff(own, "<", orientation=6)
         picture = read_picture(source, "x", intake=Intake(reduce_depth=True))
         turned_once = np.rot90(np.floor(own / 257 + 0.5), -1)
-        assert (picture.to_array() == turned_once).all()
+        assert (picture.colours() == turned_once).all()
 
 
 def test_a_tiff_without_words_has_no_exif() -> None:

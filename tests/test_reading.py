@@ -45,7 +45,7 @@ def test_lossless_formats_come_in_unchanged(
     picture = read_picture(stored(image, file_format), "x")
     assert (picture.mode, picture.alpha) == (mode, None)
     assert picture.metadata.empty
-    assert (picture.to_array() == np.asarray(image)).all()
+    assert (picture.colours() == np.asarray(image)).all()
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "WEBP", "AVIF"])
@@ -53,7 +53,7 @@ def test_lossy_formats_come_in_as_pillow_decodes_them(photograph: Pixels, file_f
     source = stored(Image.fromarray(photograph), file_format)
     with Image.open(io.BytesIO(source.getvalue())) as image:
         expected = np.asarray(image)
-    assert (read_picture(source, "x").to_array() == expected).all()
+    assert (read_picture(source, "x").colours() == expected).all()
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
@@ -86,7 +86,7 @@ def test_a_palette_is_what_it_holds(photograph: Pixels) -> None:
     grey = Image.fromarray(photograph).convert("L").convert("P")
     picture = read_picture(stored(grey, "PNG"), "x")
     assert picture.mode == "L"
-    assert (picture.to_array() == np.asarray(grey.convert("L"))).all()
+    assert (picture.colours() == np.asarray(grey.convert("L"))).all()
 
 
 def test_a_palette_may_be_transparent(photograph: Pixels) -> None:
@@ -115,7 +115,7 @@ def test_a_single_transparent_colour_is_alpha(photograph: Pixels) -> None:
     assert (picture.mode, picture.alpha is not None) == ("RGB", True)
     assert ((picture.alpha == 0) == (photograph == np.array(key)).all(axis=2)).all()
     grey = read_picture(stored(image.convert("L"), "PNG", transparency=77), "x")
-    assert ((grey.alpha == 0) == (grey.to_array() == 77)).all()
+    assert ((grey.alpha == 0) == (grey.colours() == 77)).all()
 
 
 @pytest.mark.parametrize("bits", [2, 4])
@@ -125,7 +125,7 @@ def test_few_bits_of_grey_are_stretched_and_their_key_with_them(bits: int) -> No
     key = chunk(b"tRNS", struct.pack(">H", 1))
     picture = read_picture(shallow_png(values, bits, key), "x")
     assert picture.mode == "L"
-    assert (picture.to_array() == values * (255 // highest)).all()
+    assert (picture.colours() == values * (255 // highest)).all()
     assert ((picture.alpha == 0) == (values == 1)).all()
 
 

@@ -106,7 +106,7 @@ pillow__broken_data_stream.png | refused: checksum of the PNG chunk IDAT
 pillow__bw_gradient.png | L 256x10
 pillow__courB08.pbm | 1 798x20
 pillow__cross_scan_line_truncated.tga | refused: not a picture
-pillow__decompression_bomb.gif | refused: the limit of
+pillow__decompression_bomb.gif | refused: 4364696535 pixels, over the limit
 pillow__dispose_op_background.png | refused: several frames | RGBA 128x64
 pillow__exif_imagemagick_orientation.png | RGB 512x512 exif
 pillow__high_ascii_chars.png | L 750x30

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -26,10 +27,12 @@ def our_limit(limits: Limits, name: str) -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = (limits.max_pixels + 1) // 2
         try:
             yield
-        except Image.DecompressionBombError:
+        except Image.DecompressionBombError as error:
+            # Pillow's sentence has their number.
+            number = re.search(r"\d+", str(error))
             raise LimitError(
-                f"{name}: has more pixels than the limit of {limits.max_pixels}; raise it with --max-pixels if "
-                "you trust the file"
+                f"{name}: {number[0] if number else 'more'} pixels, over the limit of {limits.max_pixels}; "
+                "raise it with --max-pixels if you trust the file"
             ) from None
         finally:
             Image.MAX_IMAGE_PIXELS = previous

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,6 +126,14 @@ def test_no_weights_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("vrcodec.codec.load_model", fail)
     assert Decoder().decode(BILEVEL).mode == "1"
+
+
+def test_there_is_no_rate(tmp_path: Path, run: Callable[..., int]) -> None:
+    with pytest.raises(UsageError, match="no rate"):
+        vrcodec.quality_map(BILEVEL)
+    (tmp_path / "a.vrc").write_bytes(BILEVEL)
+    assert run("info", "a.vrc", "--qmap-out", "map.png") == 2
+    assert not (tmp_path / "map.png").exists()
 
 
 def test_there_is_one_level() -> None:

@@ -102,6 +102,8 @@ def _is_png(content: bytes, width: int, height: int, channels: int) -> bool:
     header, samples = chunks[0][1], b"".join(body for _, body in chunks[1:-1])
     if kinds != [b"IHDR", *[b"IDAT"] * (len(kinds) - 2), b"IEND"] or header not in headers:
         return False
+    if chunks[-1][1]:
+        return False
     # A row is a byte that names its filter, and whole bytes of samples.
     row = 1 + -(-width * channels * headers[header] // 8)
     return _inflates_to(samples, height * row)

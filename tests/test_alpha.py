@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import weakref
 import zlib
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from tests.conftest import GOLDEN, Pixels, with_chunks
-from vrcodec import blocks
+from vrcodec import assembly, blocks
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import parse_container
 from vrcodec.blocks import pack_blocks, unpack_blocks
@@ -287,6 +288,23 @@ def test_targets_count_alpha_and_metadata(encoder: Encoder, photograph: Pixels) 
     assert 1950 < len(found.data) <= 2000
     with pytest.raises(TargetError, match=r"alpha and metadata take \d+ bytes"):
         encode_to_target(encoder, Decoder(), picture, Target("size", 200), strict=True)
+
+
+def test_alpha_is_packed_once_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = []
+    right = assembly.pack_blocks
+    monkeypatch.setattr(assembly, "pack_blocks", lambda a: packed.append(a.shape) or right(a))
+    sides, alpha = assembly.Sides(), samples(0, 8, 8, "noise", 1)
+    pixels = samples(0, 8, 8, "noise", 3)
+    picture = Picture(pixels, "RGB", alpha)
+    chunks = sides.of(picture)
+    assert sides.of(replace(picture, pixels=255 - pixels)) is chunks
+    assert len(packed) == 1
+    gone = weakref.ref(alpha)
+    metadata = picture.metadata
+    del alpha, picture
+    assert gone() is None
+    assert sides.of(Picture(pixels, metadata=metadata)) == []
 
 
 def test_quality_is_that_of_what_is_visible(encoder: Encoder, photograph: Pixels) -> None:

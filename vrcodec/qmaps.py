@@ -18,8 +18,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from vrcodec.bitstream.container import parse_container
-from vrcodec.bitstream.schema import METHOD_LOSSLESS
 from vrcodec.bitstream.qmap import MAP_STRIDE, QualityMap
+from vrcodec.bitstream.schema import METHOD_LOSSLESS
 from vrcodec.errors import InputError, UsageError
 from vrcodec.limits import Limits
 from vrcodec.rate import rate_from_code

@@ -113,7 +113,9 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]
     help="Store the picture without loss where that is no larger: flat graphics, text, tiny pictures.",
 )
 @click.option(
-    "--verify", is_flag=True, help="Decode the result and compare, before anything is written."
+    "--verify",
+    is_flag=True,
+    help="Decode the result and compare, before anything is written; exit code 5 when they differ.",
 )
 @click.option("--strip", is_flag=True, help="Encode without ICC profile, gamma, EXIF and XMP.")
 @options.device_option

@@ -143,6 +143,16 @@ def _kinds_to_strip(
     metavar="N",
     help="Which picture of an animation or of several pages, counted from 0.",
 )
+@click.option(
+    "--lossless-fallback",
+    is_flag=True,
+    help="Store the picture without loss where that is no larger: flat graphics, text, tiny pictures.",
+)
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Decode the result and compare, before anything is written; exit code 5 when they differ.",
+)
 @options.device_option
 @options.threads_option
 @options.precision_option
@@ -179,8 +189,9 @@ def command(
 
 
 def _say(result: dict[str, Any]) -> None:
-    sizes = "{output}: {width}x{height}, {bytes} bytes, {bpp:.4f} bpp, rate {rate:.4f}"
-    output.say(sizes.format(**result))
+    sizes = "{output}: {width}x{height}, {bytes} bytes, {bpp:.4f} bpp, "
+    how = "lossless" if result["lossless"] else "rate {rate:.4f}"
+    output.say((sizes + how).format(**result))
     for kind, form in (("psnr", "PSNR {:.3f} dB"), ("ssim", "MS-SSIM {:.5f}")):
         if kind in result:
             output.say(form.format(result[kind]))

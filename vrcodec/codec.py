@@ -27,6 +27,7 @@ from vrcodec.picture import Picture
 from vrcodec.rate import code_from_bin_size
 from vrcodec.setting import Setting
 from vrcodec.stages import stage
+from vrcodec.strips import DEFAULT_TILING, Tiling
 
 if TYPE_CHECKING:
     from vrcodec.refinement.refine import Refined
@@ -37,16 +38,16 @@ _MODE_NUMBERS = {mode: number for number, mode in MODES.items()}
 
 @dataclass(frozen=True)
 class Engine:
-    """Where and how networks run. ``precision``: of the float part; ``strip_units``: latent rows."""
+    """Where and how networks run. ``precision``: of the float part; ``tiling``: how much at a time."""
 
     device: str = "auto"
     precision: str = "auto"
-    strip_units: int | None = None
+    tiling: Tiling = DEFAULT_TILING
 
     def load(self, entry: Entry, *, encoder: bool = True) -> VariableRateModel:
         """The model of ``entry``, ready on this engine's device; ``encoder``: for encoding, too."""
         device = resolve_device(self.device)
-        return load_model(entry, device, self.precision, self.strip_units, encoder=encoder)
+        return load_model(entry, device, self.precision, self.tiling, encoder=encoder)
 
 
 class Encoder:

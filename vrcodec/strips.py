@@ -54,7 +54,7 @@ class Tiling:
 
         ``halo``: units on each side that a unit's output depends on. ``held``: bytes that are taken besides.
         """
-        rows, columns = self._shape(area.size, stride, held)
+        rows, columns = self.shape(area.size, stride, held)
         for top in range(area.top, area.bottom, rows):
             bottom = min(area.bottom, top + rows)
             for left in range(area.left, area.right, columns):
@@ -70,7 +70,7 @@ class Tiling:
             pixels = (self.memory - _BYTES_OF_PROGRAM - held) // _BYTES_PER_PIXEL
         return max(1, max(_FEWEST_PIXELS, pixels) // stride**2)
 
-    def _shape(self, size: tuple[int, int], stride: int, held: int) -> tuple[int, int]:
+    def shape(self, size: tuple[int, int], stride: int, held: int = 0) -> tuple[int, int]:
         """Rows and columns of a tile: as square as may be, because that has the least halo."""
         height, width = size
         most = self.units(stride, held)

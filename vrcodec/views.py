@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vrcodec.errors import UsageError
+
+if TYPE_CHECKING:
+    from vrcodec.picture import Mode
 
 # A pixel of a preview is the mean of a square of so many pixels a side.
 SCALES = (1, 2, 4, 8)
@@ -57,6 +61,10 @@ class View:
             raise UsageError(f"a scale of 1/{self.scale} is none of 1/2, 1/4, 1/8")
         if self.crop and (min(self.crop.width, self.crop.height) < 1):
             raise UsageError(f"the crop {self.crop} has no pixels")
+
+    def mode(self, own: Mode) -> Mode:
+        """The mode of what it shows of a picture of mode ``own``: means of black and white are grey."""
+        return "L" if own == "1" and self.scale > 1 else own
 
     def rectangle(self, width: int, height: int) -> Rectangle:
         """What it shows of a picture of ``width`` x ``height``. Raises UsageError when that is beyond it."""

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vrcodec.bitstream.grid import STRIDE, Block
+from vrcodec.canvas import Canvas, Pixels
 from vrcodec.models.blocks import pad_to_multiple
-from vrcodec.models.canvas import Canvas
 from vrcodec.models.latents import ScrollingLatents, empty_like
 from vrcodec.models.plan import Plan
 from vrcodec.strips import Tile, Tiling
 from vrcodec.windows import cut, scaled
-
-if TYPE_CHECKING:
-    from vrcodec.models.base import Pixels
 
 # What a network does: input, and what it sees beside it.
 Network = Callable[..., Tensor]
@@ -69,7 +65,7 @@ def synthesise(
     net: Network, latents: ScrollingLatents, plan: Plan, tiling: Tiling, *beside: Tensor
 ) -> Pixels:
     """Pixels (H, W, 3) that ``plan`` shows, from the latents that it needs."""
-    canvas = Canvas(plan)
+    canvas = Canvas(plan.shown, plan.scale)
     for tile in tiling.tiles(plan.area, plan.size, plan.halo, STRIDE):
         x = net(latents.window(tile.seen), *(cut(own, tile.seen) for own in beside))
         pixels = _rounded(cut(x, scaled(tile.inside, STRIDE)))

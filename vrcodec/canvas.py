@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 
-from vrcodec.models.plan import Plan
+from vrcodec.views import Rectangle
 
-if TYPE_CHECKING:
-    from vrcodec.models.base import Pixels
-
+Pixels = npt.NDArray[np.uint8]
 Sums = npt.NDArray[np.uint16]
 
 
 class Canvas:
-    """The pixels that a plan shows, of so many ``channels``."""
+    """The pixels of ``shown``, a part of a picture, at 1/``scale``."""
 
-    def __init__(self, plan: Plan, channels: int = 3) -> None:
-        shown, scale = plan.shown, plan.scale
+    def __init__(self, shown: Rectangle, scale: int, channels: int = 3) -> None:
         self._shown = shown
         self._preview = _Preview(shown.height, shown.width, channels, scale) if scale > 1 else None
         size = (0, 0) if self._preview else (shown.height, shown.width)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -24,9 +25,11 @@ Network = Callable[..., Tensor]
 
 
 def as_tensor(pixels: Pixels) -> Tensor:
-    """Picture (H, W, 3) uint8 -> (1, 3, H, W), the same memory where that may be written to."""
-    own = pixels if pixels.flags.writeable else pixels.copy()
-    return torch.from_numpy(own).permute(2, 0, 1).unsqueeze(0)
+    """Picture (H, W, 3) uint8 -> (1, 3, H, W), in the same memory, to read only."""
+    with warnings.catch_warnings():
+        # Of pictures that come from Pillow: they may not be written to, and PyTorch cannot know that.
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0)
 
 
 def latent_size(x: Tensor) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from vrcodec.errors import UsageError
 from vrcodec.inspection import inspect
 from vrcodec.intake.choice import IccChoice, Intake
 from vrcodec.limits import Limits
+from vrcodec.strips import Tiling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,7 @@ class Job:
     model: str
     device: str
     precision: str
+    tiling: Tiling
     threads: int | None
     intake: Intake
     target: Target | None
@@ -53,10 +55,7 @@ class Job:
 
     def encode(self, name: str) -> dict[str, Any]:
         """Encode one input: its bytes as ``data``, and what there is to say about it."""
-        from vrcodec.reading import read_picture
-
-        source = io.BytesIO(read_picture_file(name))
-        picture = read_picture(source, display_name(name), intake=self.intake)
+        picture = self._read(name)
         start = time.perf_counter()
         with about(name):
             data, achieved = self._encode_picture(picture, name)
@@ -80,11 +79,18 @@ class Job:
             "seconds": round(time.perf_counter() - start, 4),
         }
 
+    def _read(self, name: str) -> Picture:
+        """The picture; the bytes that it came from are forgotten."""
+        from vrcodec.reading import read_picture
+
+        source = io.BytesIO(read_picture_file(name))
+        return read_picture(source, display_name(name), intake=self.intake)
+
     def _verify(self, data: bytes, picture: Picture) -> None:
         from vrcodec.codec import Decoder, Engine
         from vrcodec.verification import check_made
 
-        engine = Engine(self.device, self.precision)
+        engine = Engine(self.device, self.precision, self.tiling)
         self.decoder = self.decoder or Decoder(engine, self.intake.limits)
         check_made(data, picture, self.decoder)
 
@@ -101,7 +107,7 @@ class Job:
         from vrcodec.codec import Decoder, Encoder, Engine
         from vrcodec.setting import Setting
 
-        engine = Engine(self.device, self.precision)
+        engine = Engine(self.device, self.precision, self.tiling)
         if self.encoder is None:
             options.set_threads(self.threads)
             self.encoder = Encoder(self.model, engine)
@@ -167,6 +173,7 @@ def make_job(
     device: str,
     threads: int | None,
     precision: str,
+    tiling: Tiling,
     limits: Limits,
 ) -> Job:
     """The job that options of the command line ask for. Raises UsageError, or InputError for a map."""
@@ -181,6 +188,7 @@ def make_job(
         model,
         device,
         precision,
+        tiling,
         threads,
         intake,
         target,

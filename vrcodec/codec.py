@@ -14,7 +14,7 @@ from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Chunk, Container, Header, build_container, parse_container
 from vrcodec.bitstream.grid import LatentGrid
 from vrcodec.bitstream.ladder import build_ladder
-from vrcodec.bitstream.payload import Stream, build_stream, parse_stream
+from vrcodec.bitstream.payload import Stream, build_streams, parse_streams
 from vrcodec.catalog import DEFAULT_MODEL, Entry, find_by_family, find_by_id
 from vrcodec.device import resolve_device
 from vrcodec.effort import NO_EFFORT, Effort, Watch
@@ -143,7 +143,7 @@ class Encoder:
 def _latent_chunks(streams: Sequence[Stream]) -> list[Chunk]:
     if streams[0].levels > 1:
         return [Chunk(schema.CHUNK_LADDER, build_ladder(streams))]
-    return [Chunk(schema.CHUNK_STREAM, build_stream(stream)) for stream in streams]
+    return [Chunk(schema.CHUNK_STREAM, payload) for payload in build_streams(streams)]
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ def rate_state(model: VariableRateModel, setting: Setting, width: int, height: i
 
 
 def _parsed(container: Container) -> list[Stream]:
-    return [parse_stream(chunk.payload) for chunk in container.latents()]
+    return list(parse_streams(chunk.payload for chunk in container.latents()))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Container, Header, parse_container
 from vrcodec.bitstream.grid import LatentGrid
 from vrcodec.bitstream.ladder import Ladder, parse_ladder
-from vrcodec.bitstream.payload import parse_stream
+from vrcodec.bitstream.payload import parse_streams
 from vrcodec.errors import CorruptError, FormatError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.rate import bin_size_from_code, rate_from_code
@@ -91,8 +91,8 @@ def check_structure(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
     container = parse_container(data, limits)
     info = _describe(container, len(data))
     if not info.levels:
-        for chunk in container.latents():
-            parse_stream(chunk.payload)
+        for _ in parse_streams(chunk.payload for chunk in container.latents()):
+            pass
     return info
 
 

@@ -15,10 +15,14 @@ from dataclasses import dataclass
 from construct import Construct, ConstructError
 
 from vrcodec.bitstream import schema
+from vrcodec.bitstream.grid import LatentGrid
+from vrcodec.bitstream.varint import read_varint
 from vrcodec.errors import CorruptError, FormatError, LimitError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 
 _CHECKSUM_BYTES = 4
+# Beside those of blocks, whatever later versions add.
+_OTHER_CHUNKS = 256
 
 
 @dataclass(frozen=True)
@@ -116,8 +120,14 @@ def parse_container(
     reader = _Reader(data)
     header = _parse_header(reader)
     limits.check_picture("picture", header.width, header.height)
-    chunks = list(_parse_chunks(reader, limits, partial))
+    chunks = list(_parse_chunks(reader, limits, _most_chunks(header, limits), partial))
     return Container(header, chunks)
+
+
+def _most_chunks(header: Header, limits: Limits) -> int:
+    """How many chunks a picture may have: latents and alpha of each block, and some more."""
+    blocks = LatentGrid.of_picture(header.width, header.height).block_count
+    return min(limits.max_chunks, 2 * blocks + _OTHER_CHUNKS)
 
 
 def _parse_header(reader: _Reader) -> Header:
@@ -144,16 +154,16 @@ def _parse_header(reader: _Reader) -> Header:
     )
 
 
-def _parse_chunks(reader: _Reader, limits: Limits, partial: bool) -> Iterable[Chunk]:
+def _parse_chunks(reader: _Reader, limits: Limits, most: int, partial: bool) -> Iterable[Chunk]:
     in_streams = False
-    for _ in range(limits.max_chunks):
+    for _ in range(most):
         if not reader.left:
             return
         start = reader.position
-        prefix = _parse(schema.ChunkPrefix, reader, "chunk")
-        if prefix.length > limits.max_chunk_bytes:
-            raise LimitError(f"a chunk of {prefix.length} bytes is over the limit")
-        chunk = _parse_payload(reader, start, prefix.type, prefix.length, partial)
+        chunk_type, length = reader.take_prefix()
+        if length > limits.max_chunk_bytes:
+            raise LimitError(f"a chunk of {length} bytes is over the limit")
+        chunk = _parse_payload(reader, start, chunk_type, length, partial)
         if in_streams and chunk.type != schema.CHUNK_STREAM:
             raise CorruptError(f"damaged: a chunk of type {chunk.type} behind the latent streams")
         if chunk.type not in schema.CRITICAL_CHUNKS and not chunk.ancillary:
@@ -162,7 +172,8 @@ def _parse_chunks(reader: _Reader, limits: Limits, partial: bool) -> Iterable[Ch
             )
         in_streams = chunk.type in schema.LATENT_CHUNKS
         yield chunk
-    raise LimitError("more chunks than the limit allows")
+    if reader.left:
+        raise LimitError(f"more than {most} chunks, which is over the limit for its size")
 
 
 def _parse_payload(
@@ -203,9 +214,20 @@ class _Reader:
         self.position += count
         return self._data[self.position - count : self.position]
 
+    def take_prefix(self) -> tuple[int, int]:
+        """Type and length of a chunk. By hand: there may be thousands, and most of them hostile."""
+        chunk_type = self.take(1, "chunk")[0]
+        try:
+            length, self.position = read_varint(self._data, self.position)
+        except CorruptError as error:
+            raise CorruptError(
+                f"truncated: the chunk at byte {self.position} is incomplete"
+            ) from error
+        return chunk_type, length
+
     def check_seal(self, start: int, what: str) -> None:
         content = memoryview(self._data)[start : self.position]
-        stored = schema.Checksum.parse(self.take(_CHECKSUM_BYTES, what))
+        stored = int.from_bytes(self.take(_CHECKSUM_BYTES, what), "little")
         if zlib.crc32(content) != stored:
             raise CorruptError(f"damaged: the {what} at byte {start} fails its checksum")
 

@@ -188,7 +188,8 @@ def test_the_pixel_limit_is_ours() -> None:
     "array",
     [
         np.zeros((2, 2), np.float32),
-        np.zeros((2, 2, 4), np.uint8),
+        np.zeros((2, 2, 5), np.uint8),
+        np.zeros((2, 2, 3), np.bool_),
         np.zeros((0, 2, 3), np.uint8),
         np.zeros(4, np.uint8),
     ],

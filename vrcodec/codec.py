@@ -5,34 +5,38 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
 
+from vrcodec.assembly import Sides, assembled
 from vrcodec.bitstream import schema
-from vrcodec.bitstream.container import Chunk, Container, Header, build_container, parse_container
+from vrcodec.bitstream.container import Chunk, Container, Header, parse_container
 from vrcodec.bitstream.grid import LatentGrid
 from vrcodec.bitstream.ladder import build_ladder
 from vrcodec.bitstream.payload import Stream, build_streams, parse_streams
+from vrcodec.bitstream.sides import alpha_blocks, metadata_of
+from vrcodec.blocks import unpack_blocks
 from vrcodec.catalog import DEFAULT_MODEL, Entry, find_by_family, find_by_id
 from vrcodec.device import resolve_device
 from vrcodec.effort import NO_EFFORT, Effort, Watch
 from vrcodec.errors import CorruptError, DeviceError, FormatError, LimitError, UsageError
-from vrcodec.inspection import MODES, ladder_of, supported_setting
+from vrcodec.inspection import MODE_NUMBERS, MODES, blocks_of, ladder_of, supported_setting
 from vrcodec.limits import DEFAULT_LIMITS, Limits
-from vrcodec.models.base import Latents, RateState, VariableRateModel
+from vrcodec.lossless import lossless_file, lossless_pixels
+from vrcodec.metadata import Metadata
+from vrcodec.models.base import Latents, Pixels, RateState, VariableRateModel
 from vrcodec.models.zoo import load_model
 from vrcodec.picture import Picture
 from vrcodec.rate import code_from_bin_size
 from vrcodec.setting import Setting
 from vrcodec.stages import stage
+from vrcodec.transparency import without_hidden
 
 if TYPE_CHECKING:
     from vrcodec.refinement.refine import Refined
     from vrcodec.refinement.surrogate import Wanted
-
-_MODE_NUMBERS = {mode: number for number, mode in MODES.items()}
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class Encoder:
         self._entry = find_by_family(family)
         self._engine = engine or Engine()
         self.model = self._engine.load(self._entry)
+        self._sides = Sides()
 
     def analyse(self, picture: Picture) -> Latents:
         """The part of the work that does not depend on the rate."""
@@ -73,17 +78,32 @@ class Encoder:
     ) -> bytes:
         """The bytes of a .vrc file at a setting, or a 16-bit rate code.
 
+        A bilevel picture is stored without loss, whatever the setting (`lossless`). Colours that nobody sees
+        are replaced first: ``latents`` are those of what `without_hidden` gives.
+
         Raises LimitError, DeviceError, or UsageError when the family lacks what the setting asks for, or the
         picture is too small for what ``effort`` aims at.
         """
         since = time.monotonic()
         setting = Setting(setting) if isinstance(setting, int) else setting
+        if picture.mode == "1":
+            return self.lossless(picture)
+        picture = without_hidden(picture)
         latents = latents or self.analyse(picture)
         if effort.searches:
             streams = self.refine(picture, latents, setting, effort, watch, since=since).streams
         else:
             streams = self.code(picture, latents, setting)
         return self.pack(picture, setting, streams)
+
+    def lossless(self, picture: Picture) -> bytes:
+        """The bytes of a .vrc file that has ``picture`` as it is, and needs no model. Raises LimitError."""
+        with stage("lossless"):
+            return lossless_file(picture, self._sides.of(picture))
+
+    def side_bytes(self, picture: Picture) -> int:
+        """How much of a file is alpha and metadata, at any rate."""
+        return sum(len(chunk.payload) for chunk in self._sides.of(picture))
 
     def bin_setting(self, size: float) -> Setting:
         """A quantisation step of ``size``, 1/64 .. 64, at the rate whose step is nearest.
@@ -132,12 +152,12 @@ class Encoder:
             self._entry.id,
             picture.width,
             picture.height,
-            _MODE_NUMBERS[picture.mode],
+            MODE_NUMBERS[picture.mode],
             setting.rate_code,
         )
         with stage("container"):
-            chunks = [*setting.chunks(), *_latent_chunks(streams)]
-            return build_container(Container(header, chunks))
+            sides = self._sides.of(picture)
+            return assembled(header, [*sides, *setting.chunks(), *_latent_chunks(streams)])
 
 
 def _latent_chunks(streams: Sequence[Stream]) -> list[Chunk]:
@@ -150,6 +170,9 @@ def _latent_chunks(streams: Sequence[Stream]) -> list[Chunk]:
 class Coded:
     """What a file holds. ``levels``: how many the picture has; in a file that is not ``complete``, the streams
     may have fewer.
+
+    ``alpha``: a payload for each block, or none. ``lossless``: the same, in place of ``streams``, where the
+    picture is stored without a model.
     """
 
     header: Header
@@ -157,11 +180,14 @@ class Coded:
     streams: list[Stream]
     levels: int
     complete: bool
+    alpha: Sequence[bytes] = ()
+    lossless: Sequence[bytes] = ()
+    metadata: Metadata = field(default_factory=Metadata)
 
     @property
     def held(self) -> int:
         """How many levels there are."""
-        return self.streams[0].levels
+        return self.streams[0].levels if self.streams else 1
 
 
 class Decoder:
@@ -186,24 +212,47 @@ class Decoder:
             container = parse_container(data, self._limits, partial=partial)
             setting = supported_setting(container)
             ladder = ladder_of(container)
-            streams = ladder.streams if ladder else _parsed(container)
-            levels = ladder.levels if ladder else 1
-            return Coded(container.header, setting, streams, levels, container.complete)
+            streams, lossless = ladder.streams if ladder else [], []
+            if container.header.method == schema.METHOD_LOSSLESS:
+                lossless = [chunk.payload for chunk in container.latents()]
+            elif not ladder:
+                streams = _parsed(container)
+            return Coded(
+                container.header,
+                setting,
+                streams,
+                ladder.levels if ladder else 1,
+                container.complete,
+                alpha_blocks(container, blocks_of(container.header)),
+                lossless,
+                metadata_of(container, self._limits),
+            )
 
     def picture(self, coded: Coded, levels: int | None = None) -> Picture:
         """The picture of `read`. Raises as `decode` does."""
-        header, setting = coded.header, coded.setting
+        header = coded.header
         if levels is not None and not 1 <= levels <= coded.held:
             raise UsageError(f"there is no level {levels}: the file has {coded.held}")
+        with _memory_errors(self._engine.device):
+            alpha = None
+            if coded.alpha:
+                alpha = unpack_blocks(coded.alpha, header.width, header.height, channels=1)
+            if coded.lossless:
+                pixels = lossless_pixels(coded.lossless, header)
+            else:
+                pixels = self._synthesised(coded, levels)
+        return Picture(pixels, MODES[header.mode], alpha, coded.metadata)
+
+    def _synthesised(self, coded: Coded, levels: int | None) -> Pixels:
+        """(H, W, 3) by the model that a file names."""
+        header, setting = coded.header, coded.setting
         model = self._model(header)
         try:
             rate = rate_state(model, setting, header.width, header.height)
         except UsageError as error:
             raise CorruptError(f"damaged: {error}") from error
-        with _memory_errors(self._engine.device):
-            streams = [s if levels is None else s.cut(levels) for s in coded.streams]
-            pixels = model.decompress(streams, rate, header.width, header.height)
-        return Picture(pixels, MODES[header.mode])
+        streams = [s if levels is None else s.cut(levels) for s in coded.streams]
+        return model.decompress(streams, rate, header.width, header.height)
 
     def _model(self, header: Header) -> VariableRateModel:
         if header.weights_id not in self._models:

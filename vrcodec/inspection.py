@@ -10,6 +10,7 @@ from vrcodec.bitstream.container import Container, Header, parse_container
 from vrcodec.bitstream.grid import LatentGrid
 from vrcodec.bitstream.ladder import Ladder, parse_ladder
 from vrcodec.bitstream.payload import parse_streams
+from vrcodec.bitstream.sides import alpha_blocks, metadata_of, metadata_sizes
 from vrcodec.errors import CorruptError, FormatError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.rate import bin_size_from_code, rate_from_code
@@ -20,15 +21,20 @@ MODES: dict[int, Literal["1", "L", "RGB"]] = {
     schema.MODE_RGB: "RGB",
     schema.MODE_BILEVEL: "1",
 }
+MODE_NUMBERS = {mode: number for number, mode in MODES.items()}
 
 
 @dataclass(frozen=True)
 class Info:
     """Header and sizes of a .vrc file. ``bpp``: of the whole file. ``streams``: bytes of each.
 
+    ``model`` is ``lossless``, and ``rate`` None, where the picture is stored without one. ``alpha_bytes``: None
+    without alpha. ``metadata_bytes``: in the file, of those of icc, exif and xmp that there are.
+
     ``levels``: bytes of each, coarse to fine, where the picture comes in levels. ``bin_size``: the quantisation
     step, where it was chosen apart from the rate. ``network_width``: channels of the networks, likewise.
-    ``qmap_bytes``: of a quality map that is not the same everywhere. ``other_chunks``: type and bytes of each.
+    ``qmap_bytes``: of a quality map that is not the same everywhere. ``other_chunks``: type and bytes of each
+    that this version does not know.
     """
 
     version: str
@@ -37,7 +43,7 @@ class Info:
     width: int
     height: int
     mode: str
-    rate: float
+    rate: float | None
     bin_size: float | None
     network_width: int | None
     qmap_bytes: int | None
@@ -45,6 +51,8 @@ class Info:
     bpp: float
     streams: list[int]
     levels: list[int]
+    alpha_bytes: int | None
+    metadata_bytes: dict[str, int]
     other_chunks: list[tuple[int, int]]
 
     def as_dict(self) -> dict[str, Any]:
@@ -64,14 +72,15 @@ def _describe(container: Container, size: int) -> Info:
     header, setting = container.header, supported_setting(container)
     ladder = ladder_of(container)
     bins, qmap = setting.bin_code, container.only(schema.CHUNK_QMAP, "quality map")
+    alpha = alpha_blocks(container, blocks_of(header))
     return Info(
         version=".".join(map(str, header.version)),
-        model=schema.METHODS[header.method],
+        model=schema.METHODS.get(header.method, schema.LOSSLESS),
         weights_id=header.weights_id.hex(),
         width=header.width,
         height=header.height,
         mode=MODES[header.mode],
-        rate=rate_from_code(header.rate_code),
+        rate=rate_from_code(header.rate_code) if header.method in schema.METHODS else None,
         bin_size=None if bins is None else bin_size_from_code(bins),
         network_width=setting.width,
         qmap_bytes=None if qmap is None else len(qmap),
@@ -79,36 +88,59 @@ def _describe(container: Container, size: int) -> Info:
         bpp=8 * size / (header.width * header.height),
         streams=[len(chunk.payload) for chunk in container.latents()],
         levels=ladder.sizes if ladder else [],
-        other_chunks=[(c.type, len(c.payload)) for c in container.chunks if c.ancillary],
+        alpha_bytes=sum(map(len, alpha)) if alpha else None,
+        metadata_bytes=metadata_sizes(container),
+        other_chunks=[
+            (chunk.type, len(chunk.payload))
+            for chunk in container.chunks
+            if chunk.ancillary and chunk.type not in schema.KNOWN_ANCILLARY
+        ],
     )
 
 
 def check_structure(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
-    """Everything that can be checked without decoding: `inspect`, and the latent streams' framing.
+    """Everything that can be checked without decoding: `inspect`, the framing of the streams, and metadata.
 
     Raises FormatError, CorruptError or LimitError.
     """
+    # numpy takes longer to load than all the rest.
+    from vrcodec.blocks import check_blocks
+
     container = parse_container(data, limits)
     info = _describe(container, len(data))
-    if not info.levels:
-        for _ in parse_streams(chunk.payload for chunk in container.latents()):
+    metadata_of(container, limits)
+    size = info.width, info.height
+    if info.alpha_bytes is not None:
+        check_blocks(alpha_blocks(container, blocks_of(container.header)), *size, channels=1)
+    payloads = [chunk.payload for chunk in container.latents()]
+    if container.header.method == schema.METHOD_LOSSLESS:
+        check_blocks(payloads, *size, channels=channels_of(container.header.mode))
+    elif not info.levels:
+        for _ in parse_streams(payloads):
             pass
     return info
+
+
+def channels_of(mode: int) -> int:
+    """How many channels the blocks of a colour mode have, where they are stored without a model."""
+    return 3 if mode == schema.MODE_RGB else 1
 
 
 def supported_setting(container: Container) -> Setting:
     """The setting of a file that this version can decode. Raises FormatError or CorruptError for others."""
     header = container.header
-    if header.method not in schema.METHODS:
+    if header.method not in (*schema.METHODS, schema.METHOD_LOSSLESS):
         raise FormatError(
             f"coded with method {header.method}, which this version does not know; update vrcodec"
         )
     if header.mode not in MODES:
         raise FormatError(f"has colour mode {header.mode}, which this version does not know")
+    if header.mode == schema.MODE_BILEVEL and header.method != schema.METHOD_LOSSLESS:
+        raise CorruptError("damaged: a model that codes a bilevel picture")
     setting = setting_of(container)
     own = schema.LATENTS_OF.get(header.method, schema.CHUNK_STREAM)
     latents = container.latents()
-    expected = 1 if own == schema.CHUNK_LADDER else _blocks(header)
+    expected = 1 if own == schema.CHUNK_LADDER else blocks_of(header)
     if len(latents) != expected:
         raise CorruptError(
             f"truncated: {len(latents)} latent streams where a picture of "
@@ -124,8 +156,9 @@ def ladder_of(container: Container) -> Ladder | None:
     latents = container.latents()[0]
     if latents.type != schema.CHUNK_LADDER:
         return None
-    return parse_ladder(latents.payload, _blocks(container.header), partial=not latents.complete)
+    return parse_ladder(latents.payload, blocks_of(container.header), partial=not latents.complete)
 
 
-def _blocks(header: Header) -> int:
+def blocks_of(header: Header) -> int:
+    """How many blocks the latent grid of a picture has."""
     return LatentGrid.of_picture(header.width, header.height).block_count

@@ -17,6 +17,8 @@ class Limits:
     max_chunks: int = 1 << 14
     max_chunk_bytes: int = 1 << 28
     max_file_bytes: int = 1 << 31
+    # Of one ICC profile, EXIF structure or XMP packet, unpacked.
+    max_metadata_bytes: int = 1 << 24
 
     def check_picture(self, name: str, width: int, height: int) -> None:
         """Raise LimitError when a picture of this size is not to be touched."""

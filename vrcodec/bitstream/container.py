@@ -30,7 +30,7 @@ class Header:
     """What a file says about itself before any chunk.
 
     ``method``: number of the model family. ``weights_id``: first 8 bytes of the weights' SHA-256.
-    ``mode``: `schema.MODE_GREY` or `schema.MODE_RGB`. ``rate_code``: 16-bit code of r.
+    ``mode``: `schema.MODE_GREY`, `MODE_RGB` or `MODE_BILEVEL`. ``rate_code``: 16-bit code of r.
     """
 
     method: int
@@ -73,7 +73,7 @@ class Container:
         return all(chunk.complete for chunk in self.chunks)
 
     def latents(self) -> list[Chunk]:
-        """The latents, in decoding order."""
+        """What holds the picture itself, in decoding order."""
         return [chunk for chunk in self.chunks if chunk.type in schema.LATENT_CHUNKS]
 
     def only(self, chunk_type: int, what: str) -> bytes | None:
@@ -86,17 +86,31 @@ class Container:
 
 def build_container(container: Container) -> bytes:
     """Serialise; the exact inverse of `parse_container`."""
+    return b"".join([_build_header(container.header), *map(_build_chunk, container.chunks)])
+
+
+def build_bound(container: Container) -> bytes:
+    """Serialise with a chunk in front that binds header and chunks together, each to its place."""
+    header = _build_header(container.header)
+    chunks = [_build_chunk(chunk) for chunk in container.chunks]
+    seals = b"".join(part[-_CHECKSUM_BYTES:] for part in [header, *chunks])
+    binding = Chunk(schema.CHUNK_BINDING, schema.Checksum.build(zlib.crc32(seals)))
+    return b"".join([header, _build_chunk(binding), *chunks])
+
+
+def _build_header(header: Header) -> bytes:
     body = {
-        "method": container.header.method,
-        "weights_id": container.header.weights_id,
-        "width": container.header.width,
-        "height": container.header.height,
-        "mode": container.header.mode,
-        "rate": container.header.rate_code,
+        "method": header.method,
+        "weights_id": header.weights_id,
+        "width": header.width,
+        "height": header.height,
+        "mode": header.mode,
+        "rate": header.rate_code,
     }
-    major, minor = container.header.version
-    header = schema.Header.build({"preamble": {"major": major, "minor": minor}, "body": body})
-    return b"".join([_sealed(header), *(_build_chunk(chunk) for chunk in container.chunks)])
+    major, minor = header.version
+    return _sealed(
+        schema.Header.build({"preamble": {"major": major, "minor": minor}, "body": body})
+    )
 
 
 def _build_chunk(chunk: Chunk) -> bytes:
@@ -120,8 +134,27 @@ def parse_container(
     reader = _Reader(data)
     header = _parse_header(reader)
     limits.check_picture("picture", header.width, header.height)
-    chunks = list(_parse_chunks(reader, limits, _most_chunks(header, limits), partial))
-    return Container(header, chunks)
+    header_end = reader.position
+    most = _most_chunks(header, limits)
+    container = Container(header, list(_parse_chunks(reader, limits, most, partial)))
+    if container.complete:
+        _check_binding(container, data, header_end)
+    return container
+
+
+def _check_binding(container: Container, data: bytes, header_end: int) -> None:
+    """Raise CorruptError when header and chunks are not those that were written together."""
+    bound = container.only(schema.CHUNK_BINDING, "checksum over all chunks")
+    if bound is None:
+        return
+    ends = [
+        chunk.offset + len(chunk.payload) + _CHECKSUM_BYTES
+        for chunk in container.chunks
+        if chunk.type != schema.CHUNK_BINDING
+    ]
+    seals = b"".join(data[end - _CHECKSUM_BYTES : end] for end in [header_end, *ends])
+    if bound != schema.Checksum.build(zlib.crc32(seals)):
+        raise CorruptError("damaged: its chunks are not those that were written together")
 
 
 def _most_chunks(header: Header, limits: Limits) -> int:
@@ -155,7 +188,7 @@ def _parse_header(reader: _Reader) -> Header:
 
 
 def _parse_chunks(reader: _Reader, limits: Limits, most: int, partial: bool) -> Iterable[Chunk]:
-    in_streams = False
+    last = 0
     for _ in range(most):
         if not reader.left:
             return
@@ -164,13 +197,13 @@ def _parse_chunks(reader: _Reader, limits: Limits, most: int, partial: bool) -> 
         if length > limits.max_chunk_bytes:
             raise LimitError(f"a chunk of {length} bytes is over the limit")
         chunk = _parse_payload(reader, start, chunk_type, length, partial)
-        if in_streams and chunk.type != schema.CHUNK_STREAM:
+        if last in schema.LATENT_CHUNKS and chunk.type != last:
             raise CorruptError(f"damaged: a chunk of type {chunk.type} behind the latent streams")
         if chunk.type not in schema.CRITICAL_CHUNKS and not chunk.ancillary:
             raise FormatError(
                 f"needs a feature that this version lacks (chunk type {chunk.type}); update vrcodec"
             )
-        in_streams = chunk.type in schema.LATENT_CHUNKS
+        last = chunk.type
         yield chunk
     if reader.left:
         raise LimitError(f"more than {most} chunks, which is over the limit for its size")

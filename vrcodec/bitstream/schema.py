@@ -25,8 +25,9 @@ MAGIC = b"\x8dVRC\r\n"
 VERSION_MAJOR = 1
 VERSION_MINOR = 0
 
-# Numbers of the model families; 0 is a lossless codec, without a model.
+# Numbers of the model families; 0 is a lossless codec, without a model (`vrcodec.lossless`).
 METHOD_LOSSLESS = 0
+LOSSLESS = "lossless"
 METHODS = {1: "gained", 2: "qvrf", 3: "qmap", 4: "slim", 5: "qarv"}
 
 MODE_GREY = 0
@@ -41,16 +42,27 @@ CHUNK_LADDER = 0x05
 # Of alpha, and of pictures without a model: one for each block, in the order of latent streams.
 CHUNK_ALPHA = 0x06
 CHUNK_LOSSLESS = 0x07
-CRITICAL_CHUNKS = (CHUNK_STREAM, CHUNK_BIN_SIZE, CHUNK_QMAP, CHUNK_WIDTH, CHUNK_LADDER)
-# What holds the latents of a method that has no streams by the block.
-LATENTS_OF = {5: CHUNK_LADDER}
-# Chunks of latents: behind them come only more of the first kind.
-LATENT_CHUNKS = (CHUNK_STREAM, CHUNK_LADDER)
+CRITICAL_CHUNKS = (
+    CHUNK_STREAM,
+    CHUNK_BIN_SIZE,
+    CHUNK_QMAP,
+    CHUNK_WIDTH,
+    CHUNK_LADDER,
+    CHUNK_ALPHA,
+    CHUNK_LOSSLESS,
+)
+# What holds the picture itself, of a method that has no latent streams by the block.
+LATENTS_OF = {METHOD_LOSSLESS: CHUNK_LOSSLESS, 5: CHUNK_LADDER}
+# Chunks of the picture itself: behind one come only more of its kind.
+LATENT_CHUNKS = (CHUNK_STREAM, CHUNK_LADDER, CHUNK_LOSSLESS)
 # Types from here on are ancillary: a reader that does not know one skips it.
 FIRST_ANCILLARY = 0x80
 CHUNK_ICC = 0x80
 CHUNK_EXIF = 0x81
 CHUNK_XMP = 0x82
+# One checksum over those of all others, in files of several blocks.
+CHUNK_BINDING = 0x83
+KNOWN_ANCILLARY = (CHUNK_ICC, CHUNK_EXIF, CHUNK_XMP, CHUNK_BINDING)
 
 Preamble = Struct(
     "magic" / Const(MAGIC),
@@ -81,6 +93,12 @@ BinSize = Int16sl
 Width = Int16ul
 
 # Chunks that one family alone knows -> its method.
-CHUNK_METHODS = {CHUNK_BIN_SIZE: 2, CHUNK_QMAP: 3, CHUNK_WIDTH: 4, CHUNK_LADDER: 5}
+CHUNK_METHODS = {
+    CHUNK_BIN_SIZE: 2,
+    CHUNK_QMAP: 3,
+    CHUNK_WIDTH: 4,
+    CHUNK_LADDER: 5,
+    CHUNK_LOSSLESS: METHOD_LOSSLESS,
+}
 
 ChunkPrefix = Struct("type" / Byte, "length" / VarInt)

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.fuzz.bombs import bombs
 from tests.fuzz.honest import honest_files
-from tests.fuzz.sketch import MAGIC
+from vrcodec.bitstream.schema import MAGIC
 from vrcodec.codec import Decoder
 from vrcodec.errors import CorruptError, FormatError, VrcError
 from vrcodec.inspection import check_structure

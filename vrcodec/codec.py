@@ -234,13 +234,14 @@ class Decoder:
         if levels is not None and not 1 <= levels <= coded.held:
             raise UsageError(f"there is no level {levels}: the file has {coded.held}")
         with _memory_errors(self._engine.device):
-            alpha = None
-            if coded.alpha:
-                alpha = unpack_blocks(coded.alpha, header.width, header.height, channels=1)
             if coded.lossless:
                 pixels = lossless_pixels(coded.lossless, header)
             else:
                 pixels = self._synthesised(coded, levels)
+            # Not before: of latents the first block tells whether the file is to be believed.
+            alpha = None
+            if coded.alpha:
+                alpha = unpack_blocks(coded.alpha, header.width, header.height, channels=1)
         return Picture(pixels, MODES[header.mode], alpha, coded.metadata)
 
     def _synthesised(self, coded: Coded, levels: int | None) -> Pixels:

@@ -1,4 +1,4 @@
-"""Small files that claim much: pixels, chunks, ties, levels, a map. Each must be refused at once, and cheaply."""
+"""Small files that claim much: pixels, chunks, ties, levels, a map. Each must be refused at once."""
 
 from __future__ import annotations
 

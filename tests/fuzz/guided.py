@@ -2,7 +2,7 @@
 
     python -m tests.fuzz.guided [-max_total_time=600] [more options of libFuzzer]
 
-Starts with the corpus, tells of every violation, and leaves the file that brought it about in the present folder.
+Starts with the corpus, stops at a violation, and leaves the file that brought it about in the present folder.
 """
 
 from __future__ import annotations

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from tests.conftest import GOLDEN, random_map
 from vrcodec.codec import Encoder, Engine
+from vrcodec.lossless import lossless_file
+from vrcodec.metadata import Metadata
 from vrcodec.picture import Picture
 from vrcodec.setting import Setting
 
@@ -44,11 +48,46 @@ def make() -> Iterator[tuple[str, bytes]]:
         yield f"{family}-blocks", encoder.encode(wide, _setting(family, wide, 12000))
         small = _picture(33, 40)
         yield f"{family}-low", encoder.encode(small, _setting(family, small, 0))
+    yield from make_sides()
     qvrf = Encoder("qvrf", Engine("cpu", "float32"))
     yield "qvrf-bins", qvrf.encode(_picture(60, 50), qvrf.bin_setting(2.5))
     slim = Encoder("slim", Engine("cpu", "float32"))
     for width in (8, 24):
         yield f"slim-width{width}", slim.encode(_picture(60, 50), Setting(9000, width=width))
+
+
+def make_sides() -> Iterator[tuple[str, bytes]]:
+    """What stands beside latents, or in their place: alpha, metadata, samples without a model."""
+    encoder = Encoder("gained", Engine("cpu", "float32"))
+    small, wide = _picture(30, 21), _picture(2060, 5)
+    metadata = Metadata(
+        icc=b"profile " * 40, exif=b"MM\0*\0\0\0\x08\0\0\0\0\0\0", xmp=b"<x:xmpmeta/>"
+    )
+    pictures = {
+        "alpha": replace(small, alpha=_alpha(small)),
+        "alpha-blocks": replace(wide, alpha=_alpha(wide)),
+        "metadata": replace(small, metadata=metadata),
+        "everything": replace(small, alpha=_alpha(small), metadata=metadata),
+    }
+    for name, picture in pictures.items():
+        yield name, encoder.encode(picture, 20000)
+        yield f"lossless-{name}", lossless_file(picture)
+    grey = Picture.from_array(small.pixels[:, :, 0].copy())
+    yield "lossless-grey", lossless_file(grey)
+    yield "lossless-bilevel", lossless_file(Picture(grey.pixels // 128 * 255, "1"))
+    yield "lossless-noise", lossless_file(_noise(12, 9))
+
+
+def _alpha(picture: Picture) -> npt.NDArray[np.uint8]:
+    """Opaque in the middle, transparent at the border, and steps between."""
+    rows, columns = np.mgrid[: picture.height, : picture.width]
+    edge = np.minimum(rows, columns)
+    return (edge * 40).clip(0, 255).astype(np.uint8)
+
+
+def _noise(width: int, height: int) -> Picture:
+    rng = np.random.default_rng(5)
+    return Picture.from_array(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
 def _setting(family: str, picture: Picture, code: int) -> Setting:

@@ -1,15 +1,15 @@
 """What must not happen when a file is read, whatever is in it.
 
 Allowed are a picture of the size that the header says, and an error that says what is wrong with the file.
-Forbidden: any other exception, more than `MAX_SECONDS` of processor time, more than `MAX_BYTES` of memory, and a
-wrong picture taken for the right one.
+Forbidden: any other exception, more than `MAX_SECONDS` of processor time, more than `MAX_BYTES` of memory, and
+a wrong picture taken for the right one.
 """
 
 from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -17,18 +17,20 @@ import numpy as np
 import numpy.typing as npt
 
 from vrcodec.bitstream import schema
-from vrcodec.bitstream.container import parse_container
+from vrcodec.bitstream.container import Container, parse_container
 from vrcodec.bitstream.payload import parse_stream
 from vrcodec.bitstream.streams import StreamReader
 from vrcodec.codec import Decoder, Engine
 from vrcodec.errors import CorruptError, FormatError, LimitError, VrcError, WeightsError
 from vrcodec.inspection import check_structure, ladder_of
-from vrcodec.picture import Picture
+from vrcodec.picture import Picture, serialise_picture
 
 MAX_SECONDS = 2.0
 MAX_BYTES = 200 << 20
 _ALLOWED = (FormatError, CorruptError, WeightsError, LimitError)
 _KIB = 1024
+# Chunks of which a checksum inside speaks, or that say nothing of the picture.
+_SAID_OTHERWISE = (schema.CHUNK_STREAM, schema.CHUNK_LADDER, schema.CHUNK_BINDING)
 
 
 class ViolationError(AssertionError):
@@ -74,6 +76,7 @@ class Judge:
         with _only_allowed():
             try:
                 picture = self.decoder.decode(data)
+                serialise_picture(picture, "png")
             except _ALLOWED as error:
                 return Verdict(error.exit_code, time.process_time() - start)
         if refusal is not None:
@@ -106,11 +109,17 @@ def claims(data: bytes) -> Hashable:
     Files that say the same must decode to the same picture, or not at all.
     """
     container = parse_container(data)
-    sides = [(c.type, c.payload) for c in container.chunks if c.type not in schema.LATENT_CHUNKS]
+    sides = [(c.type, c.payload) for c in container.chunks if c.type not in _SAID_OTHERWISE]
+    header = replace(container.header, version=(1, 0))
+    return header, tuple(sides), tuple(_checksums(container))
+
+
+def _checksums(container: Container) -> Iterable[int | None]:
+    if container.header.method == schema.METHOD_LOSSLESS:
+        return ()
     ladder = ladder_of(container)
     streams = ladder.streams if ladder else [parse_stream(c.payload) for c in container.latents()]
-    header = replace(container.header, version=(1, 0))
-    return header, tuple(sides), tuple(stream.symbols_crc for stream in streams)
+    return (stream.symbols_crc for stream in streams)
 
 
 def _everything(picture: Picture) -> npt.NDArray[np.uint8]:

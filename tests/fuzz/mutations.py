@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -23,6 +24,7 @@ _NUMBERS = sorted(
 _TYPES = [*range(10), *range(0x7E, 0x86), 0xFF]
 # Of a map, before it is made a thousand times too large.
 _MOST_VALUES = 1 << 12
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _WEIGHTS_ID = slice(1, 9)
 
 
@@ -146,9 +148,11 @@ def chunk_length(sketch: Sketch, rng: random.Random) -> None:
 
 def seal(sketch: Sketch, rng: random.Random) -> None:
     """A checksum that does not fit, or bytes behind the end."""
-    kind = rng.randrange(3)
+    kind = rng.randrange(4)
     if kind == 0:
         sketch.sealed = False
+    elif kind == 3:
+        sketch.bound = False
     elif kind == 1 and sketch.parts:
         rng.choice(sketch.parts).sealed = False
     else:
@@ -265,6 +269,65 @@ def quality_map(sketch: Sketch, rng: random.Random) -> None:
     found[0].payload = _deflated(values) + rng.choice((b"", b"", b"\0"))
 
 
+def samples(sketch: Sketch, rng: random.Random) -> None:
+    """Alpha, or samples without a model: how they are packed, and what is inside."""
+    found = sketch.of_type(schema.CHUNK_ALPHA, schema.CHUNK_LOSSLESS)
+    if not found:
+        chunk = rng.choice((schema.CHUNK_ALPHA, schema.CHUNK_LOSSLESS))
+        sketch.parts.insert(0, Part(chunk, b"\0" + rng.randbytes(rng.choice((1, 3)))))
+        return
+    part = rng.choice(found)
+    kind, content = part.payload[:1], part.payload[1:]
+    if rng.random() < 0.3:
+        part.payload = bytes([rng.choice((0, 1, 2, 3, 255))]) + content
+    elif content.startswith(_PNG_MAGIC):
+        part.payload = kind + _bent_png(content, rng)
+    else:
+        part.payload = kind + _scratched(content[:40], rng) + content[40:]
+
+
+def _bent_png(content: bytes, rng: random.Random) -> bytes:
+    """Another header, other chunks, or too many samples, with checksums that fit."""
+    chunks, position = [], len(_PNG_MAGIC)
+    while position + 12 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, position)
+        chunks.append((kind, content[position + 8 : position + 8 + length]))
+        position += 12 + length
+    place = rng.randrange(len(chunks))
+    kind, inside = chunks[place]
+    way = rng.randrange(4)
+    if way == 0:
+        chunks[place] = kind, _scratched(inside, rng)
+    elif way == 1:
+        chunks[place] = kind, zlib.compress(bytes(rng.choice((0, 100, 1 << 22))))
+    elif way == 2:
+        chunks.insert(place, (rng.choice((b"IDAT", b"tEXt", b"acTL", b"iCCP", kind)), inside))
+    else:
+        del chunks[place]
+    built = (struct.pack(">I", len(c)) + k + c + _png_checksum(k + c) for k, c in chunks)
+    return _PNG_MAGIC + b"".join(built)
+
+
+def _png_checksum(content: bytes) -> bytes:
+    return zlib.crc32(content).to_bytes(4, "big")
+
+
+def metadata(sketch: Sketch, rng: random.Random) -> None:
+    """An ICC profile, EXIF or XMP: new, other, unpacked to too much, or not at all."""
+    kind = rng.choice((schema.CHUNK_ICC, schema.CHUNK_EXIF, schema.CHUNK_XMP))
+    size = rng.choice((0, 1, 30, 1 << 16, 1 << 25))
+    content = rng.choice(
+        (rng.randbytes(30), b"\0" + rng.randbytes(20), b"\1" + _deflated(bytes(size)))
+    )
+    found = sketch.of_type(kind)
+    if not found:
+        sketch.parts.insert(0, Part(kind, content))
+    elif rng.random() < 0.5:
+        found[0].payload = content
+    else:
+        found[0].payload = _scratched(found[0].payload, rng)
+
+
 def _deflated(values: bytes) -> bytes:
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     return packer.compress(values) + packer.flush()
@@ -302,4 +365,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ladder,
     setting,
     quality_map,
+    samples,
+    samples,
+    metadata,
 )

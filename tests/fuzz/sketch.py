@@ -8,8 +8,9 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field
 
-MAGIC = b"\x8dVRC\r\n"
-_HEAD = len(MAGIC) + 2
+from vrcodec.bitstream import schema
+
+_HEAD = len(schema.MAGIC) + 2
 
 
 @dataclass
@@ -29,19 +30,31 @@ class Part:
 
 @dataclass
 class Sketch:
-    """``head``: magic and version. ``body``: of the header. ``tail``: what stands behind the last chunk."""
+    """``head``: magic and version. ``body``: of the header. ``tail``: what stands behind the last chunk.
+
+    ``bound``: a chunk that binds the others together is made to fit them.
+    """
 
     head: bytes
     body: bytes
     parts: list[Part] = field(default_factory=list)
     tail: bytes = b""
     sealed: bool = True
+    bound: bool = True
 
     def build(self) -> bytes:
         """The file, with every checksum of header and chunks as it should be, unless told otherwise."""
         header = self.head + bytes([len(self.body) & 0xFF]) + self.body
-        seal = _checksum(header, self.sealed)
-        return b"".join([header, seal, *(part.build() for part in self.parts), self.tail])
+        header += _checksum(header, self.sealed)
+        if self.bound:
+            self._bind(header)
+        return b"".join([header, *(part.build() for part in self.parts), self.tail])
+
+    def _bind(self, header: bytes) -> None:
+        others = [part.build() for part in self.parts if part.type != schema.CHUNK_BINDING]
+        seals = b"".join(part[-4:] for part in [header, *others])
+        for part in self.of_type(schema.CHUNK_BINDING):
+            part.payload = zlib.crc32(seals).to_bytes(4, "little")
 
     def of_type(self, *types: int) -> list[Part]:
         """The chunks of these types."""
@@ -50,7 +63,7 @@ class Sketch:
 
 def take_apart(data: bytes) -> Sketch | None:
     """Inverse of `Sketch.build`; None where there is no header. What is no chunk goes to the tail."""
-    if len(data) <= _HEAD or not data.startswith(MAGIC):
+    if len(data) <= _HEAD or not data.startswith(schema.MAGIC):
         return None
     end = _HEAD + 1 + data[_HEAD]
     sketch = Sketch(data[:_HEAD], data[_HEAD + 1 : end])

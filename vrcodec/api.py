@@ -38,21 +38,24 @@ def encode(
     tune: Tune = "psnr",
     device: str = "auto",
     strip: bool = False,
+    lossless_fallback: bool = False,
+    verify: bool = False,
     limits: Limits = DEFAULT_LIMITS,
 ) -> bytes:
     """Compress ``image`` to the bytes of a .vrc file.
 
-    ``image``: a Pillow image of mode RGB or L, a uint8 array (H, W) or (H, W, 3), or the path of a
-    picture. ``rate``: 0 (smallest) .. 1 (best), continuous; by default 0.5, or the mean of the map.
-    ``bin_size``: for experts and `qvrf`, the quantisation step in place of a rate, 1/64 .. 64. ``qmap``: for
-    the model `qmap`, levels (h, w) in [0, 1] of any size, stretched over the picture; a rate moves their mean
-    there. ``width``: for the model `slim`, channels of the networks in place of the rate's own choice; the
-    rate then runs over what that width can do. ``effort``: 0 .. 9, how much time to spend on a search for fewer
-    bits; or ``time_budget`` in seconds. ``tune``: what the search aims at, psnr or msssim. ``device``:
-    ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
-    ``strip``: encode without ICC profile, EXIF and XMP.
+    ``image``: a Pillow image, the path of a picture, or an array: uint8 (H, W) or (H, W, 3), with alpha
+    (H, W, 2) or (H, W, 4), bool (H, W) for a bilevel picture. ``rate``: 0 (smallest) .. 1 (best), continuous;
+    by default 0.5, or the mean of the map. ``bin_size``: for experts and `qvrf`, the quantisation step in
+    place of a rate, 1/64 .. 64. ``qmap``: for the model `qmap`, levels (h, w) in [0, 1] of any size, stretched
+    over the picture; a rate moves their mean there. ``width``: for the model `slim`, channels of the networks
+    in place of the rate's own choice; the rate then runs over what that width can do. ``effort``: 0 .. 9, how
+    much time to spend on a search for fewer bits; or ``time_budget`` in seconds. ``tune``: what the search aims
+    at, psnr or msssim. ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
+    ``strip``: encode without ICC profile, EXIF and XMP. ``lossless_fallback``: store the picture without loss
+    where that is no larger. ``verify``: decode the result, and compare.
 
-    Raises InputError, LimitError, UsageError, WeightsError or DeviceError.
+    Raises InputError, LimitError, UsageError, WeightsError or DeviceError; with ``verify``, CorruptError.
     """
     if bin_size is not None and any(other is not None for other in (rate, qmap, width)):
         raise UsageError("a bin size stands in place of a rate, a map or a width")
@@ -65,7 +68,12 @@ def encode(
         setting = encoder.bin_setting(bin_size)
     else:
         setting = Setting.at(rate, _shape(qmap, picture), width)
-    return encoder.encode(picture, setting, effort=spent)
+    data = encoder.encode(picture, setting, effort=spent, lossless_fallback=lossless_fallback)
+    if verify:
+        from vrcodec.verification import check_made
+
+        check_made(data, picture, _decoder(device, limits))
+    return data
 
 
 def decode(
@@ -76,7 +84,9 @@ def decode(
     device: str = "auto",
     limits: Limits = DEFAULT_LIMITS,
 ) -> Image.Image:
-    """The picture of a .vrc file, a Pillow image of the mode that was encoded (RGB or L).
+    """The picture of a .vrc file, a Pillow image of the mode that was encoded: 1, L, LA, RGB or RGBA.
+
+    Its ``info`` has what the file has of ``icc_profile``, ``exif`` and ``xmp``.
 
     ``levels``: for files of the model `qarv`, from so many levels only, 1 at least. ``partial``: the file may
     end early; then from the levels that are complete. ``info["levels"]`` of the image says how many it shows,

@@ -75,11 +75,13 @@ class Encoder:
         *,
         effort: Effort = NO_EFFORT,
         watch: Watch | None = None,
+        lossless_fallback: bool = False,
     ) -> bytes:
         """The bytes of a .vrc file at a setting, or a 16-bit rate code.
 
         A bilevel picture is stored without loss, whatever the setting (`lossless`). Colours that nobody sees
-        are replaced first: ``latents`` are those of what `without_hidden` gives.
+        are replaced first: ``latents`` are those of what `without_hidden` gives. ``lossless_fallback``: store
+        the picture without loss where that is no larger.
 
         Raises LimitError, DeviceError, or UsageError when the family lacks what the setting asks for, or the
         picture is too small for what ``effort`` aims at.
@@ -88,13 +90,15 @@ class Encoder:
         setting = Setting(setting) if isinstance(setting, int) else setting
         if picture.mode == "1":
             return self.lossless(picture)
+        exact = self.lossless(picture) if lossless_fallback else None
         picture = without_hidden(picture)
         latents = latents or self.analyse(picture)
         if effort.searches:
             streams = self.refine(picture, latents, setting, effort, watch, since=since).streams
         else:
             streams = self.code(picture, latents, setting)
-        return self.pack(picture, setting, streams)
+        data = self.pack(picture, setting, streams)
+        return exact if exact and len(exact) <= len(data) else data
 
     def lossless(self, picture: Picture) -> bytes:
         """The bytes of a .vrc file that has ``picture`` as it is, and needs no model. Raises LimitError."""

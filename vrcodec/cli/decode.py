@@ -155,10 +155,15 @@ class _Job:
         with about(self._name):
             picture = self._decoder.picture(self._coded, levels)
         seconds = round(time.perf_counter() - start, 4)
-        from vrcodec.picture import serialise_picture
+        from vrcodec.picture import lost_in, serialise_picture
 
-        place.write(serialise_picture(picture, self._format))
-        output.say(f"{place}: {picture.width}x{picture.height} {picture.mode}")
+        with about(self._name):
+            content = serialise_picture(picture, self._format)
+        if lost := lost_in(picture, self._format):
+            output.warn(f"{place}: a {self._format} file has no place for {' and '.join(lost)}")
+        place.write(content)
+        alpha = "" if picture.alpha is None else " with alpha"
+        output.say(f"{place}: {picture.width}x{picture.height} {picture.mode}{alpha}")
         output.say(f"decoded in {seconds} s", output.VERBOSE)
         return {
             "input": display_name(self._name),
@@ -166,6 +171,7 @@ class _Job:
             "width": picture.width,
             "height": picture.height,
             "mode": picture.mode,
+            "alpha": picture.alpha is not None,
             "levels": levels or self._coded.held,
             "levels_in_file": self._coded.levels,
             "seconds": seconds,

@@ -107,6 +107,14 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]
 @click.option(
     "--model", default=DEFAULT_MODEL, show_default=True, help="Model family; see `vrcodec models`."
 )
+@click.option(
+    "--lossless-fallback",
+    is_flag=True,
+    help="Store the picture without loss where that is no larger: flat graphics, text, tiny pictures.",
+)
+@click.option(
+    "--verify", is_flag=True, help="Decode the result and compare, before anything is written."
+)
 @click.option("--strip", is_flag=True, help="Encode without ICC profile, gamma, EXIF and XMP.")
 @options.device_option
 @options.threads_option
@@ -144,8 +152,9 @@ def command(
 
 
 def _say(result: dict[str, Any]) -> None:
-    sizes = "{output}: {width}x{height}, {bytes} bytes, {bpp:.4f} bpp, rate {rate:.4f}"
-    output.say(sizes.format(**result))
+    sizes = "{output}: {width}x{height}, {bytes} bytes, {bpp:.4f} bpp, "
+    how = "lossless" if result["lossless"] else "rate {rate:.4f}"
+    output.say((sizes + how).format(**result))
     for kind, form in (("psnr", "PSNR {:.3f} dB"), ("ssim", "MS-SSIM {:.5f}")):
         if kind in result:
             output.say(form.format(result[kind]))

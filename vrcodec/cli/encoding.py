@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vrcodec.bitstream.qmap import QualityMap
-    from vrcodec.codec import Encoder
+    from vrcodec.codec import Decoder, Encoder
     from vrcodec.picture import Picture
     from vrcodec.ratecontrol import Target
 
@@ -45,7 +45,11 @@ class Job:
     shape: Callable[[int, int], QualityMap] | None
     effort: Effort
     watch: Watch
+    lossless_fallback: bool
+    verify: bool
     encoder: Encoder | None = None
+    # Of `verify`: networks of its own, loaded anew.
+    decoder: Decoder | None = None
 
     def encode(self, name: str) -> dict[str, Any]:
         """Encode one input: its bytes as ``data``, and what there is to say about it."""
@@ -56,6 +60,8 @@ class Job:
         start = time.perf_counter()
         with about(name):
             data, achieved = self._encode_picture(picture, name)
+            if self.verify:
+                self._verify(data, picture)
         info = inspect(data, self.limits)
         return {
             "data": data,
@@ -63,14 +69,23 @@ class Job:
             "width": picture.width,
             "height": picture.height,
             "mode": picture.mode,
-            "model": self.model,
+            "model": info.model,
+            "lossless": info.lossless,
             "rate": info.rate,
             "bytes": info.bytes,
             "bpp": info.bpp,
             **achieved,
             **self._search_words(),
+            "verified": self.verify,
             "seconds": round(time.perf_counter() - start, 4),
         }
+
+    def _verify(self, data: bytes, picture: Picture) -> None:
+        from vrcodec.codec import Decoder, Engine
+        from vrcodec.verification import check_made
+
+        self.decoder = self.decoder or Decoder(Engine(self.device, self.precision), self.limits)
+        check_made(data, picture, self.decoder)
 
     def _search_words(self) -> dict[str, Any]:
         """What --json says of the search."""
@@ -89,7 +104,11 @@ class Job:
         if self.encoder is None:
             options.set_threads(self.threads)
             self.encoder = Encoder(self.model, engine)
-        search: dict[str, Any] = {"effort": self.effort, "watch": self.watch}
+        search: dict[str, Any] = {
+            "effort": self.effort,
+            "watch": self.watch,
+            "lossless_fallback": self.lossless_fallback,
+        }
         if self.bin_size is not None:
             setting = self.encoder.bin_setting(self.bin_size)
             data = self.encoder.encode(picture, setting, **search)
@@ -138,6 +157,8 @@ def make_job(
     tune: Tune,
     keep_partial: bool,
     model: str,
+    lossless_fallback: bool,
+    verify: bool,
     strip: bool,
     device: str,
     threads: int | None,
@@ -166,6 +187,8 @@ def make_job(
         shape,
         _effort(level, seconds, tune, keep_partial),
         Watch(output.part_done, keep_partial),
+        lossless_fallback,
+        verify,
     )
 
 

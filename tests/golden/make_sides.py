@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import skimage.data
-from PIL import Image
 
 from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.metadata import Metadata

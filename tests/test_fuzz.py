@@ -51,13 +51,13 @@ def test_files_are_taken_apart_and_put_together_again(files: dict[str, bytes]) -
 def test_mutated_files(files: dict[str, bytes]) -> None:
     rng, judge = random.Random(1), Judge(PATIENCE)
     names, others = list(files), list(files.values())
-    for _ in range(6000):
+    for _ in range(3000):
         name = rng.choice(names)
         mutant = mutate(files[name], rng, others)
         judge.judge(mutant, files[name])
     # Every way to end is met, and most mutants are not refused at the door.
     assert set(judge.counts) == {0, 4, 5, 6, 7}
-    assert judge.counts[0] > 300
+    assert judge.counts[0] > 150
 
 
 def test_mutated_files_whose_symbols_pass_for_right(files: dict[str, bytes]) -> None:
@@ -67,7 +67,7 @@ def test_mutated_files_whose_symbols_pass_for_right(files: dict[str, bytes]) -> 
     with forgiving():
         for _ in range(2000):
             judge.judge(mutate(files[rng.choice(names)], rng, others))
-    assert judge.counts[0] > 300
+    assert judge.counts[0] > 150
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
@@ -89,7 +89,10 @@ def test_the_judge_notices(files: dict[str, bytes], monkeypatch: pytest.MonkeyPa
         Judge(0.0).judge(data)
     sketch = take_apart(data)
     assert sketch is not None
-    sketch.parts[0].payload = sketch.parts[0].payload[:-9]
+    own = bytearray(sketch.parts[0].payload)
+    # The first coded word is what is read last.
+    own[6] ^= 1
+    sketch.parts[0].payload = bytes(own)
     damaged = sketch.build()
     assert judge.judge(damaged, data).code == CorruptError.exit_code
     assert claims(damaged) == claims(data)

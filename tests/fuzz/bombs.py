@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Callable, Iterator
 
@@ -10,8 +11,8 @@ from vrcodec.bitstream import schema
 from vrcodec.catalog import find_by_family
 
 _HUGE = 1 << 63
-# The largest picture that the limits let in, and two that are as narrow as they may be.
-SIDES = ((1 << 14, 1 << 14), (1 << 20, 1 << 8), (1 << 8, 1 << 20))
+# The largest pictures that the limits let in: square, and as narrow as it may be.
+SIDES = ((1 << 14, 1 << 14), (1 << 8, 1 << 20))
 _BLOCK_PIXELS = 1024
 # A stream with neither ties nor coded bytes: rANS decodes it for ever.
 _EMPTY_STREAM = bytes(5)
@@ -23,6 +24,7 @@ def bombs() -> Iterator[tuple[str, Bomb]]:
     """Name and maker of each. They need the weights of all families."""
     yield from _headers()
     yield from _counts()
+    yield from _sides()
     for method, family in schema.METHODS.items():
         for width, height in SIDES:
             name = f"{family} {width}x{height} of nothing"
@@ -68,6 +70,47 @@ def _counts() -> Iterator[tuple[str, Bomb]]:
             3, 1 << 14, 1 << 14, [Part(schema.CHUNK_QMAP, _deflated(1 << 28)), *_streams(256)]
         ),
     )
+
+
+def _sides() -> Iterator[tuple[str, Bomb]]:
+    """What stands beside latents, or in their place: far more of it when unpacked."""
+    for kind, name in (
+        (schema.CHUNK_ICC, "ICC"),
+        (schema.CHUNK_EXIF, "EXIF"),
+        (schema.CHUNK_XMP, "XMP"),
+    ):
+        part = Part(kind, b"\x01" + _deflated(1 << 28))
+        yield f"deflated {name}", lambda p=part: _file(1, 9, 9, [p, *_streams(1)])  # type: ignore[misc]
+    opaque = [Part(schema.CHUNK_ALPHA, b"\x00\xff")] * 256
+    yield "alpha of 2^28 pixels", lambda: _file(1, 1 << 14, 1 << 14, [*opaque, *_streams(256)])
+    for side in (9, 1 << 10):
+        inner = Part(schema.CHUNK_ALPHA, b"\x01" + _png(side, zlib.compress(bytes(1 << 26), 9)))
+        yield (
+            f"alpha of {side} pixels a side, unpacked 2^26 bytes",
+            lambda p=inner: _file(  # type: ignore[misc]
+                1, 9, 9, [p, *_streams(1)]
+            ),
+        )
+    inner = Part(schema.CHUNK_LOSSLESS, b"\x01" + _png(1 << 16, b""))
+    yield "lossless PNG of 2^32 pixels", lambda: _file(0, 9, 9, [inner])
+    yield (
+        "lossless of nothing",
+        lambda: _file(0, 1 << 14, 1 << 14, [Part(schema.CHUNK_LOSSLESS, b"\x01")] * 256),
+    )
+
+
+def _png(side: int, samples: bytes) -> bytes:
+    """A grey PNG of so many pixels a side; ``samples`` as they stand in the file."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", samples), (b"IEND", b"")]
+    built = (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + zlib.crc32(kind + content).to_bytes(4, "big")
+        for kind, content in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(built)
 
 
 def _of_nothing(method: int, width: int, height: int) -> bytes:

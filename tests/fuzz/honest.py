@@ -29,15 +29,23 @@ _HONEST = "honest-"
 
 def honest_files() -> dict[str, bytes]:
     """Name -> content: the golden files and those of the corpus."""
-    paths = [*sorted(GOLDEN.glob("*.vrc")), *sorted(CORPUS.glob(f"{_HONEST}*.vrc"))]
-    return {path.stem.removeprefix(_HONEST): path.read_bytes() for path in paths}
+    found = {_golden_name(path): path.read_bytes() for path in _golden()}
+    for path in sorted(CORPUS.glob(f"{_HONEST}*.vrc")):
+        found[path.stem.removeprefix(_HONEST)] = path.read_bytes()
+    return found
 
 
 def corpus() -> list[bytes]:
     """Everything that is kept: honest files, and others that lead to places where those do not."""
-    return [
-        path.read_bytes() for path in (*sorted(GOLDEN.glob("*.vrc")), *sorted(CORPUS.iterdir()))
-    ]
+    return [path.read_bytes() for path in (*_golden(), *sorted(CORPUS.iterdir()))]
+
+
+def _golden() -> list[Path]:
+    return sorted(GOLDEN.rglob("*.vrc"))
+
+
+def _golden_name(path: Path) -> str:
+    return "-".join(path.relative_to(GOLDEN).with_suffix("").parts)
 
 
 def make() -> Iterator[tuple[str, bytes]]:

@@ -52,6 +52,10 @@ class Judge:
     def __init__(self, max_seconds: float = MAX_SECONDS) -> None:
         self.decoder = Decoder(Engine("cpu", "float32"))
         self._max_seconds = max_seconds
+        self.start_again()
+
+    def start_again(self) -> None:
+        """Forget the figures: loading models is in the first ones."""
         self.longest = 0.0
         self.most_bytes = 0
         self.counts: dict[int, int] = {}

@@ -2,8 +2,8 @@
 
     python -m benchmarks.faults
 
-Takes half an hour on two cores. Linux; the part with a full disk needs a user who may mount one. Uses the tiny models
-of the tests; stops where something is left that must not be.
+Takes half an hour on two cores, with the tiny models of the tests. Linux; the part with a full disk needs a
+user who may mount one. Stops where something is left that must not be.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vrcodec.bitstream.source import FileSource
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.effort import Effort, Tune
 from vrcodec.errors import InputError, UsageError, VrcError
@@ -14,6 +15,8 @@ from vrcodec.inspection import Info
 from vrcodec.inspection import inspect as _inspect
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.setting import Setting
+from vrcodec.strips import Tiling
+from vrcodec.views import Rectangle, View
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from vrcodec.bitstream.qmap import QualityMap
+    from vrcodec.bitstream.source import Source
     from vrcodec.codec import Decoder, Encoder
     from vrcodec.picture import Picture
 
@@ -37,6 +41,7 @@ def encode(
     time_budget: float | None = None,
     tune: Tune = "psnr",
     device: str = "auto",
+    memory: int | None = None,
     strip: bool = False,
     lossless_fallback: bool = False,
     verify: bool = False,
@@ -51,8 +56,8 @@ def encode(
     over the picture; a rate moves their mean there. ``width``: for the model `slim`, channels of the networks
     in place of the rate's own choice; the rate then runs over what that width can do. ``effort``: 0 .. 9, how
     much time to spend on a search for fewer bits; or ``time_budget`` in seconds. ``tune``: what the search aims
-    at, psnr or msssim. ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
-    ``strip``: encode without ICC profile, EXIF and XMP. ``lossless_fallback``: store the picture without loss
+    at, psnr or msssim. ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N``. ``memory``: about how many
+    bytes to take beside the pixels of the picture; it does not change the file. ``strip``: encode without ICC profile, EXIF and XMP. ``lossless_fallback``: store the picture without loss
     where that is no larger. ``verify``: decode the result, and compare.
 
     Raises InputError, LimitError, UsageError, WeightsError or DeviceError; with ``verify``, CorruptError.
@@ -63,7 +68,7 @@ def encode(
         raise UsageError("a time budget stands in place of an effort")
     spent = Effort(effort, time_budget, tune)
     picture = _picture(image, strip, limits)
-    encoder = _encoder(model, device)
+    encoder = _encoder(model, device, memory)
     if bin_size is not None:
         setting = encoder.bin_setting(bin_size)
     else:
@@ -81,7 +86,10 @@ def decode(
     *,
     levels: int | None = None,
     partial: bool = False,
+    crop: tuple[int, int, int, int] | None = None,
+    scale: int = 1,
     device: str = "auto",
+    memory: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Image.Image:
     """The picture of a .vrc file, a Pillow image of the mode that was encoded: 1, L, LA, RGB or RGBA.
@@ -90,15 +98,27 @@ def decode(
 
     ``levels``: for files of the model `qarv`, from so many levels only, 1 at least. ``partial``: the file may
     end early; then from the levels that are complete. ``info["levels"]`` of the image says how many it shows,
-    and how many it was made with.
+    and how many it was made with. ``crop``: left, top, width and height in pixels of the whole picture; only
+    what it needs is decoded. ``scale``: 2, 4 or 8, for a preview whose pixels are the means of so many in each
+    direction. ``memory``: about how many bytes to take beside the pixels.
 
     Raises FormatError, CorruptError, WeightsError, LimitError, UsageError or DeviceError.
     """
-    decoder = _decoder(device, limits)
-    coded = decoder.read(bytes(data), partial=partial)
-    image = decoder.picture(coded, levels).to_image()
+    decoder = _decoder(device, memory, limits)
+    return _image(decoder, bytes(data), levels, partial, _view(crop, scale))
+
+
+def _image(
+    decoder: Decoder, source: Source, levels: int | None, partial: bool, view: View
+) -> Image.Image:
+    coded = decoder.read(source, partial=partial)
+    image = decoder.picture(coded, levels, view).to_image()
     image.info["levels"] = (levels or coded.held, coded.levels)
     return image
+
+
+def _view(crop: tuple[int, int, int, int] | None, scale: int) -> View:
+    return View(None if crop is None else Rectangle(*crop), scale)
 
 
 def inspect(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
@@ -114,16 +134,23 @@ def open(
     *,
     levels: int | None = None,
     partial: bool = False,
+    crop: tuple[int, int, int, int] | None = None,
+    scale: int = 1,
     device: str = "auto",
+    memory: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Image.Image:
-    """Read and decode a .vrc file, as `decode` does. Raises what that raises, and InputError."""
+    """Read and decode a .vrc file, as `decode` does; for a ``crop``, only the blocks that it needs are read.
+
+    Raises what that raises, and InputError.
+    """
+    view = _view(crop, scale)
     try:
-        data = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            source = FileSource(file) if crop and Path(path).is_file() else file.read()
+            return _image(_decoder(device, memory, limits), source, levels, partial, view)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    try:
-        return decode(data, levels=levels, partial=partial, device=device, limits=limits)
     except VrcError as error:
         raise type(error)(f"{path}: {error}") from error
 
@@ -166,14 +193,14 @@ def _picture(image: Any, strip: bool, limits: Limits) -> Picture:
 
 
 @lru_cache(maxsize=4)
-def _encoder(model: str, device: str) -> Encoder:
+def _encoder(model: str, device: str, memory: int | None) -> Encoder:
     from vrcodec.codec import Encoder, Engine
 
-    return Encoder(model, Engine(device))
+    return Encoder(model, Engine(device, tiling=Tiling(memory)))
 
 
 @lru_cache(maxsize=4)
-def _decoder(device: str, limits: Limits) -> Decoder:
+def _decoder(device: str, memory: int | None, limits: Limits) -> Decoder:
     from vrcodec.codec import Decoder, Engine
 
-    return Decoder(Engine(device), limits)
+    return Decoder(Engine(device, tiling=Tiling(memory)), limits)

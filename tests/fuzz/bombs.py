@@ -11,8 +11,8 @@ from vrcodec.bitstream import schema
 from vrcodec.catalog import find_by_family
 
 _HUGE = 1 << 63
-# The largest pictures that the limits let in: square, and as narrow as it may be.
-SIDES = ((1 << 14, 1 << 14), (1 << 8, 1 << 20))
+# The largest pictures that the limits let in: square, and as narrow as they may be.
+SIDES = ((1 << 14, 1 << 14), (1 << 20, 1 << 8), (1 << 8, 1 << 20))
 _BLOCK_PIXELS = 1024
 # A stream with neither ties nor coded bytes: rANS decodes it for ever.
 _EMPTY_STREAM = bytes(5)

@@ -109,6 +109,11 @@ def _with_few_ties(streams: Iterable[Stream]) -> Iterator[Stream]:
         yield stream
 
 
+def tie_count(payload: bytes) -> int:
+    """How many ties a stream says that it has. Raises CorruptError."""
+    return read_varint(payload, _CHECKSUM_BYTES)[0]
+
+
 def check_tie_count(ties: int) -> None:
     """Raise LimitError for more ``ties`` than a picture may have."""
     if ties > MAX_TIES_OF_PICTURE:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,21 +14,6 @@ from vrcodec.cli.encoding import BACKGROUND_LEVEL, REGION_LEVEL, make_job
 from vrcodec.cli.paths import destinations
 from vrcodec.effort import MAX_EFFORT
 from vrcodec.rate import DEFAULT_RATE
-
-_UNITS = {"": 1, "k": 1000, "m": 1000**2, "ki": 1024, "mi": 1024**2}
-
-
-class ByteSize(click.ParamType):  # type: ignore[type-arg]
-    """A number of bytes with an optional unit: 40000, 40kB, 39KiB, 1.5MB."""
-
-    name = "bytes"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        """Parse ``value``; click reports what does not fit."""
-        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(|k|m|ki|mi)b?", str(value).lower())
-        if not match:
-            self.fail(f"{value!r} is not a size such as 40000, 40kB, 39KiB or 1.5MB", param, ctx)
-        return float(match[1]) * _UNITS[match[2]]
 
 
 @click.command()
@@ -45,7 +29,7 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]
 @click.option(
     "--bpp", type=click.FloatRange(min=0, min_open=True), help="At most so many bits a pixel."
 )
-@click.option("--size", type=ByteSize(), help="At most this file size: 40000, 40kB, 39KiB.")
+@click.option("--size", type=options.ByteSize(), help="At most this file size: 40000, 40kB, 39KiB.")
 @click.option("--psnr", type=float, help="The smallest file with at least so many dB.")
 @click.option(
     "--ssim", type=float, help="The smallest file with at least this MS-SSIM, such as 0.98."
@@ -120,6 +104,7 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]
 @options.device_option
 @options.threads_option
 @options.precision_option
+@options.memory_option
 @options.limits_option
 @options.json_option
 @options.verbosity_options

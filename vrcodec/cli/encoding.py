@@ -15,6 +15,7 @@ from vrcodec.effort import Effort, Tune, Watch
 from vrcodec.errors import UsageError
 from vrcodec.inspection import inspect
 from vrcodec.limits import Limits
+from vrcodec.strips import Tiling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,7 @@ class Job:
     model: str
     device: str
     precision: str
+    tiling: Tiling
     threads: int | None
     limits: Limits
     strip: bool
@@ -100,7 +102,7 @@ class Job:
         from vrcodec.codec import Decoder, Encoder, Engine
         from vrcodec.setting import Setting
 
-        engine = Engine(self.device, self.precision)
+        engine = Engine(self.device, self.precision, self.tiling)
         if self.encoder is None:
             options.set_threads(self.threads)
             self.encoder = Encoder(self.model, engine)
@@ -163,6 +165,7 @@ def make_job(
     device: str,
     threads: int | None,
     precision: str,
+    tiling: Tiling,
     limits: Limits,
 ) -> Job:
     """The job that options of the command line ask for. Raises UsageError, or InputError for a map."""
@@ -176,6 +179,7 @@ def make_job(
         model,
         device,
         precision,
+        tiling,
         threads,
         limits,
         strip,

@@ -56,8 +56,9 @@ def encode(
     over the picture; a rate moves their mean there. ``width``: for the model `slim`, channels of the networks
     in place of the rate's own choice; the rate then runs over what that width can do. ``effort``: 0 .. 9, how
     much time to spend on a search for fewer bits; or ``time_budget`` in seconds. ``tune``: what the search aims
-    at, psnr or msssim. ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N``. ``memory``: about how many
-    bytes to take beside the pixels of the picture; it does not change the file. ``strip``: encode without ICC profile, EXIF and XMP. ``lossless_fallback``: store the picture without loss
+    at, psnr or msssim. ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
+    ``memory``: about how many bytes to take beside the pixels of the picture; it does not change the file.
+    ``strip``: encode without ICC profile, EXIF and XMP. ``lossless_fallback``: store the picture without loss
     where that is no larger. ``verify``: decode the result, and compare.
 
     Raises InputError, LimitError, UsageError, WeightsError or DeviceError; with ``verify``, CorruptError.

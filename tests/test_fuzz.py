@@ -83,6 +83,15 @@ def test_every_mutation_changes_something(mutation: object, files: dict[str, byt
     pytest.fail("changed nothing")
 
 
+def violation(judge: Judge, data: bytes, original: bytes) -> str:
+    """What the judge has to say against a file."""
+    try:
+        judge.judge(data, original)
+    except ViolationError as error:
+        return str(error)
+    return ""
+
+
 def test_the_judge_notices(files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     judge, data = Judge(PATIENCE), files["photograph"]
     with pytest.raises(ViolationError, match="took"):
@@ -98,9 +107,8 @@ def test_the_judge_notices(files: dict[str, bytes], monkeypatch: pytest.MonkeyPa
         damaged.append(sketch.build())
         assert claims(damaged[-1]) == claims(data)
         assert judge.judge(damaged[-1], data).code == CorruptError.exit_code
-    with forgiving(), pytest.raises(ViolationError, match="another picture"):
-        for changed in damaged:
-            judge.judge(changed, data)
+    with forgiving():
+        assert any("another picture" in violation(judge, one, data) for one in damaged)
 
     def broken(*arguments: object, **options: object) -> None:
         raise KeyError(1)

@@ -2,8 +2,8 @@
 
     python tests/golden/make_sides.py OUTPUT_FOLDER
 
-They need the tiny weights of `gained` beside this script. What a decoder makes of them is frozen with them: alpha,
-metadata and pictures without a model exactly, what a model codes within one step.
+They need the tiny weights of `gained` beside this script. What a decoder makes of them is frozen with them:
+alpha, metadata and pictures without a model exactly, what a model codes within one step.
 """
 
 from __future__ import annotations

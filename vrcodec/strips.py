@@ -21,8 +21,10 @@ from vrcodec.windows import grown, within
 _PIXELS_PER_TILE = 1 << 22
 # Below that nearly all is halo.
 _FEWEST_PIXELS = 1 << 17
-# What the widest network takes for its features, halo included, measured.
-_BYTES_PER_PIXEL = 130
+# What the networks take for their features, halo included, measured.
+_BYTES_PER_PIXEL = 110
+# Of a sample of y in float32, by the pixels that it stands for, for 320 channels.
+LATENT_BYTES_PER_PIXEL = 5
 # The interpreter, the libraries and the model.
 _BYTES_OF_PROGRAM = 650 << 20
 

@@ -55,10 +55,7 @@ class Job:
 
     def encode(self, name: str) -> dict[str, Any]:
         """Encode one input: its bytes as ``data``, and what there is to say about it."""
-        from vrcodec.reading import read_picture
-
-        source = io.BytesIO(read_picture_file(name))
-        picture = read_picture(source, display_name(name), strip=self.strip, limits=self.limits)
+        picture = self._read(name)
         start = time.perf_counter()
         with about(name):
             data, achieved = self._encode_picture(picture, name)
@@ -88,6 +85,13 @@ class Job:
 
         self.decoder = self.decoder or Decoder(Engine(self.device, self.precision), self.limits)
         check_made(data, picture, self.decoder)
+
+    def _read(self, name: str) -> Picture:
+        """The picture; the bytes that it came from are forgotten."""
+        from vrcodec.reading import read_picture
+
+        source = io.BytesIO(read_picture_file(name))
+        return read_picture(source, display_name(name), strip=self.strip, limits=self.limits)
 
     def _search_words(self) -> dict[str, Any]:
         """What --json says of the search."""

@@ -8,13 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vrcodec.bitstream.grid import STRIDE, Block
+from vrcodec.bitstream.grid import BLOCK, STRIDE, Block
 from vrcodec.canvas import Canvas, Pixels
 from vrcodec.models.blocks import pad_to_multiple
 from vrcodec.models.latents import ScrollingLatents, empty_like
 from vrcodec.models.plan import Plan
-from vrcodec.strips import Tile, Tiling
+from vrcodec.strips import LATENT_BYTES_PER_PIXEL, Tile, Tiling
 from vrcodec.windows import cut, scaled
+
+# Of pixels whose latents are kept while the synthesis passes them: three rows of blocks.
+_ROWS_HELD = 3 * BLOCK * STRIDE
 
 # What a network does: input, and what it sees beside it.
 Network = Callable[..., Tensor]
@@ -44,7 +47,9 @@ def analyse(
         whole = pad_to_multiple(part, STRIDE).contiguous(memory_format=torch.channels_last)
         return net(whole, *(cut(own, tile.seen) for own in beside))
 
-    return in_tiles(run, tiling.tiles(Block(0, size[0], 0, size[1]), size, halo, STRIDE), size)
+    held = LATENT_BYTES_PER_PIXEL * x.shape[-2] * x.shape[-1]
+    area = Block(0, size[0], 0, size[1])
+    return in_tiles(run, tiling.tiles(area, size, halo, STRIDE, held), size)
 
 
 def in_tiles(run: Callable[[Tile], Tensor], tiles: Iterable[Tile], size: tuple[int, int]) -> Tensor:
@@ -66,7 +71,8 @@ def synthesise(
 ) -> Pixels:
     """Pixels (H, W, 3) that ``plan`` shows, from the latents that it needs."""
     canvas = Canvas(plan.shown, plan.scale)
-    for tile in tiling.tiles(plan.area, plan.size, plan.halo, STRIDE):
+    held = LATENT_BYTES_PER_PIXEL * plan.shown.width * min(plan.shown.height, _ROWS_HELD)
+    for tile in tiling.tiles(plan.area, plan.size, plan.halo, STRIDE, held):
         x = net(latents.window(tile.seen), *(cut(own, tile.seen) for own in beside))
         pixels = _rounded(cut(x, scaled(tile.inside, STRIDE)))
         canvas.put(pixels, STRIDE * tile.own.top, STRIDE * tile.own.left)

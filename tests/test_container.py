@@ -137,6 +137,15 @@ def test_limits_hold() -> None:
         parse_container(file_with(Chunk(200, b"12345")), Limits(max_chunk_bytes=4))
 
 
+def test_a_file_of_more_chunks_than_its_picture_can_have_is_refused_early() -> None:
+    many = [Chunk(200, b"")] * 100_000
+    with pytest.raises(LimitError, match="chunks"):
+        parse_container(file_with(*many))
+    most = Header(1, b"weights!", 1 << 20, 1 << 8, schema.MODE_RGB, 0)
+    streams = [Chunk(schema.CHUNK_STREAM, b"")] * 1024
+    assert len(parse_container(file_with(*streams, header=most)).chunks) == 1024
+
+
 def test_a_picture_without_pixels_is_refused() -> None:
     with pytest.raises(CorruptError):
         parse_container(file_with(header=Header(1, b"weights!", 0, 480, 1, 0)))

@@ -15,7 +15,13 @@ from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import ByChunk, Chunk, Header, parse_container
 from vrcodec.bitstream.grid import LatentGrid
 from vrcodec.bitstream.ladder import build_ladder
-from vrcodec.bitstream.payload import Stream, build_stream, parse_stream
+from vrcodec.bitstream.payload import (
+    Stream,
+    build_streams,
+    check_tie_count,
+    parse_stream,
+    tie_count,
+)
 from vrcodec.bitstream.sides import alpha_blocks, metadata_of
 from vrcodec.bitstream.source import Source
 from vrcodec.catalog import DEFAULT_MODEL, Entry, find_by_family, find_by_id
@@ -170,7 +176,7 @@ class Encoder:
 def _latent_chunks(streams: Sequence[Stream]) -> list[Chunk]:
     if streams[0].levels > 1:
         return [Chunk(schema.CHUNK_LADDER, build_ladder(streams))]
-    return [Chunk(schema.CHUNK_STREAM, build_stream(stream)) for stream in streams]
+    return [Chunk(schema.CHUNK_STREAM, payload) for payload in build_streams(streams)]
 
 
 @dataclass(frozen=True)
@@ -235,6 +241,8 @@ class Decoder:
             if container.header.method == schema.METHOD_LOSSLESS:
                 lossless = ByChunk(container.latents(), bytes)
             elif not ladder:
+                if isinstance(data, bytes):
+                    check_tie_count(sum(tie_count(c.payload) for c in container.latents()))
                 streams = ByChunk(container.latents(), parse_stream)
             return Coded(
                 container.header,
@@ -253,13 +261,14 @@ class Decoder:
         if levels is not None and not 1 <= levels <= coded.held:
             raise UsageError(f"there is no level {levels}: the file has {coded.held}")
         with _memory_errors(self._engine.device):
-            alpha = None
-            if coded.alpha:
-                alpha = viewed_blocks(coded.alpha, header.width, header.height, 1, view)
             if coded.lossless:
                 pixels = lossless_pixels(coded.lossless, header, view)
             else:
                 pixels = self._synthesised(coded, levels, view)
+            # Not before: of latents the first block tells whether the file is to be believed.
+            alpha = None
+            if coded.alpha:
+                alpha = viewed_blocks(coded.alpha, header.width, header.height, 1, view)
         return Picture(pixels, view.mode(MODES[header.mode]), alpha, coded.metadata)
 
     def _synthesised(self, coded: Coded, levels: int | None, view: View) -> Pixels:

@@ -9,7 +9,7 @@ from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Container, Header, parse_container
 from vrcodec.bitstream.grid import LatentGrid
 from vrcodec.bitstream.ladder import Ladder, parse_ladder
-from vrcodec.bitstream.payload import parse_stream
+from vrcodec.bitstream.payload import parse_streams
 from vrcodec.bitstream.sides import alpha_blocks, metadata_of, metadata_sizes
 from vrcodec.errors import CorruptError, FormatError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
@@ -118,8 +118,8 @@ def check_structure(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
     if container.header.method == schema.METHOD_LOSSLESS:
         check_blocks(payloads, *size, channels=channels_of(container.header.mode))
     elif not info.levels:
-        for payload in payloads:
-            parse_stream(payload)
+        for _ in parse_streams(payloads):
+            pass
     return info
 
 

@@ -17,11 +17,15 @@ from typing import TypeVar, overload
 from construct import Construct, ConstructError
 
 from vrcodec.bitstream import schema
+from vrcodec.bitstream.grid import LatentGrid
 from vrcodec.bitstream.source import FileSource, Source
+from vrcodec.bitstream.varint import MAX_BYTES, read_varint
 from vrcodec.errors import CorruptError, FormatError, LimitError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 
 _CHECKSUM_BYTES = 4
+# Beside those of blocks, whatever later versions add.
+_OTHER_CHUNKS = 256
 
 Found = TypeVar("Found")
 
@@ -190,7 +194,8 @@ def parse_container(
     header = _parse_header(reader)
     limits.check_picture("picture", header.width, header.height)
     header_end = reader.position
-    container = Container(header, list(_parse_chunks(reader, limits, partial)))
+    most = _most_chunks(header, limits)
+    container = Container(header, list(_parse_chunks(reader, limits, most, partial)))
     if container.complete:
         _check_binding(container, data, header_end)
     return container
@@ -209,6 +214,12 @@ def _check_binding(container: Container, data: Source, header_end: int) -> None:
     seals = b"".join(data[end - _CHECKSUM_BYTES : end] for end in [header_end, *ends])
     if bound != schema.Checksum.build(zlib.crc32(seals)):
         raise CorruptError("damaged: its chunks are not those that were written together")
+
+
+def _most_chunks(header: Header, limits: Limits) -> int:
+    """How many chunks a picture may have: latents and alpha of each block, and some more."""
+    blocks = LatentGrid.of_picture(header.width, header.height).block_count
+    return min(limits.max_chunks, 2 * blocks + _OTHER_CHUNKS)
 
 
 def _parse_header(reader: _Reader) -> Header:
@@ -235,16 +246,16 @@ def _parse_header(reader: _Reader) -> Header:
     )
 
 
-def _parse_chunks(reader: _Reader, limits: Limits, partial: bool) -> Iterable[Chunk]:
+def _parse_chunks(reader: _Reader, limits: Limits, most: int, partial: bool) -> Iterable[Chunk]:
     last = 0
-    for _ in range(limits.max_chunks):
+    for _ in range(most):
         if not reader.left:
             return
         start = reader.position
-        prefix = _parse(schema.ChunkPrefix, reader, "chunk")
-        if prefix.length > limits.max_chunk_bytes:
-            raise LimitError(f"a chunk of {prefix.length} bytes is over the limit")
-        chunk = _parse_payload(reader, start, prefix.type, prefix.length, partial)
+        chunk_type, length = reader.take_prefix()
+        if length > limits.max_chunk_bytes:
+            raise LimitError(f"a chunk of {length} bytes is over the limit")
+        chunk = _parse_payload(reader, start, chunk_type, length, partial)
         if last in schema.LATENT_CHUNKS and chunk.type != last:
             raise CorruptError(f"damaged: a chunk of type {chunk.type} behind the latent streams")
         if chunk.type not in schema.CRITICAL_CHUNKS and not chunk.ancillary:
@@ -253,7 +264,8 @@ def _parse_chunks(reader: _Reader, limits: Limits, partial: bool) -> Iterable[Ch
             )
         last = chunk.type
         yield chunk
-    raise LimitError("more chunks than the limit allows")
+    if reader.left:
+        raise LimitError(f"more than {most} chunks, which is over the limit for its size")
 
 
 def _parse_payload(
@@ -300,6 +312,18 @@ class _Reader:
             raise CorruptError(f"truncated: the {what} at byte {self.position} is incomplete")
         self.position += count
 
+    def take_prefix(self) -> tuple[int, int]:
+        """Type and length of a chunk. By hand: there may be thousands, and most of them hostile."""
+        prefix = self.peek(1 + MAX_BYTES)
+        try:
+            length, size = read_varint(prefix, 1)
+        except CorruptError as error:
+            raise CorruptError(
+                f"truncated: the chunk at byte {self.position} is incomplete"
+            ) from error
+        self.position += size
+        return prefix[0], length
+
     def check_seal(self, start: int, what: str) -> None:
         whole = memoryview(self.data) if isinstance(self.data, bytes) else self.data
         content = whole[start : self.position]
@@ -308,7 +332,7 @@ class _Reader:
 
 def _check_seal(content: bytes | memoryview, seal: bytes, start: int, what: str) -> None:
     """Raise CorruptError unless ``seal`` ends with the checksum of ``content``."""
-    if zlib.crc32(content) != schema.Checksum.parse(seal[-_CHECKSUM_BYTES:]):
+    if zlib.crc32(content) != int.from_bytes(seal[-_CHECKSUM_BYTES:], "little"):
         raise CorruptError(f"damaged: the {what} at byte {start} fails its checksum")
 
 

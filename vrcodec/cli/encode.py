@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 
 from vrcodec.catalog import DEFAULT_MODEL
-from vrcodec.cli import options, output
+from vrcodec.cli import options, output, signals
 from vrcodec.cli.encoding import BACKGROUND_LEVEL, REGION_LEVEL, make_job
 from vrcodec.cli.paths import destinations
 from vrcodec.effort import MAX_EFFORT
@@ -159,7 +160,9 @@ def command(
         """Encode and write one input; returns what --json shows of it."""
         place = places[name]
         place.check()
-        result = job.encode(name)
+        # A search has something to keep.
+        with signals.raised() if job.watch.keep_partial else nullcontext():
+            result = job.encode(name)
         place.write(result.pop("data"))
         result["output"] = str(place)
         _say(result)

@@ -13,6 +13,7 @@ import click
 
 from vrcodec.bitstream.schema import MAGIC
 from vrcodec.bitstream.source import FileSource, Source
+from vrcodec.cli.output import to_stdout
 from vrcodec.errors import (
     FormatError,
     InputError,
@@ -143,13 +144,9 @@ class Destination:
         if self.path is not None:
             write_atomically(self.path, data, overwrite=self.force)
             return
-        try:
+        with to_stdout():
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise OutputError(f"<stdout>: cannot be written: {error.strerror}") from error
 
 
 def is_special(path: Path) -> bool:

@@ -17,7 +17,7 @@ from vrcodec.bitstream.payload import parse_stream
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli.main import COMMANDS, cli
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text()
 
 
@@ -138,6 +138,16 @@ def test_the_effort_page_is_that_of_its_record() -> None:
     for row in record.get("curves", {}).get("rows", {}).values():
         card = json.loads((ROOT / "weights" / f"{row['codec']}.json").read_text())
         assert row["weights"] == card["id"]
+
+
+def test_the_robustness_page_is_that_of_its_records() -> None:
+    from benchmarks import faults, hostile
+    from benchmarks.common import with_blocks
+
+    text = hostile.DOCUMENT.read_text()
+    for script in (hostile, faults):
+        shown = script.blocks(json.loads(script.RECORD.read_text()))
+        assert with_blocks(text, shown) == text
 
 
 def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

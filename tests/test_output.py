@@ -58,13 +58,6 @@ def test_netpbm_has_a_format_for_each_mode(photograph: Pixels) -> None:
     assert magics == [b"P4", b"P5", b"P6"]
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA"])
-def test_codecs_are_compared_by_colours_alone(photograph: Pixels, mode: str) -> None:
-    picture = Picture.from_array(arrays(photograph)[mode])
-    assert picture.plain().to_image().mode == ("RGB" if mode.startswith("RGB") else "L")
-    assert (picture.plain().displayed() == picture.displayed()).all()
-
-
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
 def test_alpha_is_not_dropped_for_a_ppm(photograph: Pixels, mode: str) -> None:
     with pytest.raises(UsageError, match=r"alpha.*\.png"):

@@ -34,4 +34,4 @@ def read_folder(folder: Path) -> dict[str, Picture]:
     """Every picture below ``folder``, by file name, without metadata. Raises InputError or LimitError."""
     from vrcodec.reading import open_picture
 
-    return {path.name: open_picture(path, strip=True).plain() for path in find_pictures([folder])}
+    return {path.name: open_picture(path, strip=True) for path in find_pictures([folder])}

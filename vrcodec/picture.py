@@ -95,10 +95,6 @@ class Picture:
             return np.dstack([colours, self.alpha])
         return colours > 127 if self.mode == "1" else colours
 
-    def plain(self) -> Picture:
-        """Its colours alone, grey or RGB: what codecs are compared by."""
-        return Picture(self.pixels, "RGB" if self.mode == "RGB" else "L")
-
     def displayed(self) -> npt.NDArray[np.uint8]:
         """(H, W, 3) as a user gets it, but for alpha: the three channels of a grey picture are one."""
         return Picture.from_array(self.colours()).pixels

@@ -189,7 +189,7 @@ def _work(codec: Codec, name: str) -> _Result:
 @lru_cache(maxsize=1)
 def _read(path: Path, limits: Limits) -> Picture:
     """All codecs see a picture before the next one is read."""
-    return open_picture(path, strip=True, limits=limits).plain()
+    return open_picture(path, strip=True, limits=limits)
 
 
 def _with_name(name: str, error: VrcError) -> str:

@@ -134,7 +134,7 @@ def _showcases(request: Request, plan: Plan, results: Results) -> list[Showcase]
     for name in request.show or measured[:_SHOWN_PICTURES]:
         if name not in measured:
             continue
-        picture = open_picture(plan.paths[name], strip=True, limits=request.limits).plain()
+        picture = open_picture(plan.paths[name], strip=True, limits=request.limits)
         found.append(showcase(name, picture, plan.codecs))
     return found
 
@@ -148,7 +148,7 @@ def run_profile(request: Request) -> int:
 
     options.set_threads(request.threads)
     path = find_pictures(request.paths)[0]
-    picture = open_picture(path, strip=True, limits=request.limits).plain()
+    picture = open_picture(path, strip=True, limits=request.limits)
     rate = request.rates[0] if request.rates else 0.5
     for family in choose_families(request.models, (rate,), "rate", request.engine()):
         found = profile(family.family, picture, rate, request.engine())

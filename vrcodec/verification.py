@@ -14,8 +14,9 @@ from vrcodec.transparency import without_hidden
 # Cells in which a model's picture is compared by its mean, which no rate changes much.
 _CELL = 16
 # How far apart the means of one cell, and those of all on average, may be. Twice as far as was found at any
-# rate, with any model, for photographs, noise, checkerboards and cells of random colours: 49 and 14.5. (But
-# what `qarv` makes of random cells is another picture, 43 to 94 away on average, and that should be said.)
+# rate, with any model, for photographs, noise, checkerboards and cells of random colours: 49 and 14.5. Beyond
+# that a model has broken down: hard black and white, dithered or as text, can leave whole regions black or as
+# noise, 134 to 255 away in a cell. Its symbols are right then, and only this comparison tells.
 _ONE_CELL, _ALL_CELLS = 96, 32
 
 _NOT_WRITTEN = "so nothing is written"

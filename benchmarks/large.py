@@ -45,12 +45,11 @@ def main() -> None:
         "versions": versions(),
         "rows": list(measure(arguments.photographs)),
     }
-    table = markdown(_table(found["rows"]))
     if arguments.dry_run:
-        print(table)
+        print(table(found))
         return
     RECORD.write_text(json.dumps(found, indent=1) + "\n")
-    fill_in(DOCUMENT, DEFAULT_MODEL, {"large pictures": table})
+    fill_in(DOCUMENT, DEFAULT_MODEL, {"large pictures": table(found)})
 
 
 def measure(photographs: Path | None) -> Iterator[dict[str, Any]]:
@@ -93,7 +92,9 @@ def _commands(kind: str, side: int, png: Path) -> Iterator[dict[str, Any]]:
         }
 
 
-def _table(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+def table(found: dict[str, Any]) -> str:
+    """The rows as they stand in the document; "times 4 MP" is of the processor's seconds."""
+    rows = found["rows"]
     head = ["picture", "MP", "command", "s", "CPU s", "times 4 MP", "peak MiB", "beyond the pixels"]
     small = {(r["picture"], r["command"]): r["cpu_seconds"] for r in rows if r["megapixels"] == 4}
     cells = []
@@ -111,7 +112,7 @@ def _table(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
                 str(row["peak_mib"] - row["pixels_mib"]),
             ]
         )
-    return head, cells
+    return markdown((head, cells))
 
 
 def make(place: str, side: str, folder: str | None = None) -> None:

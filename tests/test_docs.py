@@ -161,3 +161,11 @@ def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
     assert Path("photo.vrc").exists()
+
+
+def test_the_page_of_large_pictures_is_that_of_its_record() -> None:
+    from benchmarks.common import with_blocks
+    from benchmarks.large import DOCUMENT, RECORD, table
+
+    text = DOCUMENT.read_text()
+    assert with_blocks(text, {"large pictures": table(json.loads(RECORD.read_text()))}) == text

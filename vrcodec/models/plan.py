@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from vrcodec.bitstream.grid import BLOCK, HYPER_STRIDE, STRIDE, Block, LatentGrid
 from vrcodec.views import WHOLE, Rectangle, View
@@ -52,12 +53,9 @@ class Plan:
 
     def runs(self, most: int) -> Iterator[list[tuple[int, Block]]]:
         """The same in runs of ``most`` at most that lie beside each other."""
-        blocks = self.blocks()
-        while blocks:
-            top = blocks[0][1].top
-            count = sum(block.top == top for _, block in blocks[:most])
-            yield blocks[:count]
-            blocks = blocks[count:]
+        for _, band in groupby(self.blocks(), lambda numbered: numbered[1].top):
+            row = list(band)
+            yield from (row[start : start + most] for start in range(0, len(row), most))
 
     def hyper_blocks(self) -> list[tuple[int, Block]]:
         """The blocks whose z the features of `blocks` follow from."""

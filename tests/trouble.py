@@ -25,6 +25,8 @@ from vrcodec.inspection import check_structure
 # What an output held before: no picture.
 OLD = b"what was there before"
 _PATIENCE = 300
+# What becomes of the span in which signals come, so that one in ten comes too late.
+_LATER, _EARLIER = 1.01, 0.91
 _ANSWERED = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -120,6 +122,7 @@ class Trials:
     output: Path
     number: int
     launch: Callable[..., Process] = start
+    alive: int = 0
     absent: int = 0
     old: int = 0
     new: int = 0
@@ -133,12 +136,14 @@ class Trials:
         ended = end(self.launch(self.folder, *self.arguments))
         assert ended.code == 0, ended.errors
         seconds = time.perf_counter() - before
-        for trial in range(count):
-            # Moments are spread evenly; what happens near the end matters most.
-            moment = seconds * (trial + rng.random()) / count
-            self._trial(moment, overwrite=rng.random() < 0.5)
+        for _ in range(count):
+            alive = self._trial(seconds * rng.random(), overwrite=rng.random() < 0.5)
+            self.alive += alive
+            # How fast the machine is changes all the time; what is hit too late has not been tried.
+            seconds *= _LATER if alive else _EARLIER
 
-    def _trial(self, moment: float, *, overwrite: bool) -> None:
+    def _trial(self, moment: float, *, overwrite: bool) -> bool:
+        """Whether the command was still alive."""
         self.output.unlink(missing_ok=True)
         if overwrite:
             self.output.write_bytes(OLD)
@@ -148,6 +153,7 @@ class Trials:
         ended = end(process)
         self._check_end(ended)
         self._look(overwrite)
+        return ended.code != 0
 
     def _check_end(self, ended: Ended) -> None:
         assert ended.code in (0, -self.number, 128 + self.number), ended

@@ -8,20 +8,26 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from PIL import Image
 
 from tests.conftest import GOLDEN, ROOT
+from vrcodec.cli import main, signals
 from vrcodec.errors import VrcError
 from vrcodec.inspection import check_structure
 
 # What an output held before: no picture.
 OLD = b"what was there before"
 _PATIENCE = 300
+# What becomes of the span in which signals come, so that one in ten comes too late.
+_LATER, _EARLIER = 1.01, 0.91
+_ANSWERED = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ def start(folder: Path, *arguments: object, **options: object) -> subprocess.Pop
     )
 
 
-def end(process: subprocess.Popen[bytes], data: bytes | None = None) -> Ended:
+def end(process: Process, data: bytes | None = None) -> Ended:
     """Wait for a command, with ``data`` for its input."""
     errors = process.communicate(data, timeout=_PATIENCE)[1] or b""
     return Ended(process.returncode, errors.decode(errors="replace"))
@@ -61,12 +67,47 @@ def run(folder: Path, *arguments: object, **options: object) -> Ended:
     return end(start(folder, *arguments, **options))
 
 
-def lifetime(folder: Path, *arguments: object) -> float:
-    """Seconds that a command takes when nothing happens to it."""
-    before = time.perf_counter()
-    ended = run(folder, *arguments)
-    assert ended.code == 0, ended.errors
-    return time.perf_counter() - before
+class Forked:
+    """A command in a copy of this process, to which torch is no news: most of its life is reading and writing.
+
+    To be used as the process that `start` gives. This process must not have computed anything: threads do not
+    come along.
+    """
+
+    returncode: int
+
+    def __init__(self, folder: Path, *arguments: object) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        # Until the copy answers signals as the command does, they wait.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ANSWERED)
+        self._pid = os.fork()
+        if not self._pid:
+            self._become(folder, list(map(str, arguments)))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ANSWERED)
+
+    def _become(self, folder: Path, arguments: list[str]) -> NoReturn:
+        """What the command does after its imports."""
+        signals.install()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ANSWERED)
+        os.chdir(folder)
+        os.dup2(self._errors.fileno(), 2)
+        code = main.run(arguments)
+        signals.ignore()
+        os._exit(code)
+
+    def send_signal(self, number: int) -> None:
+        """As Popen does; a process that has ended waits to be asked for."""
+        os.kill(self._pid, number)
+
+    def communicate(self, data: bytes | None, timeout: float) -> tuple[None, bytes]:
+        """Wait for the end; returns what the command said."""
+        self.returncode = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        self._errors.seek(0)
+        with self._errors as file:
+            return None, file.read()
+
+
+Process = subprocess.Popen[bytes] | Forked
 
 
 @dataclass
@@ -80,6 +121,8 @@ class Trials:
     arguments: Sequence[object]
     output: Path
     number: int
+    launch: Callable[..., Process] = start
+    alive: int = 0
     absent: int = 0
     old: int = 0
     new: int = 0
@@ -89,22 +132,28 @@ class Trials:
     def run(self, count: int, rng: random.Random) -> None:
         """Half of them overwrite. Raises AssertionError where what is left is not whole, or not tidy."""
         self.output.unlink(missing_ok=True)
-        seconds = lifetime(self.folder, *self.arguments)
-        for trial in range(count):
-            # Moments are spread evenly; what happens near the end matters most.
-            moment = seconds * (trial + rng.random()) / count
-            self._trial(moment, overwrite=rng.random() < 0.5)
+        before = time.perf_counter()
+        ended = end(self.launch(self.folder, *self.arguments))
+        assert ended.code == 0, ended.errors
+        seconds = time.perf_counter() - before
+        for _ in range(count):
+            alive = self._trial(seconds * rng.random(), overwrite=rng.random() < 0.5)
+            self.alive += alive
+            # How fast the machine is changes all the time; what is hit too late has not been tried.
+            seconds *= _LATER if alive else _EARLIER
 
-    def _trial(self, moment: float, *, overwrite: bool) -> None:
+    def _trial(self, moment: float, *, overwrite: bool) -> bool:
+        """Whether the command was still alive."""
         self.output.unlink(missing_ok=True)
         if overwrite:
             self.output.write_bytes(OLD)
-        process = start(self.folder, *self.arguments, *(["-f"] if overwrite else []))
+        process = self.launch(self.folder, *self.arguments, *(["-f"] if overwrite else []))
         time.sleep(moment)
         process.send_signal(self.number)
         ended = end(process)
         self._check_end(ended)
         self._look(overwrite)
+        return ended.code != 0
 
     def _check_end(self, ended: Ended) -> None:
         assert ended.code in (0, -self.number, 128 + self.number), ended

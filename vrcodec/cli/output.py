@@ -15,6 +15,8 @@ import click
 
 from vrcodec.errors import OutputError, VrcError
 
+_CLEAR_LINE, _SHOW_CURSOR = b"\r\x1b[2K", b"\x1b[?25h"
+
 # A file from which on one picture takes seconds.
 _LARGE_BYTES = 2_000_000
 
@@ -182,10 +184,10 @@ def progress_bar(total: int | None) -> Iterator[Callable[[], None]]:
 
 
 def end_bar() -> None:
-    """Give the terminal back, cursor and all, in the midst of something."""
+    """Give the terminal back, cursor and all, in the midst of something: without anybody's locks."""
     if _bar is not None:
-        with suppress(Exception):
-            _bar.progress.stop()
+        with suppress(OSError):
+            os.write(2, _CLEAR_LINE + _SHOW_CURSOR)
 
 
 def part_done(share: float) -> None:

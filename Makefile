@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 KODAK ?=
 
-.PHONY: demo test share results performance clean
+.PHONY: demo test fuzz share results performance clean
 
 demo: $(BIN)/python
 	$(BIN)/pip install --quiet '.[demo]'
@@ -21,6 +21,12 @@ share: $(BIN)/python
 	$(BIN)/pip install --quiet '.[dev]'
 	$(BIN)/python -m tools.manual > share/man/man1/vrcodec.1
 	$(BIN)/python -m tools.magic > share/file/magic/vrcodec
+
+# Ten minutes of hostile files; what breaks the program is left in fuzz/.
+fuzz: $(BIN)/python
+	$(BIN)/pip install --quiet '.[fuzz,dev]'
+	mkdir -p fuzz
+	cd fuzz && PYTHONPATH=$(CURDIR) $(abspath $(BIN))/python -m tests.fuzz.guided -max_total_time=600
 
 # The Kodak pictures are not part of the repository: make results KODAK=/path/to/kodak
 results: $(BIN)/python

@@ -139,6 +139,16 @@ def test_the_effort_page_is_that_of_its_record() -> None:
         assert row["weights"] == card["id"]
 
 
+def test_the_robustness_page_is_that_of_its_records() -> None:
+    from benchmarks import faults, hostile
+    from benchmarks.common import with_blocks
+
+    text = hostile.DOCUMENT.read_text()
+    for script in (hostile, faults):
+        shown = script.blocks(json.loads(script.RECORD.read_text()))
+        assert with_blocks(text, shown) == text
+
+
 @pytest.mark.parametrize("name", ["README.md", "docs/PLACES.md"])
 def test_the_python_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import skimage.data
@@ -151,3 +161,11 @@ def test_the_python_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for block in found:
         exec(compile(block, name, "exec"), {})
     assert Path("photo.vrc").exists()
+
+
+def test_the_page_of_large_pictures_is_that_of_its_record() -> None:
+    from benchmarks.common import with_blocks
+    from benchmarks.large import DOCUMENT, RECORD, table
+
+    text = DOCUMENT.read_text()
+    assert with_blocks(text, {"large pictures": table(json.loads(RECORD.read_text()))}) == text

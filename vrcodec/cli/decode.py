@@ -17,17 +17,26 @@ from vrcodec.cli.paths import (
     destinations,
     display_name,
     is_special,
-    read_vrc_file,
+    vrc_source,
 )
 from vrcodec.cli.progression import check_pattern, level_places
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
+from vrcodec.strips import Tiling
+from vrcodec.views import SCALES, Rectangle, View
 
 if TYPE_CHECKING:
+    from vrcodec.bitstream.source import Source
     from vrcodec.cli.decoding import GetDecoder
     from vrcodec.picture import OutputFormat
 
 FORMATS = ("png", "ppm", "npy")
+
+
+def _rectangle(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> Rectangle | None:
+    return None if value is None else Rectangle.parse(value)
 
 
 @click.command()
@@ -39,6 +48,18 @@ FORMATS = ("png", "ppm", "npy")
     "output_format",
     type=click.Choice(FORMATS),
     help="Format of the picture. Default: from the output's name, else png.",
+)
+@click.option(
+    "--crop",
+    metavar="X,Y,W,H",
+    callback=_rectangle,
+    help="Decode this rectangle only, in pixels of the whole picture. Of a file, only the blocks that it needs "
+    "are read.",
+)
+@click.option(
+    "--scale",
+    type=click.Choice([f"1/{scale}" for scale in SCALES if scale > 1]),
+    help="A preview: the mean of so many pixels in each direction. Takes less memory, but hardly less time.",
 )
 @click.option(
     "--levels",
@@ -59,6 +80,7 @@ FORMATS = ("png", "ppm", "npy")
 @options.device_option
 @options.threads_option
 @options.precision_option
+@options.memory_option
 @options.limits_option
 @options.json_option
 @options.verbosity_options
@@ -67,12 +89,15 @@ def command(
     target: str | None,
     force: bool,
     output_format: OutputFormat | None,
+    crop: Rectangle | None,
+    scale: str | None,
     levels: int | None,
     pattern: str | None,
     partial: bool,
     device: str,
     threads: int | None,
     precision: str,
+    tiling: Tiling,
     limits: Limits,
     as_json: bool,
 ) -> int:
@@ -81,7 +106,8 @@ def command(
     FILE is a .vrc file, or - for stdin.
     """
     chosen = output_format or _format_of(pattern or target)
-    decoder = lazy_decoder(device, precision, threads, limits)
+    view = View(crop, int(scale.removeprefix("1/")) if scale else 1)
+    decoder = lazy_decoder(device, precision, tiling, threads, limits)
     if pattern is not None:
         _check_progressive(inputs, target, levels, pattern)
         places: dict[str, Destination] = {}
@@ -91,10 +117,11 @@ def command(
     def work(name: str) -> list[dict[str, Any]]:
         if pattern is None:
             places[name].check()
-        job = _Job(decoder, name, chosen, partial)
-        if pattern is not None:
-            return job.progressive(pattern, force)
-        return [job.decode(places[name], levels)]
+        with vrc_source(name, whole=crop is None) as source:
+            job = _Job(decoder, name, source, chosen, view, partial)
+            if pattern is not None:
+                return job.progressive(pattern, force)
+            return [job.decode(places[name], levels)]
 
     code, results = output.for_each(inputs, work)
     if as_json:
@@ -129,15 +156,20 @@ class _Job:
     """One input, read and parsed."""
 
     def __init__(
-        self, decoder: GetDecoder, name: str, output_format: OutputFormat, partial: bool
+        self,
+        decoder: GetDecoder,
+        name: str,
+        source: Source,
+        output_format: OutputFormat,
+        view: View,
+        partial: bool,
     ) -> None:
         self._name = name
         self._format = output_format
-        # First: what is no such file needs no networks.
-        data = read_vrc_file(name)
+        self._view = view
         self._decoder = decoder()
         with about(name):
-            self._coded = self._decoder.read(data, partial=partial)
+            self._coded = self._decoder.read(source, partial=partial)
         if not self._coded.complete:
             output.warn(
                 f"{display_name(name)}: ends early; {self._coded.held} of {self._coded.levels} "
@@ -153,12 +185,17 @@ class _Job:
         """The picture of the first ``levels`` levels, or of all that there are."""
         start = time.perf_counter()
         with about(self._name):
-            picture = self._decoder.picture(self._coded, levels)
+            picture = self._decoder.picture(self._coded, levels, self._view)
         seconds = round(time.perf_counter() - start, 4)
-        from vrcodec.picture import serialise_picture
+        from vrcodec.picture import lost_in, serialise_picture
 
-        place.write(serialise_picture(picture, self._format))
-        output.say(f"{place}: {picture.width}x{picture.height} {picture.mode}")
+        with about(self._name):
+            content = serialise_picture(picture, self._format)
+        if lost := lost_in(picture, self._format):
+            output.warn(f"{place}: a {self._format} file has no place for {' and '.join(lost)}")
+        place.write(content)
+        alpha = "" if picture.alpha is None else " with alpha"
+        output.say(f"{place}: {picture.width}x{picture.height} {picture.mode}{alpha}")
         output.say(f"decoded in {seconds} s", output.VERBOSE)
         return {
             "input": display_name(self._name),
@@ -166,6 +203,7 @@ class _Job:
             "width": picture.width,
             "height": picture.height,
             "mode": picture.mode,
+            "alpha": picture.alpha is not None,
             "levels": levels or self._coded.held,
             "levels_in_file": self._coded.levels,
             "seconds": seconds,

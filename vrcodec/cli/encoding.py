@@ -16,12 +16,13 @@ from vrcodec.errors import UsageError
 from vrcodec.inspection import inspect
 from vrcodec.intake.choice import IccChoice, Intake
 from vrcodec.limits import Limits
+from vrcodec.strips import Tiling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vrcodec.bitstream.qmap import QualityMap
-    from vrcodec.codec import Encoder
+    from vrcodec.codec import Decoder, Encoder
     from vrcodec.picture import Picture
     from vrcodec.ratecontrol import Target
 
@@ -35,6 +36,7 @@ class Job:
     model: str
     device: str
     precision: str
+    tiling: Tiling
     threads: int | None
     intake: Intake
     target: Target | None
@@ -45,17 +47,20 @@ class Job:
     shape: Callable[[int, int], QualityMap] | None
     effort: Effort
     watch: Watch
+    lossless_fallback: bool
+    verify: bool
     encoder: Encoder | None = None
+    # Of `verify`: networks of its own, loaded anew.
+    decoder: Decoder | None = None
 
     def encode(self, name: str) -> dict[str, Any]:
         """Encode one input: its bytes as ``data``, and what there is to say about it."""
-        from vrcodec.reading import read_picture
-
-        source = io.BytesIO(read_picture_file(name))
-        picture = read_picture(source, display_name(name), intake=self.intake)
+        picture = self._read(name)
         start = time.perf_counter()
         with about(name):
             data, achieved = self._encode_picture(picture, name)
+            if self.verify:
+                self._verify(data, picture)
         info = inspect(data, self.intake.limits)
         return {
             "data": data,
@@ -63,14 +68,31 @@ class Job:
             "width": picture.width,
             "height": picture.height,
             "mode": picture.mode,
-            "model": self.model,
+            "model": info.model,
+            "lossless": info.lossless,
             "rate": info.rate,
             "bytes": info.bytes,
             "bpp": info.bpp,
             **achieved,
             **self._search_words(),
+            "verified": self.verify,
             "seconds": round(time.perf_counter() - start, 4),
         }
+
+    def _read(self, name: str) -> Picture:
+        """The picture; the bytes that it came from are forgotten."""
+        from vrcodec.reading import read_picture
+
+        source = io.BytesIO(read_picture_file(name))
+        return read_picture(source, display_name(name), intake=self.intake)
+
+    def _verify(self, data: bytes, picture: Picture) -> None:
+        from vrcodec.codec import Decoder, Engine
+        from vrcodec.verification import check_made
+
+        engine = Engine(self.device, self.precision, self.tiling)
+        self.decoder = self.decoder or Decoder(engine, self.intake.limits)
+        check_made(data, picture, self.decoder)
 
     def _search_words(self) -> dict[str, Any]:
         """What --json says of the search."""
@@ -85,11 +107,15 @@ class Job:
         from vrcodec.codec import Decoder, Encoder, Engine
         from vrcodec.setting import Setting
 
-        engine = Engine(self.device, self.precision)
+        engine = Engine(self.device, self.precision, self.tiling)
         if self.encoder is None:
             options.set_threads(self.threads)
             self.encoder = Encoder(self.model, engine)
-        search: dict[str, Any] = {"effort": self.effort, "watch": self.watch}
+        search: dict[str, Any] = {
+            "effort": self.effort,
+            "watch": self.watch,
+            "lossless_fallback": self.lossless_fallback,
+        }
         if self.bin_size is not None:
             setting = self.encoder.bin_setting(self.bin_size)
             data = self.encoder.encode(picture, setting, **search)
@@ -142,9 +168,12 @@ def make_job(
     icc: IccChoice,
     reduce_depth: bool,
     frame: int | None,
+    lossless_fallback: bool,
+    verify: bool,
     device: str,
     threads: int | None,
     precision: str,
+    tiling: Tiling,
     limits: Limits,
 ) -> Job:
     """The job that options of the command line ask for. Raises UsageError, or InputError for a map."""
@@ -159,6 +188,7 @@ def make_job(
         model,
         device,
         precision,
+        tiling,
         threads,
         intake,
         target,
@@ -169,6 +199,8 @@ def make_job(
         shape,
         _effort(level, seconds, tune, keep_partial),
         Watch(output.part_done, keep_partial),
+        lossless_fallback,
+        verify,
     )
 
 

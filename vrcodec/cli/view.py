@@ -17,6 +17,7 @@ from vrcodec.cli.paths import about, display_name, read_vrc_file
 from vrcodec.errors import UsageError
 from vrcodec.inspection import Info, inspect
 from vrcodec.limits import Limits
+from vrcodec.strips import Tiling
 
 if TYPE_CHECKING:
     from vrcodec.picture import Picture
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 @options.device_option
 @options.threads_option
 @options.precision_option
+@options.memory_option
 @options.limits_option
 @options.verbosity_options
 def command(
@@ -52,6 +54,7 @@ def command(
     device: str,
     threads: int | None,
     precision: str,
+    tiling: Tiling,
     limits: Limits,
 ) -> int:
     """Look at a .vrc file in the browser: the picture, its quality map, its levels, its header.
@@ -64,7 +67,7 @@ def command(
         info = inspect(data, limits)
     # Before the network is loaded: it may not be the right one.
     original = _original(original_file, name, info, limits) if original_file else None
-    get_decoder = lazy_decoder(device, precision, threads, limits)
+    get_decoder = lazy_decoder(device, precision, tiling, threads, limits)
     from vrcodec.viewer.gallery import Gallery
 
     with about(name):

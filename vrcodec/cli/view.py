@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vrcodec.cli import options, output
+from vrcodec.cli import options, output, signals
 from vrcodec.cli.decoding import lazy_decoder
 from vrcodec.cli.info import fields_of
 from vrcodec.cli.paths import about, display_name, read_vrc_file
@@ -98,7 +98,8 @@ def _show(name: str, gallery: Gallery, no_browser: bool, port: int) -> None:
     said = {**fields_of(name, gallery.info), **gallery.comparison()}
     info = gallery.info
     found = resources(display_name(name), said, gallery.views(), info.width, info.height)
-    with serving(found, port) as address:
+    ended = contextlib.suppress(KeyboardInterrupt)
+    with ended, signals.raised(), serving(found, port) as address:
         click.echo(address)
         output.say("Ctrl-C ends it")
         if not no_browser and not webbrowser.open(address):
@@ -107,6 +108,5 @@ def _show(name: str, gallery: Gallery, no_browser: bool, port: int) -> None:
 
 
 def until_interrupted() -> None:
-    """Wait for Ctrl-C."""
-    with contextlib.suppress(KeyboardInterrupt):
-        threading.Event().wait()
+    """Wait for Ctrl-C. Raises KeyboardInterrupt."""
+    threading.Event().wait()

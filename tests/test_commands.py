@@ -42,6 +42,8 @@ SHORTER = [
     (r"--steps 30", "--steps 2"),
     # What the tiny one has.
     (r"--width \d+", "--width 16"),
+    # Inside of small pictures.
+    (r"--crop [\d,]+", "--crop 8,8,32,32"),
     # What nobody else has.
     (r"--port \d+", "--port 0"),
 ]
@@ -69,6 +71,8 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     photograph = skimage.data.astronaut()
     Image.fromarray(photograph[:192, :256]).save(tmp_path / "photo.png")
     Image.fromarray(skimage.data.page()).save(tmp_path / "page.png")
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "icon.png")
+    Image.linear_gradient("L").save(tmp_path / "scan.tif")
     Image.linear_gradient("L").save(tmp_path / "map.png")
     for name in ("pictures", "photographs", "held-out", "kodak", "folder"):
         (tmp_path / name).mkdir()

@@ -83,6 +83,7 @@ def signalled(
         "signal": number.name,
         "command": name,
         "count": count,
+        "alive": trials.alive,
         "absent": trials.absent,
         "old": trials.old,
         "new": trials.new,
@@ -163,16 +164,9 @@ def long_run() -> dict[str, Any]:
 
 def blocks(record: dict[str, Any]) -> dict[str, str]:
     """The tables of the page."""
-    head = [
-        "signal",
-        "command",
-        "times",
-        "no output",
-        "the old one",
-        "a whole one",
-        "temporary files",
-    ]
-    keys = ["signal", "command", "count", "absent", "old", "new", "temporary"]
+    head = ["signal", "command", "times", "while alive", "no output", "the old one", "a whole one"]
+    head += ["temporary files"]
+    keys = ["signal", "command", "count", "alive", "absent", "old", "new", "temporary"]
     cells = [[str(row[key]) for key in keys] for row in record["signals"]]
     return {"signals": markdown((head, cells)), "faults": markdown(_others(record))}
 

@@ -100,6 +100,7 @@ def at_once(folder: Path) -> dict[str, Any]:
         (folder / "many" / f"{number}.png").write_bytes(picture)
     own = [trouble.start(folder / "many", "encode", f"{n}.png", "-q") for n in range(AT_ONCE)]
     codes = Counter(trouble.end(process).code for process in own)
+    (folder / "out.vrc").unlink(missing_ok=True)
     same = [trouble.start(folder, *ENCODE) for _ in range(TO_ONE_NAME)]
     one_name = Counter(trouble.end(process).code for process in same)
     outputs = list((folder / "many").glob("*.vrc"))

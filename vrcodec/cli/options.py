@@ -96,7 +96,7 @@ memory_option = click.option(
     type=ByteSize(),
     metavar="SIZE",
     callback=_set_tiling,
-    help="About how much memory to take, such as 2GB, beside the pixels of the picture: large ones are "
+    help="About how much memory the networks may take, such as 2GB, beside the pixels: large pictures are "
     "computed in tiles. The file is the same whatever it is.  [default: what is fastest]",
 )
 tune_option = click.option(

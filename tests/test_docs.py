@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import GOLDEN, ROOT
 from tests.documents import COMMANDS as COMMAND_BLOCKS
 from tests.documents import DOCUMENTS, blocks
-from vrcodec.bench.card import card_table
+from vrcodec.bench.card import card_table, families_table
 from vrcodec.bitstream.container import parse_container
 from vrcodec.bitstream.payload import parse_stream
 from vrcodec.catalog import DEFAULT_MODEL
@@ -169,3 +169,8 @@ def test_the_page_of_large_pictures_is_that_of_its_record() -> None:
 
     text = DOCUMENT.read_text()
     assert with_blocks(text, {"large pictures": table(json.loads(RECORD.read_text()))}) == text
+
+
+def test_the_table_of_families_is_that_of_the_cards() -> None:
+    cards = [json.loads(path.read_text()) for path in sorted((ROOT / "weights").glob("*.json"))]
+    assert families_table(cards) in (ROOT / "docs" / "FAMILIES.md").read_text()

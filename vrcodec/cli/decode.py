@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from vrcodec.batch.inputs import FILES
 from vrcodec.cli import options, output
 from vrcodec.cli.decoding import lazy_decoder
+from vrcodec.cli.many import ManyOptions, Request, many_options, run_many, settings_key
 from vrcodec.cli.paths import (
     STANDARD,
     Destination,
@@ -31,7 +34,7 @@ FORMATS = ("png", "ppm", "npy")
 
 
 @click.command()
-@options.inputs_argument("FILE...")
+@options.inputs_argument("FILE...", required=False)
 @options.output_option
 @options.force_option
 @click.option(
@@ -56,6 +59,7 @@ FORMATS = ("png", "ppm", "npy")
     is_flag=True,
     help="Decode the complete levels of a file that ends early, with a warning.",
 )
+@many_options
 @options.device_option
 @options.threads_option
 @options.precision_option
@@ -75,11 +79,18 @@ def command(
     precision: str,
     limits: Limits,
     as_json: bool,
+    many: ManyOptions,
 ) -> int:
     """Decompress .vrc files to pictures.
 
-    FILE is a .vrc file, or - for stdin.
+    FILE is a .vrc file, or - for stdin. Of a folder, all .vrc files below it are taken.
     """
+    if pattern is None and many.wanted(inputs, target):
+        chosen = output_format or "png"
+        coder = DecodeWork(device, precision, threads or 1, limits, chosen, levels, partial)
+        return run_many(
+            Request(inputs, target, force, as_json, many, coder, f".{chosen}", FILES, "decoded")
+        )
     chosen = output_format or _format_of(pattern or target)
     decoder = lazy_decoder(device, precision, threads, limits)
     if pattern is not None:
@@ -91,7 +102,7 @@ def command(
     def work(name: str) -> list[dict[str, Any]]:
         if pattern is None:
             places[name].check()
-        job = _Job(decoder, name, chosen, partial)
+        job = _Job(decoder, name, read_vrc_file(name), chosen, partial)
         if pattern is not None:
             return job.progressive(pattern, force)
         return [job.decode(places[name], levels)]
@@ -125,16 +136,49 @@ def _format_of(target: str | None) -> OutputFormat:
     return SUFFIXES.get(suffix, "png")
 
 
+@dataclass
+class DecodeWork:
+    """Decoding for worker processes (`vrcodec.batch.items.Work`)."""
+
+    device: str
+    precision: str
+    threads: int
+    limits: Limits
+    output_format: OutputFormat
+    levels: int | None
+    partial: bool
+    decoder: GetDecoder | None = None
+    # A file names its own.
+    weights: str = ""
+
+    @property
+    def settings(self) -> str:
+        """A hash of what has a say in the picture."""
+        chosen = self.precision, self.output_format, self.levels, self.partial
+        return settings_key({"decode": chosen})
+
+    def code(self, name: str, data: bytes) -> dict[str, Any]:
+        """Decode one file that was read."""
+        if self.decoder is None:
+            self.decoder = lazy_decoder(self.device, self.precision, self.threads, self.limits)
+        with output.collected() as messages:
+            job = _Job(self.decoder, name, data, self.output_format, self.partial)
+            return {**job.decoded(self.levels), "messages": messages}
+
+
 class _Job:
     """One input, read and parsed."""
 
     def __init__(
-        self, decoder: GetDecoder, name: str, output_format: OutputFormat, partial: bool
+        self,
+        decoder: GetDecoder,
+        name: str,
+        data: bytes,
+        output_format: OutputFormat,
+        partial: bool,
     ) -> None:
         self._name = name
         self._format = output_format
-        # First: what is no such file needs no networks.
-        data = read_vrc_file(name)
         self._decoder = decoder()
         with about(name):
             self._coded = self._decoder.read(data, partial=partial)
@@ -150,19 +194,25 @@ class _Job:
         return [self.decode(place, level) for level, place in enumerate(places, 1)]
 
     def decode(self, place: Destination, levels: int | None) -> dict[str, Any]:
-        """The picture of the first ``levels`` levels, or of all that there are."""
+        """Write the picture of the first ``levels`` levels, or of all that there are."""
+        result = self.decoded(levels)
+        place.write(result.pop("data"))
+        result["output"] = str(place)
+        output.say("{output}: {width}x{height} {mode}".format(**result))
+        output.say("decoded in {seconds} s".format(**result), output.VERBOSE)
+        return result
+
+    def decoded(self, levels: int | None) -> dict[str, Any]:
+        """The same as ``data``, and what there is to say about it."""
         start = time.perf_counter()
         with about(self._name):
             picture = self._decoder.picture(self._coded, levels)
         seconds = round(time.perf_counter() - start, 4)
         from vrcodec.picture import serialise_picture
 
-        place.write(serialise_picture(picture, self._format))
-        output.say(f"{place}: {picture.width}x{picture.height} {picture.mode}")
-        output.say(f"decoded in {seconds} s", output.VERBOSE)
         return {
+            "data": serialise_picture(picture, self._format),
             "input": display_name(self._name),
-            "output": str(place),
             "width": picture.width,
             "height": picture.height,
             "mode": picture.mode,

@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vrcodec.catalog import find_by_family
 from vrcodec.cli import options, output
+from vrcodec.cli.many import settings_key
 from vrcodec.cli.paths import about, display_name, read_picture_file
 from vrcodec.effort import Effort, Tune, Watch
 from vrcodec.errors import UsageError
@@ -18,7 +20,7 @@ from vrcodec.intake.choice import IccChoice, Intake
 from vrcodec.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from vrcodec.bitstream.qmap import QualityMap
     from vrcodec.codec import Encoder
@@ -49,10 +51,13 @@ class Job:
 
     def encode(self, name: str) -> dict[str, Any]:
         """Encode one input: its bytes as ``data``, and what there is to say about it."""
+        return self.encode_file(name, read_picture_file(name))
+
+    def encode_file(self, name: str, content: bytes) -> dict[str, Any]:
+        """The same for an input that was read."""
         from vrcodec.reading import read_picture
 
-        source = io.BytesIO(read_picture_file(name))
-        picture = read_picture(source, display_name(name), intake=self.intake)
+        picture = read_picture(io.BytesIO(content), display_name(name), intake=self.intake)
         start = time.perf_counter()
         with about(name):
             data, achieved = self._encode_picture(picture, name)
@@ -118,6 +123,29 @@ class Job:
         if target.kind in ("psnr", "ssim"):
             achieved[target.kind] = found.achieved
         return found.data, achieved
+
+
+@dataclass
+class EncodeWork:
+    """A job for worker processes (`vrcodec.batch.items.Work`)."""
+
+    job: Job
+    weights: str
+    settings: str
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> EncodeWork:
+        """From the arguments of `make_job`. Raises what that raises, and WeightsError."""
+        # One thread by default: with another number, a file may differ in a symbol.
+        job = make_job(**{**given, "threads": given["threads"] or 1})
+        if job.watch.keep_partial:
+            raise UsageError("--keep-partial is for one picture at a time")
+        return cls(job, find_by_family(job.model).id.hex(), settings_key(given))
+
+    def code(self, name: str, data: bytes) -> dict[str, Any]:
+        """Encode one input that was read."""
+        with output.collected() as messages:
+            return {**self.job.encode_file(name, data), "messages": messages}
 
 
 def make_job(

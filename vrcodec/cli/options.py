@@ -18,10 +18,10 @@ from vrcodec.limits import DEFAULT_LIMITS, Limits
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def inputs_argument(metavar: str) -> Callable[[Function], Function]:
-    """One or more files, or - for stdin."""
+def inputs_argument(metavar: str, *, required: bool = True) -> Callable[[Function], Function]:
+    """One or more files, or - for stdin; none, where they may come from elsewhere."""
     path = click.Path(allow_dash=True)
-    return click.argument("inputs", nargs=-1, required=True, metavar=metavar, type=path)
+    return click.argument("inputs", nargs=-1, required=required, metavar=metavar, type=path)
 
 
 output_option = click.option(

@@ -32,6 +32,11 @@ def path_of(place: str) -> Path:
     return Path(place.removeprefix("file://"))
 
 
+def absolute(place: str) -> str:
+    """The same place as it is called in any working folder."""
+    return place if is_url(place) else os.path.abspath(path_of(place))
+
+
 def join(folder: str, relative: str) -> str:
     """The place ``relative`` below ``folder``, of which both may be URLs or paths."""
     if is_url(folder):

@@ -27,6 +27,8 @@ from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vrcodec.cli.decoding import GetDecoder
     from vrcodec.picture import OutputFormat
 
@@ -85,7 +87,7 @@ def command(
 
     FILE is a .vrc file, or - for stdin. Of a folder, all .vrc files below it are taken.
     """
-    if pattern is None and many.wanted(inputs, target):
+    if many.wanted(inputs, target) and pattern is None:
         chosen = output_format or "png"
         coder = DecodeWork(device, precision, threads or 1, limits, chosen, levels, partial)
         return run_many(
@@ -150,6 +152,19 @@ class DecodeWork:
     decoder: GetDecoder | None = None
     # A file names its own.
     weights: str = ""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> DecodeWork:
+        """From the options of the command."""
+        return cls(
+            given["device"],
+            given["precision"],
+            given["threads"] or 1,
+            given["limits"],
+            given["output_format"] or "png",
+            given["levels"],
+            given["partial"],
+        )
 
     @property
     def settings(self) -> str:

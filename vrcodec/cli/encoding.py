@@ -14,7 +14,7 @@ from vrcodec.cli import options, output
 from vrcodec.cli.many import settings_key
 from vrcodec.cli.paths import about, display_name, read_picture_file
 from vrcodec.effort import Effort, Tune, Watch
-from vrcodec.errors import UsageError
+from vrcodec.errors import UsageError, WeightsError
 from vrcodec.inspection import inspect
 from vrcodec.intake.choice import IccChoice, Intake
 from vrcodec.limits import Limits
@@ -144,6 +144,10 @@ class EncodeWork:
 
     def code(self, name: str, data: bytes) -> dict[str, Any]:
         """Encode one input that was read."""
+        if self.job.encoder is None and find_by_family(self.job.model).id.hex() != self.weights:
+            raise WeightsError(
+                f"this machine has other weights for {self.job.model} than {self.weights}"
+            )
         with output.collected() as messages:
             return {**self.job.encode_file(name, data), "messages": messages}
 

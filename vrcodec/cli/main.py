@@ -18,7 +18,18 @@ from vrcodec import __version__
 from vrcodec.cli import output
 from vrcodec.errors import VrcError
 
-COMMANDS = ("encode", "decode", "info", "verify", "models", "qmap", "bench", "train", "doctor")
+COMMANDS = (
+    "encode",
+    "decode",
+    "info",
+    "verify",
+    "models",
+    "batch",
+    "qmap",
+    "bench",
+    "train",
+    "doctor",
+)
 
 EXIT_INTERNAL = 1
 EXIT_INTERRUPTED = 130

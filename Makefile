@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 KODAK ?=
 
-.PHONY: demo test results performance clean
+.PHONY: demo test fuzz results performance clean
 
 demo: $(BIN)/python
 	$(BIN)/pip install --quiet '.[demo]'
@@ -15,6 +15,12 @@ test: $(BIN)/python
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy vrcodec
 	$(BIN)/python -m pytest
+
+# Ten minutes of hostile files; what breaks the program is left in fuzz/.
+fuzz: $(BIN)/python
+	$(BIN)/pip install --quiet '.[fuzz,dev]'
+	mkdir -p fuzz
+	cd fuzz && PYTHONPATH=$(CURDIR) $(abspath $(BIN))/python -m tests.fuzz.guided -max_total_time=600
 
 # The Kodak pictures are not part of the repository: make results KODAK=/path/to/kodak
 results: $(BIN)/python

@@ -3,7 +3,7 @@
     python benchmarks/exactness.py gained /path/to/kodak
 
 Computes the table indices of every picture under several kernels (memory layouts, one thread, without
-oneDNN, in strips, sums in another order), in float64 and in float32, and counts the indices that differ;
+oneDNN, in tiles, sums in another order), in float64 and in float32, and counts the indices that differ;
 and counts the ties in files at eleven rates.
 """
 

@@ -69,18 +69,25 @@ import json, os, subprocess, sys, time
 start = time.perf_counter()
 process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
 _, status, usage = os.wait4(process.pid, 0)
-print(json.dumps([time.perf_counter() - start, os.waitstatus_to_exitcode(status), usage.ru_maxrss]))
+seconds, code = time.perf_counter() - start, os.waitstatus_to_exitcode(status)
+print(json.dumps([seconds, usage.ru_utime + usage.ru_stime, code, usage.ru_maxrss]))
 """
 
 
 def run_process(*arguments: str) -> tuple[float, float]:
     """Seconds and peak resident MiB of a process of this interpreter. Raises CalledProcessError."""
+    seconds, _, mib = timed_process(*arguments)
+    return seconds, mib
+
+
+def timed_process(*arguments: str) -> tuple[float, float, float]:
+    """Seconds, seconds of the processor and peak resident MiB of a process. Raises CalledProcessError."""
     command = [sys.executable, "-I", "-c", _LAUNCHER, sys.executable, *arguments]
     found = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    seconds, code, kib = json.loads(found.stdout)
+    seconds, busy, code, kib = json.loads(found.stdout)
     if code:
         raise subprocess.CalledProcessError(code, arguments)
-    return seconds, kib / _MIB
+    return seconds, busy, kib / _MIB
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import skimage.data
 from hypothesis import settings
 from PIL import Image
 
+from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Chunk, build_container, parse_container
 from vrcodec.bitstream.qmap import QualityMap
 from vrcodec.codec import Decoder, Encoder
@@ -46,10 +47,11 @@ def random_map(picture: Picture, seed: int = 0) -> QualityMap:
 
 
 def with_chunks(chunk_type: int, data: bytes, *payloads: bytes) -> bytes:
-    """``data`` with chunks of these payloads in place of its own of ``chunk_type``."""
+    """``data`` with chunks of these payloads in place of its own of ``chunk_type``, and none that binds all."""
     container = parse_container(data)
     chunks = [Chunk(chunk_type, payload) for payload in payloads]
-    others = [chunk for chunk in container.chunks if chunk.type != chunk_type]
+    replaced = (chunk_type, schema.CHUNK_BINDING)
+    others = [chunk for chunk in container.chunks if chunk.type not in replaced]
     return build_container(replace(container, chunks=[*chunks, *others]))
 
 

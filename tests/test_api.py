@@ -45,6 +45,26 @@ def test_images_arrays_and_paths_are_the_same(
     assert vrcodec.open(tmp_path / "picture.vrc").tobytes() == decoded.tobytes()
 
 
+def test_choices_reach_the_picture(photograph: Pixels, tmp_path: Path) -> None:
+    frames = [Image.fromarray(photograph), Image.fromarray(255 - photograph)]
+    animation, deep = tmp_path / "frames.png", tmp_path / "deep.png"
+    exif = Image.Exif()
+    exif[0x010E] = "a description"
+    frames[0].save(animation, save_all=True, append_images=frames[1:], exif=exif)
+    with pytest.raises(InputError, match="--frame"):
+        vrcodec.encode(animation)
+    second = vrcodec.encode(animation, frame=1, strip=["exif"])
+    assert second == vrcodec.encode(255 - photograph)
+    assert vrcodec.encode(animation, frame=1, strip=True, icc="srgb") == second
+    Image.fromarray(photograph[..., 0].astype(np.uint16) * 257).save(deep)
+    with pytest.raises(InputError, match="--reduce-depth"):
+        vrcodec.encode(deep)
+    assert vrcodec.encode(deep, reduce_depth=True) == vrcodec.encode(photograph[..., 0])
+    for wrong in ({"strip": "gps"}, {"icc": "adobe"}, {"frame": -1}):
+        with pytest.raises(UsageError):
+            vrcodec.encode(photograph, **wrong)
+
+
 def test_inspect(photograph: Pixels) -> None:
     data = vrcodec.encode(photograph, rate=0.25)
     info = vrcodec.inspect(data)

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import GOLDEN, ROOT, Command, Pixels
+from vrcodec import encode
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli.main import COMMANDS
 
@@ -80,6 +81,10 @@ def test_several_inputs_and_one_that_fails(
         (2, ["encode", "picture.png", "twin/picture.png", "-o", "twin", "-f"]),
         (2, ["decode", "photograph.vrc", "-o", "taken.vrc", "-f"]),
         (2, ["encode", "picture.png", "--bpp", "nan"]),
+        (2, ["encode", "picture.png", "--strip", "gps"]),
+        (2, ["encode", "picture.png", "--icc", "adobe"]),
+        (2, ["encode", "picture.png", "--frame", "-1"]),
+        (3, ["encode", "picture.png", "--frame", "1"]),
         (3, ["encode", "."]),
         (3, ["encode", ""]),
         (3, ["encode", "absent.png"]),
@@ -153,6 +158,22 @@ def test_errors_name_the_file(run: Run, tmp_path: Path, capsys: pytest.CaptureFi
 def test_traceback_only_on_request(vrcodec: Command) -> None:
     assert b"Traceback" not in vrcodec("decode", "absent.vrc", "-v").stderr
     assert b"Traceback" in vrcodec("decode", "absent.vrc", "-vv").stderr
+
+
+def test_choices_about_pictures(
+    run: Run, photograph: Pixels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = [Image.fromarray(photograph), Image.fromarray(255 - photograph)]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:], exif=exif)
+    assert run("encode", "a.png") == 3
+    assert "choose one with --frame" in capsys.readouterr().err
+    assert run("encode", "a.png", "--frame", 1, "--strip", "exif,xmp", "--strip", "icc") == 0
+    upright = np.ascontiguousarray(np.rot90(255 - photograph, -1))
+    assert (tmp_path / "a.vrc").read_bytes() == encode(upright)
+    assert run("encode", "a.png", "--frame", 1, "--strip", "all", "--icc", "srgb", "-f") == 0
+    assert (tmp_path / "a.vrc").read_bytes() == encode(upright)
 
 
 def test_force_overwrites(run: Run, picture_file: Path, tmp_path: Path) -> None:

@@ -23,7 +23,9 @@ headers = st.builds(
     mode=st.integers(0, 255),
     rate_code=st.integers(0, 65535),
 )
-types = st.one_of(st.just(schema.CHUNK_STREAM), st.integers(schema.FIRST_ANCILLARY, 255))
+# One of them is a checksum over the others.
+ancillary = st.integers(schema.FIRST_ANCILLARY, 255).filter(lambda t: t != schema.CHUNK_BINDING)
+types = st.one_of(st.just(schema.CHUNK_STREAM), ancillary)
 # Ancillary chunks come first.
 chunk_lists = st.lists(st.tuples(types, st.binary(max_size=300)), max_size=4).map(
     lambda chunks: sorted(chunks, key=lambda chunk: chunk[0] == schema.CHUNK_STREAM)
@@ -133,6 +135,15 @@ def test_limits_hold() -> None:
         parse_container(file_with(*[Chunk(200, b"")] * 3), Limits(max_chunks=2))
     with pytest.raises(LimitError):
         parse_container(file_with(Chunk(200, b"12345")), Limits(max_chunk_bytes=4))
+
+
+def test_a_file_of_more_chunks_than_its_picture_can_have_is_refused_early() -> None:
+    many = [Chunk(200, b"")] * 100_000
+    with pytest.raises(LimitError, match="chunks"):
+        parse_container(file_with(*many))
+    most = Header(1, b"weights!", 1 << 20, 1 << 8, schema.MODE_RGB, 0)
+    streams = [Chunk(schema.CHUNK_STREAM, b"")] * 1024
+    assert len(parse_container(file_with(*streams, header=most)).chunks) == 1024
 
 
 def test_a_picture_without_pixels_is_refused() -> None:

@@ -17,7 +17,7 @@ from vrcodec.bitstream.payload import parse_stream
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli.main import COMMANDS, cli
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text()
 
 
@@ -140,6 +140,16 @@ def test_the_effort_page_is_that_of_its_record() -> None:
         assert row["weights"] == card["id"]
 
 
+def test_the_robustness_page_is_that_of_its_records() -> None:
+    from benchmarks import faults, hostile
+    from benchmarks.common import with_blocks
+
+    text = hostile.DOCUMENT.read_text()
+    for script in (hostile, faults):
+        shown = script.blocks(json.loads(script.RECORD.read_text()))
+        assert with_blocks(text, shown) == text
+
+
 def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import skimage.data
     from PIL import Image
@@ -151,3 +161,11 @@ def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
     assert Path("photo.vrc").exists()
+
+
+def test_the_page_of_large_pictures_is_that_of_its_record() -> None:
+    from benchmarks.common import with_blocks
+    from benchmarks.large import DOCUMENT, RECORD, table
+
+    text = DOCUMENT.read_text()
+    assert with_blocks(text, {"large pictures": table(json.loads(RECORD.read_text()))}) == text

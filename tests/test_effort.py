@@ -37,8 +37,8 @@ from vrcodec.refinement.prices import Prices
 from vrcodec.refinement.refine import surrogate_of
 from vrcodec.refinement.search import Pace, Search
 from vrcodec.refinement.surrogate import Surrogate, with_dead_zone
-from vrcodec.refinement.windows import cut
 from vrcodec.setting import Setting
+from vrcodec.windows import cut
 
 FAMILIES = ("gained", "qvrf", "qmap", "slim", "qarv")
 CODE = 40_000

@@ -20,7 +20,7 @@ from vrcodec.models.blocks import Depthwise
 from vrcodec.models.entropy import gaussian_likelihood, scale_index
 from vrcodec.models.gains import interpolate_knots
 from vrcodec.models.zoo import load_state, pack_model, unpack_model
-from vrcodec.strips import StripGeometry, in_strips
+from vrcodec.strips import Tiling
 from vrcodec.training.klt import principal_components, start_from_klt
 from vrcodec.training.loss import rate_distortion_loss, rate_to_lambda
 
@@ -169,20 +169,13 @@ def test_rate_state_depends_on_the_code_alone() -> None:
     assert not torch.equal(gain, model.rate_state(40_001).factors.gain)
 
 
-@pytest.mark.parametrize("units", [1, 2, 5])
-def test_strips_give_the_whole(photograph: Pixels, units: int) -> None:
+@pytest.mark.parametrize("side", [1, 2, 5])
+def test_tiles_give_the_whole(photograph: Pixels, side: int) -> None:
     engine = Engine("cpu", "float32")
     whole = Encoder("gained", engine).model
     y = whole.analysis(photograph).y
-    strips = Encoder("gained", Engine("cpu", "float32", units)).model
-    assert torch.allclose(strips.analysis(photograph).y, y, atol=1e-4)
-
-
-def test_strip_rows_are_in_order() -> None:
-    x = torch.arange(7.0).reshape(1, 1, 7, 1)
-    geometry = StripGeometry(1, 2, 1)
-    doubled = in_strips(lambda rows: rows.repeat_interleave(2, dim=-2), x, geometry, 3)
-    assert doubled.flatten().tolist() == [v for k in range(7) for v in (k, k)]
+    tiled = Encoder("gained", Engine("cpu", "float32", Tiling(side=side))).model
+    assert torch.allclose(tiled.analysis(photograph).y, y, atol=1e-4)
 
 
 @pytest.mark.parametrize(

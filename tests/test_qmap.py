@@ -25,6 +25,7 @@ from vrcodec.qmaps import Region, on_grid, regions_map
 from vrcodec.rate import RATE_CODE_MAX
 from vrcodec.ratecontrol import BYTES_TOLERANCE, Target, encode_to_target
 from vrcodec.setting import Setting, setting_of
+from vrcodec.strips import Tiling
 
 
 @pytest.fixture
@@ -160,18 +161,19 @@ def test_any_map_on_any_picture(
     assert shown.mean() == pytest.approx(header.rate_code / RATE_CODE_MAX, abs=1 / 65280)
 
 
-@pytest.mark.parametrize("units", [1, 3])
+@pytest.mark.parametrize("side", [1, 3])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_strips_and_precision_do_not_matter(
-    encoder: Encoder, photograph: Pixels, units: int, precision: str
+def test_tiles_and_precision_do_not_matter(
+    encoder: Encoder, photograph: Pixels, side: int, precision: str
 ) -> None:
     picture = Picture.from_array(photograph)
     data = encoder.encode(picture, Setting.at(None, random_map(picture)))
     whole = Decoder(Engine("cpu", "float32")).decode(data).pixels.astype(int)
-    parts = Decoder(Engine("cpu", precision, units)).decode(data).pixels.astype(int)
+    engine = Engine("cpu", precision, Tiling(side=side))
+    parts = Decoder(engine).decode(data).pixels.astype(int)
     assert np.abs(whole - parts).max() <= 1
-    in_strips = Encoder("qmap", Engine("cpu", precision, units))
-    Decoder().decode(in_strips.encode(picture, Setting.at(None, random_map(picture))))
+    in_tiles = Encoder("qmap", engine)
+    Decoder().decode(in_tiles.encode(picture, Setting.at(None, random_map(picture))))
 
 
 def test_bits_go_where_the_map_says(encoder: Encoder, decoder: Decoder, photograph: Pixels) -> None:

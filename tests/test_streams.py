@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vrcodec.bitstream.payload import MAX_TIES, Stream, Tie, build_stream, parse_stream
+from vrcodec.bitstream.ladder import parse_ladder
+from vrcodec.bitstream.payload import (
+    MAX_TIES,
+    MAX_TIES_OF_PICTURE,
+    Stream,
+    Tie,
+    build_stream,
+    build_streams,
+    parse_stream,
+    parse_streams,
+)
 from vrcodec.bitstream.rans import CodingTables
 from vrcodec.bitstream.streams import StreamReader, StreamWriter
 from vrcodec.bitstream.tables import gaussian_tables
@@ -61,10 +71,10 @@ def test_a_tie_beyond_the_last_symbol_is_refused() -> None:
 @given(
     st.binary(max_size=50),
     st.integers(0, 2**32 - 1),
-    st.lists(st.tuples(st.integers(0, 10**7), st.integers(0, 255)), max_size=5),
+    st.dictionaries(st.integers(0, 10**7), st.integers(0, 255), max_size=5),
 )
-def test_payload_round_trip(data: bytes, crc: int, ties: list[tuple[int, int]]) -> None:
-    ordered = [Tie(*tie) for tie in sorted(ties)]
+def test_payload_round_trip(data: bytes, crc: int, ties: dict[int, int]) -> None:
+    ordered = [Tie(*tie) for tie in sorted(ties.items())]
     stream = Stream(data, crc, ordered)
     assert parse_stream(build_stream(stream)) == stream
 
@@ -85,3 +95,23 @@ def test_the_number_of_ties_is_bounded_on_both_sides() -> None:
     varint = bytes([claimed & 0x7F | 0x80, claimed >> 7 & 0x7F | 0x80, claimed >> 14])
     with pytest.raises(CorruptError):
         parse_stream(b"\0\0\0\0" + varint + b"\0" * 400_000)
+
+
+def test_two_ties_of_one_symbol_are_refused() -> None:
+    with pytest.raises(CorruptError, match="two ties"):
+        parse_stream(build_stream(Stream(b"", 0, [Tie(7, 1), Tie(7, 2)])))
+
+
+def test_the_ties_of_all_streams_together_are_bounded_on_both_sides() -> None:
+    """Each costs a reader many times the two bytes that it takes in the file."""
+    stream = Stream(b"", 0, [Tie(position, 1) for position in range(MAX_TIES)])
+    count = MAX_TIES_OF_PICTURE // MAX_TIES
+    payload = build_stream(stream)
+    assert len(list(parse_streams([payload] * count))) == count
+    with pytest.raises(LimitError):
+        list(parse_streams([payload] * (count + 1)))
+    with pytest.raises(LimitError):
+        list(build_streams([stream] * (count + 1)))
+    ladder = bytes([2]) + payload[4:] * (count + 1)
+    with pytest.raises(LimitError):
+        parse_ladder(ladder, count + 1)

@@ -1,6 +1,19 @@
-"""`python -m vrcodec` is the command `vrcodec`."""
+"""The command `vrcodec`, also as `python -m vrcodec`."""
 
-from vrcodec.cli.main import main
+from __future__ import annotations
+
+import signal
+
+
+def main() -> None:
+    """Console script."""
+    # While modules are imported there is nothing to clean up, and Python would show where it was interrupted.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from vrcodec.cli.main import main as command_line
+
+    command_line()
+
 
 if __name__ == "__main__":
     main()

@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vrcodec.bitstream.source import FileSource
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.effort import Effort, Tune
 from vrcodec.errors import InputError, UsageError, VrcError
@@ -16,6 +17,8 @@ from vrcodec.inspection import inspect as _inspect
 from vrcodec.intake.choice import IccChoice, Intake, kinds_to_strip
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.setting import Setting
+from vrcodec.strips import Tiling
+from vrcodec.views import Rectangle, View
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from vrcodec.bitstream.qmap import QualityMap
+    from vrcodec.bitstream.source import Source
     from vrcodec.codec import Decoder, Encoder
     from vrcodec.picture import Picture
 
@@ -39,27 +43,33 @@ def encode(
     time_budget: float | None = None,
     tune: Tune = "psnr",
     device: str = "auto",
+    memory: int | None = None,
     strip: bool | str | Iterable[str] = False,
     icc: IccChoice = "keep",
     reduce_depth: bool = False,
     frame: int | None = None,
+    lossless_fallback: bool = False,
+    verify: bool = False,
     limits: Limits = DEFAULT_LIMITS,
 ) -> bytes:
     """Compress ``image`` to the bytes of a .vrc file.
 
-    ``image``: a Pillow image, a uint8 array (H, W) or (H, W, 3), or the path of a picture. ``rate``: 0
-    (smallest) .. 1 (best), continuous; by default 0.5, or the mean of the map. ``bin_size``: for experts and
-    `qvrf`, the quantisation step in place of a rate, 1/64 .. 64. ``qmap``: for the model `qmap`, levels (h,
-    w) in [0, 1] of any size, stretched over the picture; a rate moves their mean there. ``width``: for the
-    model `slim`, channels of the networks in place of the rate's own choice; the rate then runs over what
-    that width can do. ``effort``: 0 .. 9, how much time to spend on a search for fewer bits; or
-    ``time_budget`` in seconds. ``tune``: what the search aims at, psnr or msssim. ``device``: ``auto``,
-    ``cpu``, ``cuda``, ``cuda:N``.
+    ``image``: a Pillow image, the path of a picture, or an array: uint8 (H, W) or (H, W, 3), with alpha
+    (H, W, 2) or (H, W, 4), bool (H, W) for a bilevel picture. ``rate``: 0 (smallest) .. 1 (best), continuous;
+    by default 0.5, or the mean of the map. ``bin_size``: for experts and `qvrf`, the quantisation step in
+    place of a rate, 1/64 .. 64. ``qmap``: for the model `qmap`, levels (h, w) in [0, 1] of any size, stretched
+    over the picture; a rate moves their mean there. ``width``: for the model `slim`, channels of the networks
+    in place of the rate's own choice; the rate then runs over what that width can do. ``effort``: 0 .. 9, how
+    much time to spend on a search for fewer bits; or ``time_budget`` in seconds. ``tune``: what the search aims
+    at, psnr or msssim. ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N``. ``memory``: about how many bytes
+    to take beside the pixels of the picture; it does not change the file.
     ``strip``: metadata to leave out, of "icc", "exif" and "xmp", or "all"; True is all. ``icc``: keep the
     profile, convert colours to "srgb" by it, or "strip" it. ``reduce_depth``: round more than 8 bits a sample
     to 8, in place of refusing. ``frame``: which one of an animation or of several pages, from 0.
+    ``lossless_fallback``: store the picture without loss where that is no larger. ``verify``: decode the
+    result, and compare.
 
-    Raises InputError, LimitError, UsageError, WeightsError or DeviceError.
+    Raises InputError, LimitError, UsageError, WeightsError or DeviceError; with ``verify``, CorruptError.
     """
     if bin_size is not None and any(other is not None for other in (rate, qmap, width)):
         raise UsageError("a bin size stands in place of a rate, a map or a width")
@@ -67,12 +77,17 @@ def encode(
         raise UsageError("a time budget stands in place of an effort")
     spent = Effort(effort, time_budget, tune)
     picture = _picture(image, Intake(kinds_to_strip(strip), icc, reduce_depth, frame, limits))
-    encoder = _encoder(model, device)
+    encoder = _encoder(model, device, memory)
     if bin_size is not None:
         setting = encoder.bin_setting(bin_size)
     else:
         setting = Setting.at(rate, _shape(qmap, picture), width)
-    return encoder.encode(picture, setting, effort=spent)
+    data = encoder.encode(picture, setting, effort=spent, lossless_fallback=lossless_fallback)
+    if verify:
+        from vrcodec.verification import check_made
+
+        check_made(data, picture, _decoder(device, memory, limits))
+    return data
 
 
 def decode(
@@ -80,22 +95,39 @@ def decode(
     *,
     levels: int | None = None,
     partial: bool = False,
+    crop: tuple[int, int, int, int] | None = None,
+    scale: int = 1,
     device: str = "auto",
+    memory: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Image.Image:
-    """The picture of a .vrc file, a Pillow image of the mode that was encoded (RGB or L).
+    """The picture of a .vrc file, a Pillow image of the mode that was encoded: 1, L, LA, RGB or RGBA.
+
+    Its ``info`` has what the file has of ``icc_profile``, ``exif`` and ``xmp``.
 
     ``levels``: for files of the model `qarv`, from so many levels only, 1 at least. ``partial``: the file may
     end early; then from the levels that are complete. ``info["levels"]`` of the image says how many it shows,
-    and how many it was made with.
+    and how many it was made with. ``crop``: left, top, width and height in pixels of the whole picture; only
+    what it needs is decoded. ``scale``: 2, 4 or 8, for a preview whose pixels are the means of so many in each
+    direction. ``memory``: about how many bytes to take beside the pixels.
 
     Raises FormatError, CorruptError, WeightsError, LimitError, UsageError or DeviceError.
     """
-    decoder = _decoder(device, limits)
-    coded = decoder.read(bytes(data), partial=partial)
-    image = decoder.picture(coded, levels).to_image()
+    decoder = _decoder(device, memory, limits)
+    return _image(decoder, bytes(data), levels, partial, _view(crop, scale))
+
+
+def _image(
+    decoder: Decoder, source: Source, levels: int | None, partial: bool, view: View
+) -> Image.Image:
+    coded = decoder.read(source, partial=partial)
+    image = decoder.picture(coded, levels, view).to_image()
     image.info["levels"] = (levels or coded.held, coded.levels)
     return image
+
+
+def _view(crop: tuple[int, int, int, int] | None, scale: int) -> View:
+    return View(None if crop is None else Rectangle(*crop), scale)
 
 
 def inspect(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
@@ -111,16 +143,23 @@ def open(
     *,
     levels: int | None = None,
     partial: bool = False,
+    crop: tuple[int, int, int, int] | None = None,
+    scale: int = 1,
     device: str = "auto",
+    memory: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Image.Image:
-    """Read and decode a .vrc file, as `decode` does. Raises what that raises, and InputError."""
+    """Read and decode a .vrc file, as `decode` does; for a ``crop``, only the blocks that it needs are read.
+
+    Raises what that raises, and InputError.
+    """
+    view = _view(crop, scale)
     try:
-        data = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            source = FileSource(file) if crop and Path(path).is_file() else file.read()
+            return _image(_decoder(device, memory, limits), source, levels, partial, view)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    try:
-        return decode(data, levels=levels, partial=partial, device=device, limits=limits)
     except VrcError as error:
         raise type(error)(f"{path}: {error}") from error
 
@@ -128,7 +167,8 @@ def open(
 def quality_map(data: bytes, limits: Limits = DEFAULT_LIMITS) -> npt.NDArray[np.float64]:
     """Levels in [0, 1] that a .vrc file was coded with, one for each 32 x 32 pixels: (rows, columns).
 
-    Of a file without a quality map: its rate everywhere. Raises FormatError, CorruptError or LimitError.
+    Of a file without a quality map: its rate everywhere. Raises FormatError, CorruptError or LimitError, and
+    UsageError when the picture is stored without loss, at no rate.
     """
     from vrcodec.qmaps import levels_of
 
@@ -162,14 +202,14 @@ def _picture(image: Any, intake: Intake) -> Picture:
 
 
 @lru_cache(maxsize=4)
-def _encoder(model: str, device: str) -> Encoder:
+def _encoder(model: str, device: str, memory: int | None) -> Encoder:
     from vrcodec.codec import Encoder, Engine
 
-    return Encoder(model, Engine(device))
+    return Encoder(model, Engine(device, tiling=Tiling(memory)))
 
 
 @lru_cache(maxsize=4)
-def _decoder(device: str, limits: Limits) -> Decoder:
+def _decoder(device: str, memory: int | None, limits: Limits) -> Decoder:
     from vrcodec.codec import Decoder, Engine
 
-    return Decoder(Engine(device), limits)
+    return Decoder(Engine(device, tiling=Tiling(memory)), limits)

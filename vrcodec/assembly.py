@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from weakref import ref
 
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Chunk, Container, Header, build_bound, build_container
@@ -28,16 +29,29 @@ def side_chunks(picture: Picture) -> list[Chunk]:
 
 
 class Sides:
-    """`side_chunks`, remembered for one picture: a search packs it many times."""
+    """`side_chunks`, remembered for one picture, which a search packs many times; it is not kept alive."""
 
     def __init__(self) -> None:
-        self._last: tuple[Picture, list[Chunk]] | None = None
+        self._last: tuple[_Reference, _Reference, list[Chunk]] | None = None
 
     def of(self, picture: Picture) -> list[Chunk]:
         """The chunks of ``picture``, or of another one with the same alpha and metadata."""
         last = self._last
-        if last and last[0].alpha is picture.alpha and last[0].metadata is picture.metadata:
-            return last[1]
+        if last and last[0].names(picture.alpha) and last[1].names(picture.metadata):
+            return last[2]
         chunks = side_chunks(picture)
-        self._last = picture, chunks
+        self._last = _Reference(picture.alpha), _Reference(picture.metadata), chunks
         return chunks
+
+
+class _Reference:
+    """A weak reference, also to None; what is gone is not None."""
+
+    def __init__(self, value: object) -> None:
+        self._found = None if value is None else ref(value)
+
+    def names(self, value: object) -> bool:
+        """Whether it is the very ``value``."""
+        if value is None or self._found is None:
+            return value is self._found
+        return self._found() is value

@@ -32,18 +32,18 @@ def unpack_blocks(
 ) -> Samples:
     """The samples in ``window`` of a picture of ``width`` x ``height``, by default in all of it.
 
-    uint8 (h, w), or (h, w, 3) for 3 ``channels``. Only blocks that touch the window are looked at; the others
-    may be empty. Raises CorruptError.
+    uint8 (h, w), or (h, w, 3) for 3 ``channels``. Only blocks that touch the window are looked at. Raises
+    CorruptError.
     """
     left, top, right, bottom = window or (0, 0, width, height)
     shape = (bottom - top, right - left)
     samples = np.empty(shape if channels == 1 else (*shape, channels), np.uint8)
-    for payload, (x, y, x_end, y_end) in zip(payloads, _windows(width, height), strict=True):
+    for number, (x, y, x_end, y_end) in enumerate(_windows(width, height)):
         # What the block and the window have in common, in pixels of the picture.
         columns = range(max(x, left), min(x_end, right))
         rows = range(max(y, top), min(y_end, bottom))
         if columns and rows:
-            block = unpack(payload, x_end - x, y_end - y, channels)
+            block = unpack(payloads[number], x_end - x, y_end - y, channels)
             samples[_span(rows, top), _span(columns, left)] = block[
                 _span(rows, y), _span(columns, x)
             ]

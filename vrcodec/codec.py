@@ -12,12 +12,18 @@ import torch
 
 from vrcodec.assembly import Sides, assembled
 from vrcodec.bitstream import schema
-from vrcodec.bitstream.container import Chunk, Container, Header, parse_container
+from vrcodec.bitstream.container import ByChunk, Chunk, Header, parse_container
 from vrcodec.bitstream.grid import LatentGrid
 from vrcodec.bitstream.ladder import build_ladder
-from vrcodec.bitstream.payload import Stream, build_stream, parse_stream
+from vrcodec.bitstream.payload import (
+    Stream,
+    build_streams,
+    check_tie_count,
+    parse_stream,
+    tie_count,
+)
 from vrcodec.bitstream.sides import alpha_blocks, metadata_of
-from vrcodec.blocks import unpack_blocks
+from vrcodec.bitstream.source import Source
 from vrcodec.catalog import DEFAULT_MODEL, Entry, find_by_family, find_by_id
 from vrcodec.device import resolve_device
 from vrcodec.effort import NO_EFFORT, Effort, Watch
@@ -32,7 +38,10 @@ from vrcodec.picture import Picture
 from vrcodec.rate import code_from_bin_size
 from vrcodec.setting import Setting
 from vrcodec.stages import stage
+from vrcodec.strips import DEFAULT_TILING, Tiling
 from vrcodec.transparency import without_hidden
+from vrcodec.viewing import viewed_blocks
+from vrcodec.views import WHOLE, View
 
 if TYPE_CHECKING:
     from vrcodec.refinement.refine import Refined
@@ -41,16 +50,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Engine:
-    """Where and how networks run. ``precision``: of the float part; ``strip_units``: latent rows."""
+    """Where and how networks run. ``precision``: of the float part; ``tiling``: how much at a time."""
 
     device: str = "auto"
     precision: str = "auto"
-    strip_units: int | None = None
+    tiling: Tiling = DEFAULT_TILING
 
     def load(self, entry: Entry, *, encoder: bool = True) -> VariableRateModel:
         """The model of ``entry``, ready on this engine's device; ``encoder``: for encoding, too."""
         device = resolve_device(self.device)
-        return load_model(entry, device, self.precision, self.strip_units, encoder=encoder)
+        return load_model(entry, device, self.precision, self.tiling, encoder=encoder)
 
 
 class Encoder:
@@ -75,11 +84,13 @@ class Encoder:
         *,
         effort: Effort = NO_EFFORT,
         watch: Watch | None = None,
+        lossless_fallback: bool = False,
     ) -> bytes:
         """The bytes of a .vrc file at a setting, or a 16-bit rate code.
 
         A bilevel picture is stored without loss, whatever the setting (`lossless`). Colours that nobody sees
-        are replaced first: ``latents`` are those of what `without_hidden` gives.
+        are replaced first: ``latents`` are those of what `without_hidden` gives. ``lossless_fallback``: store
+        the picture without loss where that is no larger.
 
         Raises LimitError, DeviceError, or UsageError when the family lacks what the setting asks for, or the
         picture is too small for what ``effort`` aims at.
@@ -88,13 +99,15 @@ class Encoder:
         setting = Setting(setting) if isinstance(setting, int) else setting
         if picture.mode == "1":
             return self.lossless(picture)
+        exact = self.lossless(picture) if lossless_fallback else None
         picture = without_hidden(picture)
         latents = latents or self.analyse(picture)
         if effort.searches:
             streams = self.refine(picture, latents, setting, effort, watch, since=since).streams
         else:
             streams = self.code(picture, latents, setting)
-        return self.pack(picture, setting, streams)
+        data = self.pack(picture, setting, streams)
+        return exact if exact and len(exact) <= len(data) else data
 
     def lossless(self, picture: Picture) -> bytes:
         """The bytes of a .vrc file that has ``picture`` as it is, and needs no model. Raises LimitError."""
@@ -163,7 +176,7 @@ class Encoder:
 def _latent_chunks(streams: Sequence[Stream]) -> list[Chunk]:
     if streams[0].levels > 1:
         return [Chunk(schema.CHUNK_LADDER, build_ladder(streams))]
-    return [Chunk(schema.CHUNK_STREAM, build_stream(stream)) for stream in streams]
+    return [Chunk(schema.CHUNK_STREAM, payload) for payload in build_streams(streams)]
 
 
 @dataclass(frozen=True)
@@ -177,7 +190,7 @@ class Coded:
 
     header: Header
     setting: Setting
-    streams: list[Stream]
+    streams: Sequence[Stream]
     levels: int
     complete: bool
     alpha: Sequence[bytes] = ()
@@ -187,7 +200,7 @@ class Coded:
     @property
     def held(self) -> int:
         """How many levels there are."""
-        return self.streams[0].levels if self.streams else 1
+        return self.streams[0].levels if self.levels > 1 else 1
 
 
 class Decoder:
@@ -198,25 +211,39 @@ class Decoder:
         self._limits = limits
         self._models: dict[bytes, VariableRateModel] = {}
 
-    def decode(self, data: bytes, levels: int | None = None, *, partial: bool = False) -> Picture:
-        """Picture of a .vrc file, whole or from its first ``levels`` levels.
+    def decode(
+        self,
+        data: Source,
+        levels: int | None = None,
+        *,
+        partial: bool = False,
+        view: View = WHOLE,
+    ) -> Picture:
+        """What ``view`` shows of the picture of a .vrc file, whole or from its first ``levels`` levels.
 
         With ``partial`` the file may end early: then from the levels that are complete. Raises FormatError,
-        CorruptError, LimitError, WeightsError or DeviceError, and UsageError when there are not so many levels.
+        CorruptError, LimitError, WeightsError or DeviceError, and UsageError when there are not so many levels,
+        or for a view beyond the picture.
         """
-        return self.picture(self.read(data, partial=partial), levels)
+        return self.picture(self.read(data, partial=partial), levels, view)
 
-    def read(self, data: bytes, *, partial: bool = False) -> Coded:
-        """What a file holds, its structure checked. Raises as `decode` does."""
+    def read(self, data: Source, *, partial: bool = False) -> Coded:
+        """What a file holds, its structure checked. Raises as `decode` does.
+
+        Blocks of a `FileSource` are not read before `picture` needs them.
+        """
         with stage("container"):
             container = parse_container(data, self._limits, partial=partial)
             setting = supported_setting(container)
             ladder = ladder_of(container)
-            streams, lossless = ladder.streams if ladder else [], []
+            streams: Sequence[Stream] = ladder.streams if ladder else []
+            lossless: Sequence[bytes] = []
             if container.header.method == schema.METHOD_LOSSLESS:
-                lossless = [chunk.payload for chunk in container.latents()]
+                lossless = ByChunk(container.latents(), bytes)
             elif not ladder:
-                streams = _parsed(container)
+                if isinstance(data, bytes):
+                    check_tie_count(sum(tie_count(c.payload) for c in container.latents()))
+                streams = ByChunk(container.latents(), parse_stream)
             return Coded(
                 container.header,
                 setting,
@@ -228,22 +255,23 @@ class Decoder:
                 metadata_of(container, self._limits),
             )
 
-    def picture(self, coded: Coded, levels: int | None = None) -> Picture:
-        """The picture of `read`. Raises as `decode` does."""
+    def picture(self, coded: Coded, levels: int | None = None, view: View = WHOLE) -> Picture:
+        """The picture of `read`, or what ``view`` shows of it. Raises as `decode` does."""
         header = coded.header
         if levels is not None and not 1 <= levels <= coded.held:
             raise UsageError(f"there is no level {levels}: the file has {coded.held}")
         with _memory_errors(self._engine.device):
+            if coded.lossless:
+                pixels = lossless_pixels(coded.lossless, header, view)
+            else:
+                pixels = self._synthesised(coded, levels, view)
+            # Not before: of latents the first block tells whether the file is to be believed.
             alpha = None
             if coded.alpha:
-                alpha = unpack_blocks(coded.alpha, header.width, header.height, channels=1)
-            if coded.lossless:
-                pixels = lossless_pixels(coded.lossless, header)
-            else:
-                pixels = self._synthesised(coded, levels)
-        return Picture(pixels, MODES[header.mode], alpha, coded.metadata)
+                alpha = viewed_blocks(coded.alpha, header.width, header.height, 1, view)
+        return Picture(pixels, view.mode(MODES[header.mode]), alpha, coded.metadata)
 
-    def _synthesised(self, coded: Coded, levels: int | None) -> Pixels:
+    def _synthesised(self, coded: Coded, levels: int | None, view: View) -> Pixels:
         """(H, W, 3) by the model that a file names."""
         header, setting = coded.header, coded.setting
         model = self._model(header)
@@ -251,8 +279,10 @@ class Decoder:
             rate = rate_state(model, setting, header.width, header.height)
         except UsageError as error:
             raise CorruptError(f"damaged: {error}") from error
-        streams = [s if levels is None else s.cut(levels) for s in coded.streams]
-        return model.decompress(streams, rate, header.width, header.height)
+        streams = coded.streams
+        if levels is not None and levels < coded.held:
+            streams = [stream.cut(levels) for stream in streams]
+        return model.decompress(streams, rate, header.width, header.height, view)
 
     def _model(self, header: Header) -> VariableRateModel:
         if header.weights_id not in self._models:
@@ -281,10 +311,6 @@ def rate_state(model: VariableRateModel, setting: Setting, width: int, height: i
     if setting.qmap is not None and (setting.varies or not model.mapped):
         rate = model.with_map(rate, setting.qmap, LatentGrid.of_picture(width, height))
     return rate
-
-
-def _parsed(container: Container) -> list[Stream]:
-    return [parse_stream(chunk.payload) for chunk in container.latents()]
 
 
 @contextmanager

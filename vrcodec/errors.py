@@ -4,7 +4,7 @@ VrcError                      exit code
     UsageError                2    options that contradict each other or lie outside their range
     InputError                3    not readable as a picture, or a picture this version cannot keep
     FormatError               4    not a vrc file, or a version or method this program does not know
-    CorruptError              5    damaged or truncated
+    CorruptError              5    damaged or truncated, or just made and found to be so (encode --verify)
     WeightsError              6    the weights that a file names are missing, or differ
     LimitError                7    over a limit on pixels, counts or sizes
     TargetError               8    a requested size or quality cannot be reached

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,8 @@ _CONSTANT, _PNG, _WEBP = 0, 1, 2
 _WEBP_OPTIONS = {"lossless": True, "exact": True, "method": 6, "quality": 75}
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+# Length, type and checksum of a chunk.
+_PNG_FRAME = 12
 # Colour types of PNG by the number of channels.
 _PNG_COLOURS = {1: 0, 3: 2}
 _RIFF = struct.Struct("<4sI4s4sI")
@@ -84,24 +87,36 @@ def check(payload: bytes, width: int, height: int, channels: int) -> None:
 def _is_png(content: bytes, width: int, height: int, channels: int) -> bool:
     """Whether there are a header as expected, samples, the end, and nothing else: no text, no animation."""
     depths = (1, 8) if channels == 1 else (8,)
-    headers = [
-        struct.pack(">IIBBBBB", width, height, depth, _PNG_COLOURS[channels], 0, 0, 0)
+    headers = {
+        struct.pack(">IIBBBBB", width, height, depth, _PNG_COLOURS[channels], 0, 0, 0): depth
         for depth in depths
-    ]
-    kinds, position = [], len(_PNG_MAGIC)
-    while position + 12 <= len(content):
+    }
+    chunks, position = [], len(_PNG_MAGIC)
+    while position + _PNG_FRAME <= len(content):
         length, kind = struct.unpack_from(">I4s", content, position)
-        kinds.append(kind)
-        position += 12 + length
-    inside = kinds[1:-1]
-    return (
-        content.startswith(_PNG_MAGIC)
-        and position == len(content)
-        and kinds[:1] + kinds[-1:] == [b"IHDR", b"IEND"]
-        and bool(inside)
-        and set(inside) == {b"IDAT"}
-        and content[16:29] in headers
-    )
+        chunks.append((kind, content[position + 8 : position + 8 + length]))
+        position += _PNG_FRAME + length
+    kinds = [kind for kind, _ in chunks]
+    if not content.startswith(_PNG_MAGIC) or position != len(content) or len(chunks) < 3:
+        return False
+    header, samples = chunks[0][1], b"".join(body for _, body in chunks[1:-1])
+    if kinds != [b"IHDR", *[b"IDAT"] * (len(kinds) - 2), b"IEND"] or header not in headers:
+        return False
+    if chunks[-1][1]:
+        return False
+    # A row is a byte that names its filter, and whole bytes of samples.
+    row = 1 + -(-width * channels * headers[header] // 8)
+    return _inflates_to(samples, height * row)
+
+
+def _inflates_to(content: bytes, length: int) -> bool:
+    """Whether ``length`` bytes are deflated in ``content``: decoders fill up or cut off in silence."""
+    unpacker = zlib.decompressobj()
+    try:
+        found = len(unpacker.decompress(content, length + 1))
+    except zlib.error:
+        return False
+    return found == length and unpacker.eof and not unpacker.unused_data
 
 
 def _is_webp(content: bytes, width: int, height: int) -> bool:

@@ -9,7 +9,7 @@ from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Container, Header, parse_container
 from vrcodec.bitstream.grid import LatentGrid
 from vrcodec.bitstream.ladder import Ladder, parse_ladder
-from vrcodec.bitstream.payload import parse_stream
+from vrcodec.bitstream.payload import parse_streams
 from vrcodec.bitstream.sides import alpha_blocks, metadata_of, metadata_sizes
 from vrcodec.errors import CorruptError, FormatError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
@@ -28,7 +28,7 @@ MODE_NUMBERS = {mode: number for number, mode in MODES.items()}
 class Info:
     """Header and sizes of a .vrc file. ``bpp``: of the whole file. ``streams``: bytes of each.
 
-    ``model`` is ``lossless``, and ``rate`` None, where the picture is stored without one. ``alpha_bytes``: None
+    ``model`` is "lossless", and ``rate`` None, where the picture is stored without one. ``alpha_bytes``: None
     without alpha. ``metadata_bytes``: in the file, of those of icc, exif and xmp that there are.
 
     ``levels``: bytes of each, coarse to fine, where the picture comes in levels. ``bin_size``: the quantisation
@@ -39,6 +39,7 @@ class Info:
 
     version: str
     model: str
+    lossless: bool
     weights_id: str
     width: int
     height: int
@@ -83,6 +84,7 @@ def _describe(container: Container, size: int) -> Info:
     return Info(
         version=".".join(map(str, header.version)),
         model=schema.METHODS.get(header.method, schema.LOSSLESS),
+        lossless=header.method == schema.METHOD_LOSSLESS,
         weights_id=header.weights_id.hex(),
         width=header.width,
         height=header.height,
@@ -123,8 +125,8 @@ def check_structure(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
     if container.header.method == schema.METHOD_LOSSLESS:
         check_blocks(payloads, *size, channels=channels_of(container.header.mode))
     elif not info.levels:
-        for payload in payloads:
-            parse_stream(payload)
+        for _ in parse_streams(payloads):
+            pass
     return info
 
 

@@ -12,8 +12,9 @@ class Limits:
     """What a file or picture may claim. ``max_pixels`` is the one that users change."""
 
     max_pixels: int = 1 << 28
-    max_side: int = 1 << 24
-    max_chunks: int = 1 << 16
+    max_side: int = 1 << 20
+    # Of a picture of 2^33 pixels there are as many blocks, each with its latents and its alpha.
+    max_chunks: int = 1 << 14
     max_chunk_bytes: int = 1 << 28
     max_file_bytes: int = 1 << 31
     # Of one ICC profile, EXIF structure or XMP packet, unpacked.

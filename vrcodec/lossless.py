@@ -9,11 +9,13 @@ import numpy as np
 from vrcodec.assembly import assembled, side_chunks
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Chunk, Header
-from vrcodec.blocks import Window, pack_blocks, unpack_blocks
+from vrcodec.blocks import pack_blocks
 from vrcodec.errors import CorruptError
 from vrcodec.images import Samples
 from vrcodec.inspection import MODE_NUMBERS, channels_of
 from vrcodec.picture import Picture
+from vrcodec.viewing import viewed_blocks
+from vrcodec.views import WHOLE, View
 
 _NO_WEIGHTS = bytes(8)
 
@@ -29,12 +31,11 @@ def lossless_file(picture: Picture, sides: Sequence[Chunk] | None = None) -> byt
     return assembled(header, [*(side_chunks(picture) if sides is None else sides), *own])
 
 
-def lossless_pixels(
-    payloads: Sequence[bytes], header: Header, window: Window | None = None
-) -> Samples:
-    """(h, w, 3) of a file without a model, all of it or a window. Raises CorruptError."""
+def lossless_pixels(payloads: Sequence[bytes], header: Header, view: View = WHOLE) -> Samples:
+    """(h, w, 3) of a file without a model, all of it or what ``view`` shows. Raises CorruptError."""
     channels = channels_of(header.mode)
-    samples = unpack_blocks(payloads, header.width, header.height, channels, window)
-    if header.mode == schema.MODE_BILEVEL and ((samples > 0) & (samples < 255)).any():
+    samples = viewed_blocks(payloads, header.width, header.height, channels, view)
+    bilevel = header.mode == schema.MODE_BILEVEL and view.scale == 1
+    if bilevel and ((samples > 0) & (samples < 255)).any():
         raise CorruptError("damaged: a bilevel picture with grey samples")
     return samples if channels == 3 else np.repeat(samples[:, :, None], 3, axis=2)

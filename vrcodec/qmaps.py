@@ -19,6 +19,7 @@ from PIL import Image
 
 from vrcodec.bitstream.container import parse_container
 from vrcodec.bitstream.qmap import MAP_STRIDE, QualityMap
+from vrcodec.bitstream.schema import METHOD_LOSSLESS
 from vrcodec.errors import InputError, UsageError
 from vrcodec.limits import Limits
 from vrcodec.rate import rate_from_code
@@ -147,10 +148,12 @@ def regions_map(
 def levels_of(data: bytes, limits: Limits) -> Levels:
     """Levels that a file was coded with, on its grid; without a map, its rate everywhere.
 
-    Raises FormatError, CorruptError or LimitError.
+    Raises FormatError, CorruptError, LimitError, or UsageError for a file that has no rate.
     """
     container = parse_container(data, limits)
     header, setting = container.header, setting_of(container)
+    if header.method == METHOD_LOSSLESS:
+        raise UsageError("stored without loss: there is no rate, and no quality map")
     if setting.qmap is None:
         rate = rate_from_code(setting.rate_code)
         return np.full(QualityMap.sides(header.width, header.height), rate)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from vrcodec.bench.metrics import as_decibels, capped_psnr, ms_ssim
+from vrcodec.bench.metrics import CAP, as_decibels, capped_psnr, ms_ssim
 from vrcodec.bitstream.payload import Stream
 from vrcodec.bitstream.qmap import QualityMap
 from vrcodec.codec import Decoder, Encoder
@@ -25,6 +25,7 @@ from vrcodec.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX, rate_from_code
 from vrcodec.setting import Setting
 from vrcodec.sizes import SIZE_SLOPE, SizeForecast, total_usage
+from vrcodec.transparency import without_hidden
 
 # A rate code and the value there.
 Known = tuple[int, float]
@@ -59,13 +60,15 @@ class Target:
 class Found:
     """The chosen file. ``achieved``: what it comes to, in the unit of the target.
 
-    ``met`` is false when no rate meets the target: then it is the nearest there is.
+    ``met`` is false when no rate meets the target: then it is the nearest there is. ``code``: of its rate; None
+    of a picture without loss, which has none. ``side_bytes``: how much of it is alpha and metadata.
     """
 
     data: bytes
-    code: int
+    code: int | None
     achieved: float
     met: bool
+    side_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,16 +109,24 @@ def encode_to_target(
     strict: bool = False,
     effort: Effort = NO_EFFORT,
     watch: Watch | None = None,
+    lossless_fallback: bool = False,
 ) -> Found:
     """The best file within a size, or the smallest that is as good as asked for, within a tolerance.
 
     ``qmap``: the shape of a quality map, whose level is searched. ``width``: of the networks, where it is not
     the rate's own. ``effort``: of a search for better latents near the rate that meets the target without
-    one; ``watch``: who looks on.
+    one; ``watch``: who looks on. ``lossless_fallback``: the picture without loss, where that fits the size, or
+    is no larger than a model's file that is as good as asked for. A bilevel picture is stored so in any case.
 
     When no rate meets ``target``: the nearest, or with ``strict`` a TargetError that names it.
     """
     since = time.monotonic()
+    exact = None
+    if lossless_fallback or picture.mode == "1":
+        exact = _found_exactly(encoder, picture, target)
+    if exact and (picture.mode == "1" or (exact.met and target.kind in ("size", "bpp"))):
+        return _strictly(exact, target, strict)
+    picture = without_hidden(picture)
     probe = Probe(encoder, decoder, picture, target.kind, Setting(0, qmap=qmap, width=width))
     goal = _goal(target, picture)
     code, met = search(probe.value, goal, probe.forecast, probe.start(goal))
@@ -124,20 +135,40 @@ def encode_to_target(
 
         probe, code = refined_near(probe, goal, code, effort, watch or Watch(), since)
         met = goal.met_by(probe.value(code))
-    found = Found(probe.data(code), code, probe.achieved(code), met)
-    if strict and not met:
+    sides = encoder.side_bytes(picture)
+    found = Found(probe.data(code), code, probe.achieved(code), met, sides)
+    if exact and (len(exact.data) <= len(found.data) or (exact.met and not met)):
+        found = exact
+    return _strictly(found, target, strict)
+
+
+def _strictly(found: Found, target: Target, strict: bool) -> Found:
+    if strict and not found.met:
         raise TargetError(nearest_words(found, target))
     return found
+
+
+def _found_exactly(encoder: Encoder, picture: Picture, target: Target) -> Found:
+    """The picture without loss: it has any quality, and the size that it has."""
+    data, sides = encoder.lossless(picture), encoder.side_bytes(picture)
+    if target.kind in ("psnr", "ssim"):
+        best = CAP if target.kind == "psnr" else 1.0
+        return Found(data, None, best, best >= target.value, sides)
+    achieved: float = len(data)
+    if target.kind == "bpp":
+        achieved = 8 * len(data) / (picture.width * picture.height)
+    return Found(data, None, achieved, achieved <= target.value, sides)
 
 
 def nearest_words(found: Found, target: Target) -> str:
     """What to say when no rate meets ``target``."""
     edge = "at most" if target.kind in ("size", "bpp") else "at least"
     unit = {"size": "bytes", "bpp": "bits a pixel", "psnr": "dB", "ssim": "MS-SSIM"}[target.kind]
-    return (
-        f"no rate gives {edge} {target.value:.6g} {unit}; the nearest is {found.achieved:.6g} at rate "
-        f"{rate_from_code(found.code):g}"
-    )
+    where = "without loss" if found.code is None else f"at rate {rate_from_code(found.code):g}"
+    words = f"no rate gives {edge} {target.value:.6g} {unit}; the nearest is {found.achieved:.6g} {where}"
+    if found.side_bytes and target.kind in ("size", "bpp"):
+        words += f", of which alpha and metadata take {found.side_bytes} bytes"
+    return words
 
 
 def _goal(target: Target, picture: Picture) -> Goal:
@@ -188,7 +219,8 @@ class Probe:
         """The code to begin with, from the latents alone, or from photographs and the map."""
         if self.kind not in ("size", "bpp"):
             return None
-        code = self._sizes.first_code(self.latents, 8 * math.exp(goal.aim))
+        own = math.exp(goal.aim) - self.encoder.side_bytes(self.picture)
+        code = self._sizes.first_code(self.latents, 8 * max(own, 1.0))
         if code is not None:
             return code
         return self._sizes.code_like(goal.usual_code)

@@ -19,7 +19,7 @@ from vrcodec.intake.filefacts import FileFacts, file_facts
 from vrcodec.intake.found import found_metadata
 from vrcodec.intake.orientation import turned, upright_exif, upright_xmp
 from vrcodec.intake.othercolours import declared_profile, refuse_high_range
-from vrcodec.intake.pillowlimit import no_pillow_limit
+from vrcodec.intake.pillowlimit import our_limit
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.metadata import Metadata
 from vrcodec.picture import Picture
@@ -54,10 +54,14 @@ def picture_from_image(image: Image.Image, *, intake: Intake = DEFAULT_INTAKE) -
 
     Of an image that is loaded already, Pillow has forgotten samples beyond 8 bits of RGB, and checksums.
     """
-    name = "image"
+    name, frame = "image", image.tell()
     source = getattr(image, "fp", None) if getattr(image, "tile", None) else None
     with _damage_as_input_error(name):
-        return _taken_in(image, source, file_facts(source, name), name, intake)
+        try:
+            return _taken_in(image, source, file_facts(source, name), name, intake)
+        finally:
+            if image.tell() != frame:
+                image.seek(frame)
 
 
 def read_colours(source: BinaryIO, name: str, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
@@ -87,7 +91,7 @@ def open_colours(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
 def opened_image(source: BinaryIO, name: str, limits: Limits) -> Iterator[Image.Image]:
     """An image of a format that is taken in, within ``limits``; damage inside is an InputError."""
     with _damage_as_input_error(name):
-        with no_pillow_limit():
+        with our_limit(limits, name):
             image = Image.open(source, formats=READABLE)
         with image:
             limits.check_picture(name, *image.size)
@@ -105,7 +109,9 @@ def _damage_as_input_error(name: str) -> Iterator[None]:
         raise LimitError(f"{name}: not enough memory to decode this picture") from None
     except UnidentifiedImageError:
         known = ", ".join(READABLE)
-        raise InputError(f"{name}: not a picture that can be read ({known})") from None
+        raise InputError(
+            f"{name}: not a picture that can be read ({known}), or a damaged one; convert it to PNG first"
+        ) from None
     except Exception as error:
         raise InputError(f"{name}: the picture is damaged: {error}") from error
 
@@ -113,37 +119,29 @@ def _damage_as_input_error(name: str) -> Iterator[None]:
 def _taken_in(
     image: Image.Image, source: BinaryIO | None, facts: FileFacts, name: str, intake: Intake
 ) -> Picture:
-    _choose_frame(image, name, intake)
+    with our_limit(intake.limits, name):
+        _choose_frame(image, name, intake.frame)
     # Pages differ in size.
     intake.limits.check_picture(name, *image.size)
-    samples = extract(image, source, facts, name, intake.reduce_depth)
+    samples = extract(image, source, facts, name, intake)
     # Only now: some formats keep metadata behind the samples.
     samples, icc = settled(samples, _profile(image, samples, facts, name, intake), intake, name)
-    wanted = {kind: kind not in intake.strip for kind in ("exif", "xmp")}
-    exif, xmp = (found_metadata(image, kind, wanted[kind], name) for kind in ("exif", "xmp"))
-    exif, of_exif = upright_exif(exif) if exif else (None, None)
-    xmp, of_xmp = upright_xmp(xmp) if xmp else (None, None)
-    samples = _turned(samples, of_exif or of_xmp or 1)
-    kept = Metadata(
-        None if "icc" in intake.strip else icc,
-        exif if wanted["exif"] else None,
-        xmp if wanted["xmp"] else None,
-    )
-    return _picture(samples, kept)
+    metadata, orientation = _upright_metadata(image, name, intake)
+    return _picture(_turned(samples, orientation), replace(metadata, icc=icc))
 
 
-def _choose_frame(image: Image.Image, name: str, intake: Intake) -> None:
+def _choose_frame(image: Image.Image, name: str, frame: int | None) -> None:
     """Go to the frame that was asked for. Raises InputError."""
-    if intake.frame is None:
+    if frame is None:
         if getattr(image, "is_animated", False):
             raise InputError(
                 f"{name}: has several frames or pages; choose one with --frame, counted from 0"
             )
         return
     try:
-        image.seek(intake.frame)
+        image.seek(frame)
     except EOFError:
-        raise InputError(f"{name}: has no frame {intake.frame}; they are counted from 0") from None
+        raise InputError(f"{name}: has no frame {frame}; they are counted from 0") from None
 
 
 def _profile(
@@ -157,6 +155,18 @@ def _profile(
     if icc or samples.bilevel or samples.space in ("CMYK", "LAB"):
         return icc
     return declared_profile(image, facts, samples.space == "GRAY", name)
+
+
+def _upright_metadata(image: Image.Image, name: str, intake: Intake) -> tuple[Metadata, int]:
+    """EXIF and XMP to keep, and the orientation that the samples have; those say 1 from now on."""
+    wants_exif, wants_xmp = "exif" not in intake.strip, "xmp" not in intake.strip
+    exif = found_metadata(image, "exif", wants_exif, name)
+    xmp = found_metadata(image, "xmp", wants_xmp, name)
+    exif, of_exif = upright_exif(exif) if exif else (None, None)
+    xmp, of_xmp = upright_xmp(xmp) if xmp else (None, None)
+    metadata = Metadata(exif=exif if wants_exif else None, xmp=xmp if wants_xmp else None)
+    # Pillow turns TIFF itself.
+    return metadata, 1 if image.format == "TIFF" else of_exif or of_xmp or 1
 
 
 def _turned(samples: Samples, orientation: int) -> Samples:

@@ -1,67 +1,90 @@
-"""Bounded-memory evaluation: a large picture in horizontal strips with halos.
+"""Bounded-memory evaluation: a large picture in tiles with halos.
 
-A convolutional network's output row depends on few input rows, so strips that overlap by the receptive
-field give the same rows as the whole picture would. How a reader cuts is its own business: the
-bitstream does not know, and the guard band keeps the strip height from choosing tables.
+What a convolutional network gives for a place depends on little around it, so tiles that overlap by the
+receptive field give the same as the whole picture would. How a reader cuts is its own business: the
+bitstream does not know, and the guard band keeps the size of tiles from choosing tables.
+
+A tile is counted in *units*: samples of the coarser side of a network, such as those of y, which are 16
+pixels wide, for analysis and synthesis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isqrt
 
-import torch
-from torch import Tensor
+from vrcodec.bitstream.grid import Block
+from vrcodec.windows import grown, within
 
-# Working memory of the float part is about 100 bytes a pixel.
-_PIXELS_PER_STRIP = 1 << 22
+# Where a larger tile hardly saves time any more.
+_PIXELS_PER_TILE = 1 << 22
+# Below that nearly all is halo.
+_FEWEST_PIXELS = 1 << 17
+# What the networks take for their features, halo included, measured.
+_BYTES_PER_PIXEL = 110
+# Of a sample of y in float32, by the pixels that it stands for, for 320 channels.
+LATENT_BYTES_PER_PIXEL = 5
+# The interpreter, the libraries and the model.
+_BYTES_OF_PROGRAM = 650 << 20
 
 
 @dataclass(frozen=True)
-class StripGeometry:
-    """How one network maps rows. ``unit_in`` input rows become ``unit_out`` output rows.
+class Tile:
+    """``own``: what a tile is to give. ``seen``: that and its halo, as far as there is something."""
 
-    ``halo``: units on each side that a unit's output depends on.
-    """
+    own: Block
+    seen: Block
 
-    unit_in: int
-    unit_out: int
-    halo: int
-
-
-def default_strip_units(width: int, pixels_per_unit_row: int) -> int:
-    """Units per strip that keep a strip near four megapixels. ``width`` in pixels."""
-    return max(1, _PIXELS_PER_STRIP // max(1, width * pixels_per_unit_row))
+    @property
+    def inside(self) -> Block:
+        """Where ``own`` lies in ``seen``."""
+        return within(self.own, self.seen)
 
 
-def strips(
-    run: Callable[..., Tensor], x: Tensor, geometry: StripGeometry, units: int, *beside: Tensor
-) -> Iterator[tuple[int, Tensor]]:
-    """Yield (first output row, rows of run(x, *beside)) for (B, C, H, W), ``units`` at a time.
+@dataclass(frozen=True)
+class Tiling:
+    """How large tiles may be: as fits into ``memory`` bytes; or ``side`` units high and wide, for tests."""
 
-    Tensors ``beside`` x are cut at the same places; one of a single row is the same for all.
-    """
-    total = x.shape[-2] // geometry.unit_in
-    for top in range(0, total, units):
-        bottom = min(total, top + units)
-        low, high = max(0, top - geometry.halo), min(total, bottom + geometry.halo)
-        parts = (_rows(t, low, high, total) for t in beside)
-        out = run(x[..., low * geometry.unit_in : high * geometry.unit_in, :], *parts)
-        first, last = (top - low) * geometry.unit_out, (bottom - low) * geometry.unit_out
-        yield top * geometry.unit_out, out[..., first:last, :]
+    memory: int | None = None
+    side: int | None = None
+
+    def tiles(
+        self, area: Block, size: tuple[int, int], halo: int, stride: int, held: int = 0
+    ) -> Iterator[Tile]:
+        """Tiles that cover ``area`` of a picture of ``size`` (h, w), row by row; in units of ``stride`` pixels.
+
+        ``halo``: units on each side that a unit's output depends on. ``held``: bytes that are taken besides.
+        """
+        rows, columns = self.shape(area.size, stride, held)
+        for top in range(area.top, area.bottom, rows):
+            bottom = min(area.bottom, top + rows)
+            for left in range(area.left, area.right, columns):
+                own = Block(top, bottom, left, min(area.right, left + columns))
+                yield Tile(own, grown(own, halo, size))
+
+    def units(self, stride: int, held: int = 0) -> int:
+        """How many units of ``stride`` pixels a tile may have, 1 at least."""
+        if self.side:
+            return self.side**2
+        pixels = _PIXELS_PER_TILE
+        if self.memory is not None:
+            pixels = (self.memory - _BYTES_OF_PROGRAM - held) // _BYTES_PER_PIXEL
+        return max(1, max(_FEWEST_PIXELS, pixels) // stride**2)
+
+    def shape(self, size: tuple[int, int], stride: int, held: int = 0) -> tuple[int, int]:
+        """Rows and columns of a tile: as square as may be, because that has the least halo."""
+        height, width = size
+        most = self.units(stride, held)
+        columns = min(width, isqrt(most))
+        rows = min(height, most // columns)
+        return _even(height, rows), _even(width, min(width, most // rows))
 
 
-def _rows(x: Tensor, low: int, high: int, total: int) -> Tensor:
-    """Units ``low`` .. ``high`` - 1 of ``total``."""
-    if x.shape[-2] == 1:
-        return x
-    unit = x.shape[-2] // total
-    return x[..., low * unit : high * unit, :]
+def _even(length: int, part: int) -> int:
+    """The smallest part that cuts ``length`` into no more parts than ``part`` does."""
+    count = -(-length // part)
+    return -(-length // count)
 
 
-def in_strips(
-    run: Callable[..., Tensor], x: Tensor, geometry: StripGeometry, units: int, *beside: Tensor
-) -> Tensor:
-    """run(x, *beside), computed ``units`` at a time."""
-    parts = [part for _, part in strips(run, x, geometry, units, *beside)]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)
+DEFAULT_TILING = Tiling()

@@ -31,6 +31,7 @@ from vrcodec.models.zoo import load_model
 from vrcodec.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX
 from vrcodec.setting import Setting
+from vrcodec.strips import Tiling
 
 FAMILIES = sorted(path.stem for path in (ROOT / "weights").glob("*.json"))
 RATE_CODES = (0, 32768, 65535)
@@ -94,9 +95,9 @@ VARIANTS: dict[str, tuple[Engine, Callable[[], object], Callable[[VariableRateMo
     ),
     "contiguous": (Engine("cpu", "float32"), nullcontext, to_contiguous),
     "in another order": (Engine("cpu", "float32"), lambda: other_order(None), no_change),
-    "strips of 4": (Engine("cpu", strip_units=4), nullcontext, no_change),
-    "strips of 8": (Engine("cpu", strip_units=8), nullcontext, no_change),
-    "strips of 20": (Engine("cpu", strip_units=20), nullcontext, no_change),
+    "tiles of 4": (Engine("cpu", tiling=Tiling(side=4)), nullcontext, no_change),
+    "tiles of 8": (Engine("cpu", tiling=Tiling(side=8)), nullcontext, no_change),
+    "tiles of 20": (Engine("cpu", tiling=Tiling(side=20)), nullcontext, no_change),
     "inside autocast": (
         Engine("cpu", "float32"),
         lambda: torch.autocast("cpu", torch.bfloat16),
@@ -142,7 +143,7 @@ def test_pixels_differ_by_a_step_at_most(files: dict[str, bytes]) -> None:
     """But for `qmap` in bfloat16: there a sample in ten millions may differ by two."""
     reference = Decoder(Engine("cpu", "float32"))
     others = {
-        precision: [Decoder(Engine("cpu", precision, units)) for units in (None, 3)]
+        precision: [Decoder(Engine("cpu", precision, Tiling(side=side))) for side in (None, 3)]
         for precision in ("float32", "bfloat16")
     }
     apart = dict.fromkeys(others, 0)

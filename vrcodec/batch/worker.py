@@ -6,7 +6,6 @@ import contextlib
 import os
 import queue
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from types import FrameType
 
 from vrcodec.batch.handler import Coded, Handler, Source
 from vrcodec.batch.items import Item, Outcome
+from vrcodec.files import discard_partials
 
 # Before another try, doubled with each: what is out of order elsewhere needs time.
 _PAUSE_SECONDS = 0.25
@@ -39,7 +39,8 @@ def serve(handler: Handler, connection: Connection) -> None:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)
+    discard_partials()
+    os._exit(128 + number)
 
 
 class _Line:
@@ -54,7 +55,6 @@ class _Line:
     def run(self) -> None:
         """Code in this thread, until there is no more."""
         threading.Thread(target=self._read, daemon=True).start()
-        # On the way out, a file that is half written is finished first.
         with ThreadPoolExecutor(1) as writer:
             while (entry := self._ready.get()) is not None:
                 number, source = entry

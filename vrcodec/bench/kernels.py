@@ -17,9 +17,10 @@ from vrcodec.models.blocks import Pointwise
 from vrcodec.models.exchange import CodedBlock
 from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.models.qarv import Qarv
+from vrcodec.strips import Tiling
 
 # Latent rows of a strip: few, so that a picture has many.
-_STRIP_UNITS = 12
+_TILE_SIDE = 12
 
 Kernel = Callable[[Guarded], AbstractContextManager[None]]
 # The same symbols, with table indices computed anew.
@@ -64,12 +65,12 @@ def _without_onednn(model: Guarded) -> Iterator[None]:
 
 
 @contextmanager
-def _strips(model: Guarded) -> Iterator[None]:
-    before, model.strip_units = model.strip_units, _STRIP_UNITS
+def _tiles(model: Guarded) -> Iterator[None]:
+    before, model.tiling = model.tiling, Tiling(side=_TILE_SIDE)
     try:
         yield
     finally:
-        model.strip_units = before
+        model.tiling = before
 
 
 @contextmanager
@@ -98,7 +99,7 @@ KERNELS: dict[str, Kernel] = {
     "contiguous": _contiguous,
     "one thread": _one_thread,
     "without oneDNN": _without_onednn,
-    "in strips": _strips,
+    "in tiles": _tiles,
     "in another order": other_order,
 }
 

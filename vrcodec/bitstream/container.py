@@ -9,16 +9,25 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar, overload
 
 from construct import Construct, ConstructError
 
 from vrcodec.bitstream import schema
+from vrcodec.bitstream.grid import LatentGrid
+from vrcodec.bitstream.source import FileSource, Source
+from vrcodec.bitstream.varint import MAX_BYTES, read_varint
 from vrcodec.errors import CorruptError, FormatError, LimitError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 
 _CHECKSUM_BYTES = 4
+# Beside those of blocks, whatever later versions add.
+_OTHER_CHUNKS = 256
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -51,9 +60,60 @@ class Chunk:
     complete: bool = True
 
     @property
+    def size(self) -> int:
+        """Bytes of the payload."""
+        return len(self.payload)
+
+    @property
     def ancillary(self) -> bool:
         """Whether a reader that does not know the type may skip it."""
         return self.type >= schema.FIRST_ANCILLARY
+
+
+class StoredChunk(Chunk):
+    """A chunk of a file that is not read before its payload is asked for; that raises CorruptError."""
+
+    _source: FileSource
+    _start: int
+    _size: int
+
+    def __init__(
+        self, chunk_type: int, source: FileSource, start: int, offset: int, size: int
+    ) -> None:
+        # Around the frozen fields: there is no payload to keep.
+        self.__dict__.update(type=chunk_type, offset=offset, complete=True)
+        self.__dict__.update(_source=source, _start=start, _size=size)
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    @cached_property
+    def payload(self) -> bytes:  # type: ignore[override]
+        """The payload, once its checksum has been verified."""
+        end = self.offset + self._size + _CHECKSUM_BYTES
+        content = self._source[self._start : end]
+        _check_seal(memoryview(content)[:-_CHECKSUM_BYTES], content, self._start, "chunk")
+        return content[self.offset - self._start : -_CHECKSUM_BYTES]
+
+
+class ByChunk(Sequence[Found]):
+    """What ``read`` makes of the payload of each of ``chunks``, when it is asked for."""
+
+    def __init__(self, chunks: Sequence[Chunk], read: Callable[[bytes], Found]) -> None:
+        self._chunks, self._read = chunks, read
+
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    @overload
+    def __getitem__(self, index: int) -> Found: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Found]: ...
+    def __getitem__(self, index: int | slice) -> Found | Sequence[Found]:
+        if isinstance(index, slice):
+            return ByChunk(self._chunks[index], self._read)
+        return self._read(self._chunks[index].payload)
 
 
 @dataclass(frozen=True)
@@ -120,9 +180,12 @@ def _sealed(data: bytes) -> bytes:
 
 
 def parse_container(
-    data: bytes, limits: Limits = DEFAULT_LIMITS, *, partial: bool = False
+    data: Source, limits: Limits = DEFAULT_LIMITS, *, partial: bool = False
 ) -> Container:
     """Parse and verify a whole file; with ``partial``, one that may end inside its latents.
+
+    Of a `FileSource`, the chunks of blocks are not read yet: each is, and its checksum verified, when its
+    payload is first asked for.
 
     Raises FormatError (not a vrc file, or unknown version or critical chunk), CorruptError (damaged or
     truncated) or LimitError.
@@ -131,25 +194,32 @@ def parse_container(
     header = _parse_header(reader)
     limits.check_picture("picture", header.width, header.height)
     header_end = reader.position
-    container = Container(header, list(_parse_chunks(reader, limits, partial)))
+    most = _most_chunks(header, limits)
+    container = Container(header, list(_parse_chunks(reader, limits, most, partial)))
     if container.complete:
         _check_binding(container, data, header_end)
     return container
 
 
-def _check_binding(container: Container, data: bytes, header_end: int) -> None:
+def _check_binding(container: Container, data: Source, header_end: int) -> None:
     """Raise CorruptError when header and chunks are not those that were written together."""
     bound = container.only(schema.CHUNK_BINDING, "checksum over all chunks")
     if bound is None:
         return
     ends = [
-        chunk.offset + len(chunk.payload) + _CHECKSUM_BYTES
+        chunk.offset + chunk.size + _CHECKSUM_BYTES
         for chunk in container.chunks
         if chunk.type != schema.CHUNK_BINDING
     ]
     seals = b"".join(data[end - _CHECKSUM_BYTES : end] for end in [header_end, *ends])
     if bound != schema.Checksum.build(zlib.crc32(seals)):
         raise CorruptError("damaged: its chunks are not those that were written together")
+
+
+def _most_chunks(header: Header, limits: Limits) -> int:
+    """How many chunks a picture may have: latents and alpha of each block, and some more."""
+    blocks = LatentGrid.of_picture(header.width, header.height).block_count
+    return min(limits.max_chunks, 2 * blocks + _OTHER_CHUNKS)
 
 
 def _parse_header(reader: _Reader) -> Header:
@@ -176,16 +246,16 @@ def _parse_header(reader: _Reader) -> Header:
     )
 
 
-def _parse_chunks(reader: _Reader, limits: Limits, partial: bool) -> Iterable[Chunk]:
+def _parse_chunks(reader: _Reader, limits: Limits, most: int, partial: bool) -> Iterable[Chunk]:
     last = 0
-    for _ in range(limits.max_chunks):
+    for _ in range(most):
         if not reader.left:
             return
         start = reader.position
-        prefix = _parse(schema.ChunkPrefix, reader, "chunk")
-        if prefix.length > limits.max_chunk_bytes:
-            raise LimitError(f"a chunk of {prefix.length} bytes is over the limit")
-        chunk = _parse_payload(reader, start, prefix.type, prefix.length, partial)
+        chunk_type, length = reader.take_prefix()
+        if length > limits.max_chunk_bytes:
+            raise LimitError(f"a chunk of {length} bytes is over the limit")
+        chunk = _parse_payload(reader, start, chunk_type, length, partial)
         if last in schema.LATENT_CHUNKS and chunk.type != last:
             raise CorruptError(f"damaged: a chunk of type {chunk.type} behind the latent streams")
         if chunk.type not in schema.CRITICAL_CHUNKS and not chunk.ancillary:
@@ -194,7 +264,8 @@ def _parse_chunks(reader: _Reader, limits: Limits, partial: bool) -> Iterable[Ch
             )
         last = chunk.type
         yield chunk
-    raise LimitError("more chunks than the limit allows")
+    if reader.left:
+        raise LimitError(f"more than {most} chunks, which is over the limit for its size")
 
 
 def _parse_payload(
@@ -210,6 +281,9 @@ def _parse_payload(
             )
         payload = reader.take(reader.left, "chunk")[:length]
         return Chunk(chunk_type, payload, offset, complete=False)
+    if chunk_type in schema.BLOCK_CHUNKS and isinstance(reader.data, FileSource):
+        reader.skip(length + _CHECKSUM_BYTES, "chunk")
+        return StoredChunk(chunk_type, reader.data, start, offset, length)
     payload = reader.take(length, "chunk")
     reader.check_seal(start, "chunk")
     return Chunk(chunk_type, payload, offset)
@@ -218,28 +292,48 @@ def _parse_payload(
 class _Reader:
     """A cursor over bytes that never reads past the end."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
+    def __init__(self, data: Source) -> None:
+        self.data = data
         self.position = 0
 
     @property
     def left(self) -> int:
-        return len(self._data) - self.position
+        return len(self.data) - self.position
 
     def peek(self, count: int) -> bytes:
-        return self._data[self.position : self.position + count]
+        return self.data[self.position : self.position + count]
 
     def take(self, count: int, what: str) -> bytes:
+        self.skip(count, what)
+        return self.data[self.position - count : self.position]
+
+    def skip(self, count: int, what: str) -> None:
         if count > self.left:
             raise CorruptError(f"truncated: the {what} at byte {self.position} is incomplete")
         self.position += count
-        return self._data[self.position - count : self.position]
+
+    def take_prefix(self) -> tuple[int, int]:
+        """Type and length of a chunk. By hand: there may be thousands, and most of them hostile."""
+        prefix = self.peek(1 + MAX_BYTES)
+        try:
+            length, size = read_varint(prefix, 1)
+        except CorruptError as error:
+            raise CorruptError(
+                f"truncated: the chunk at byte {self.position} is incomplete"
+            ) from error
+        self.position += size
+        return prefix[0], length
 
     def check_seal(self, start: int, what: str) -> None:
-        content = memoryview(self._data)[start : self.position]
-        stored = schema.Checksum.parse(self.take(_CHECKSUM_BYTES, what))
-        if zlib.crc32(content) != stored:
-            raise CorruptError(f"damaged: the {what} at byte {start} fails its checksum")
+        whole = memoryview(self.data) if isinstance(self.data, bytes) else self.data
+        content = whole[start : self.position]
+        _check_seal(content, self.take(_CHECKSUM_BYTES, what), start, what)
+
+
+def _check_seal(content: bytes | memoryview, seal: bytes, start: int, what: str) -> None:
+    """Raise CorruptError unless ``seal`` ends with the checksum of ``content``."""
+    if zlib.crc32(content) != int.from_bytes(seal[-_CHECKSUM_BYTES:], "little"):
+        raise CorruptError(f"damaged: the {what} at byte {start} fails its checksum")
 
 
 def _parse(declaration: Construct, reader: _Reader, what: str):  # type: ignore[no-untyped-def]

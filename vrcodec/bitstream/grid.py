@@ -23,6 +23,11 @@ class Block:
     right: int
 
     @property
+    def size(self) -> tuple[int, int]:
+        """(h, w)."""
+        return self.bottom - self.top, self.right - self.left
+
+    @property
     def window(self) -> tuple[slice, slice, slice]:
         """Where it lies in an array (C, h, w)."""
         return slice(None), slice(self.top, self.bottom), slice(self.left, self.right)
@@ -55,15 +60,23 @@ class LatentGrid:
         """Columns of z."""
         return -(-self.width // HYPER_STRIDE)
 
+    @property
+    def whole(self) -> Block:
+        """All of y."""
+        return Block(0, self.height, 0, self.width)
+
     def bands(self) -> list[list[Block]]:
         """Blocks in raster order, grouped by row of blocks."""
         return [
-            [
-                Block(top, min(top + BLOCK, self.height), left, min(left + BLOCK, self.width))
-                for left in range(0, self.width, BLOCK)
-            ]
-            for top in range(0, self.height, BLOCK)
+            [self.block(row, column) for column in range(-(-self.width // BLOCK))]
+            for row in range(-(-self.height // BLOCK))
         ]
+
+    def block(self, row: int, column: int) -> Block:
+        """The block in a row of blocks and a column of blocks."""
+        top, left = row * BLOCK, column * BLOCK
+        bottom, right = min(top + BLOCK, self.height), min(left + BLOCK, self.width)
+        return Block(top, bottom, left, right)
 
     @property
     def block_count(self) -> int:

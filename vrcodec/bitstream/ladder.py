@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from construct import VarInt
 
 from vrcodec.bitstream import schema
-from vrcodec.bitstream.payload import LevelEnd, Stream, Tie, build_ties, parse_ties
+from vrcodec.bitstream.payload import (
+    LevelEnd,
+    Stream,
+    Tie,
+    build_ties,
+    check_tie_count,
+    parse_ties,
+)
 from vrcodec.bitstream.varint import read_varint
 from vrcodec.errors import CorruptError
 
@@ -86,9 +93,12 @@ class _Parser:
             raise CorruptError(f"damaged: a picture of {self.levels} levels")
         # Appended to one by one: how many blocks there are is not to be believed before that.
         self._ties: list[list[Tie]] = []
+        count = 0
         for _ in range(blocks):
             ties, self.cursor = parse_ties(payload, self.cursor)
             self._ties.append(ties)
+            count += len(ties)
+            check_tie_count(count)
         self._spans: list[list[bytes]] = []
         self._checks: list[list[int]] = []
         self._start = 0
@@ -96,11 +106,12 @@ class _Parser:
     def read_level(self, level: int) -> int:
         """Read a level of all blocks; returns its bytes."""
         layout = schema.LevelCheck if level < self.levels - 1 else schema.Checksum
+        check_bytes: int = layout.sizeof()
         lengths, checks = [], []
         for _ in range(self._blocks):
             length, self.cursor = read_varint(self._payload, self.cursor)
             lengths.append(length)
-            checks.append(layout.parse(self._take(layout.sizeof())))
+            checks.append(int.from_bytes(self._take(check_bytes), "little"))
         self._spans.append([self._take(length) for length in lengths])
         self._checks.append(checks)
         start, self._start = self._start, self.cursor

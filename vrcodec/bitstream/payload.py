@@ -5,6 +5,7 @@ Structure only, without numpy; `vrcodec.bitstream.streams` codes the symbols.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
 # A picture has one tie in a few million symbols; flat pictures, whose symbols tie together or not at
 # all, may have a channel's worth. The bound keeps a hostile file from claiming memory.
 MAX_TIES = 1 << 16
+# Of all streams together.
+MAX_TIES_OF_PICTURE = 1 << 20
 _CHECKSUM_BYTES = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Tie:
     """Symbol ``position`` of a stream, too close to call, was coded with table ``index``."""
 
@@ -34,7 +37,7 @@ class Tie:
     index: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LevelEnd:
     """Where a level of a stream ends: ``size`` bytes suffice to decode it and those before.
 
@@ -83,9 +86,38 @@ def parse_stream(payload: bytes) -> Stream:
     """Inverse of `build_stream`. Raises CorruptError."""
     if len(payload) < _CHECKSUM_BYTES:
         raise CorruptError("a latent stream is incomplete")
-    crc: int = schema.Checksum.parse(payload[:_CHECKSUM_BYTES])
+    crc = int.from_bytes(payload[:_CHECKSUM_BYTES], "little")
     ties, cursor = parse_ties(payload, _CHECKSUM_BYTES)
     return Stream(payload[cursor:], crc, ties)
+
+
+def parse_streams(payloads: Iterable[bytes]) -> Iterator[Stream]:
+    """`parse_stream` of all streams of a picture. Raises CorruptError or LimitError."""
+    return _with_few_ties(map(parse_stream, payloads))
+
+
+def build_streams(streams: Iterable[Stream]) -> Iterator[bytes]:
+    """`build_stream` of all streams of a picture. Raises LimitError."""
+    return map(build_stream, _with_few_ties(streams))
+
+
+def _with_few_ties(streams: Iterable[Stream]) -> Iterator[Stream]:
+    ties = 0
+    for stream in streams:
+        ties += len(stream.ties)
+        check_tie_count(ties)
+        yield stream
+
+
+def tie_count(payload: bytes) -> int:
+    """How many ties a stream says that it has. Raises CorruptError."""
+    return read_varint(payload, _CHECKSUM_BYTES)[0]
+
+
+def check_tie_count(ties: int) -> None:
+    """Raise LimitError for more ``ties`` than a picture may have."""
+    if ties > MAX_TIES_OF_PICTURE:
+        raise LimitError("the picture needs more ties than the format allows")
 
 
 def build_ties(stream: Stream) -> bytes:
@@ -100,15 +132,17 @@ def build_ties(stream: Stream) -> bytes:
 
 
 def parse_ties(payload: bytes, cursor: int) -> tuple[list[Tie], int]:
-    """The ties at ``cursor``, and the position behind them. Raises CorruptError."""
+    """The ties at ``cursor``, each behind the one before, and what follows them. Raises CorruptError."""
     count, cursor = read_varint(payload, cursor)
     if count > MAX_TIES:
         raise CorruptError("a stream claims more ties than the format allows")
-    position, ties = 0, []
+    position, ties = 0, list[Tie]()
     for _ in range(count):
         skip, cursor = read_varint(payload, cursor)
         if cursor >= len(payload):
             raise CorruptError("a latent stream is incomplete")
+        if ties and not skip:
+            raise CorruptError("damaged: two ties of one symbol")
         position += skip
         ties.append(Tie(position, payload[cursor]))
         cursor += 1

@@ -55,6 +55,8 @@ CRITICAL_CHUNKS = (
 LATENTS_OF = {METHOD_LOSSLESS: CHUNK_LOSSLESS, 5: CHUNK_LADDER}
 # Chunks of the picture itself: behind one come only more of its kind.
 LATENT_CHUNKS = (CHUNK_STREAM, CHUNK_LADDER, CHUNK_LOSSLESS)
+# Chunks of which there is one for each block.
+BLOCK_CHUNKS = (CHUNK_STREAM, CHUNK_ALPHA, CHUNK_LOSSLESS)
 # Types from here on are ancillary: a reader that does not know one skips it.
 FIRST_ANCILLARY = 0x80
 CHUNK_ICC = 0x80

@@ -6,9 +6,10 @@ Without numpy, so that `vrcodec info` starts at once; the blocks themselves are 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 
 from vrcodec.bitstream import schema
-from vrcodec.bitstream.container import Chunk, Container
+from vrcodec.bitstream.container import ByChunk, Chunk, Container
 from vrcodec.errors import CorruptError, LimitError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.metadata import Metadata
@@ -59,12 +60,12 @@ def metadata_sizes(container: Container) -> dict[str, int]:
     return sizes
 
 
-def alpha_blocks(container: Container, blocks: int) -> list[bytes]:
-    """Payloads of alpha, one for each of so many ``blocks``, or none. Raises CorruptError."""
-    found = [chunk.payload for chunk in container.chunks if chunk.type == schema.CHUNK_ALPHA]
-    if len(found) not in (0, blocks):
-        raise CorruptError(f"damaged: alpha of {len(found)} blocks where the picture has {blocks}")
-    return found
+def alpha_blocks(container: Container, blocks: int) -> Sequence[bytes]:
+    """ByChunk of alpha, one for each of so many ``blocks``, or none. Raises CorruptError."""
+    chunks = [chunk for chunk in container.chunks if chunk.type == schema.CHUNK_ALPHA]
+    if len(chunks) not in (0, blocks):
+        raise CorruptError(f"damaged: alpha of {len(chunks)} blocks where the picture has {blocks}")
+    return ByChunk(chunks, bytes)
 
 
 def _packed(content: bytes) -> bytes:

@@ -10,7 +10,7 @@ import click
 
 from vrcodec.bench.request import DEFAULT_METRICS, DEFAULT_RIVALS, Request
 from vrcodec.catalog import DEFAULT_MODEL
-from vrcodec.cli import options
+from vrcodec.cli import options, signals
 
 _MAX_POINTS = 1000
 
@@ -169,4 +169,5 @@ def command(**given: Any) -> int:
     request.check()
     from vrcodec.cli.benching import run_benchmark, run_profile
 
-    return run_profile(request) if request.profile else run_benchmark(request)
+    with signals.raised():
+        return run_profile(request) if request.profile else run_benchmark(request)

@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from vrcodec.bench.request import Request, is_stdout
 from vrcodec.cli import options, output
 from vrcodec.cli.main import EXIT_INTERRUPTED
@@ -80,7 +78,7 @@ def _write(request: Request, plan: Plan, outcome: Outcome, results: Results) -> 
 
 def _put(request: Request, path: Path, text: str) -> None:
     if is_stdout(path):
-        click.echo(text.rstrip("\n"))
+        output.echo(text.rstrip("\n"))
     else:
         Destination(path, request.force).write((text.rstrip("\n") + "\n").encode())
 
@@ -89,24 +87,24 @@ def _print(results: Results, plan: Plan) -> None:
     from vrcodec.bench.text import codec_table, cost_table, curve_table, verdicts
 
     for curve in results.own:
-        click.echo(f"{curve.title}: {curve.description}")
+        output.echo(f"{curve.title}: {curve.description}")
         output.print_table(*curve_table(curve, plan.metrics))
-        click.echo()
+        output.echo()
     output.print_table(*codec_table(results, plan.metrics))
-    click.echo()
+    output.echo()
     output.print_table(*cost_table(results))
-    click.echo()
+    output.echo()
     for curve in results.curves:
         if curve not in results.own:
-            click.echo(f"{curve.title}: {curve.description}")
-    click.echo(f"Means over {_count(results)}, from real files; {_conditions(plan)}.")
+            output.echo(f"{curve.title}: {curve.description}")
+    output.echo(f"Means over {_count(results)}, from real files; {_conditions(plan)}.")
     if results.anchor:
-        click.echo(
+        output.echo(
             f"BD-rate: bits at equal quality against {results.anchor.title}, negative is fewer; PCHIP "
             "(Akima), over the common range of quality."
         )
     for sentence in verdicts(results):
-        click.echo(sentence)
+        output.echo(sentence)
 
 
 def _count(results: Results) -> str:
@@ -152,7 +150,7 @@ def run_profile(request: Request) -> int:
     rate = request.rates[0] if request.rates else 0.5
     for family in choose_families(request.models, (rate,), "rate", request.engine()):
         found = profile(family.family, picture, rate, request.engine())
-        click.echo(f"{family.family}, {path}, {picture.width}x{picture.height}, rate {rate:g}")
+        output.echo(f"{family.family}, {path}, {picture.width}x{picture.height}, rate {rate:g}")
         for title, stages in (
             ("once", found.start),
             ("encode", found.encode),
@@ -164,5 +162,5 @@ def run_profile(request: Request) -> int:
                 for name, seconds in stages.items()
             ]
             output.print_table([title, "ms", "share"], [*rows, ["sum", f"{1e3 * total:.1f}", ""]])
-            click.echo()
+            output.echo()
     return 0

@@ -20,19 +20,28 @@ from vrcodec.cli.paths import (
     destinations,
     display_name,
     is_special,
-    read_vrc_file,
+    vrc_source,
 )
 from vrcodec.cli.progression import check_pattern, level_places
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
+from vrcodec.strips import Tiling
+from vrcodec.views import SCALES, Rectangle, View
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vrcodec.bitstream.source import Source
     from vrcodec.cli.decoding import GetDecoder
     from vrcodec.picture import OutputFormat
 
 FORMATS = ("png", "ppm", "npy")
+
+
+def _rectangle(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> Rectangle | None:
+    return None if value is None else Rectangle.parse(value)
 
 
 @click.command()
@@ -44,6 +53,18 @@ FORMATS = ("png", "ppm", "npy")
     "output_format",
     type=click.Choice(FORMATS),
     help="Format of the picture. Default: from the output's name, else png.",
+)
+@click.option(
+    "--crop",
+    metavar="X,Y,W,H",
+    callback=_rectangle,
+    help="Decode this rectangle only, in pixels of the whole picture. Of a file, only the blocks that it needs "
+    "are read.",
+)
+@click.option(
+    "--scale",
+    type=click.Choice([f"1/{scale}" for scale in SCALES if scale > 1]),
+    help="A preview: the mean of so many pixels in each direction. Takes less memory, but hardly less time.",
 )
 @click.option(
     "--levels",
@@ -65,6 +86,7 @@ FORMATS = ("png", "ppm", "npy")
 @options.device_option
 @options.threads_option
 @options.precision_option
+@options.memory_option
 @options.limits_option
 @options.json_option
 @options.verbosity_options
@@ -73,12 +95,15 @@ def command(
     target: str | None,
     force: bool,
     output_format: OutputFormat | None,
+    crop: Rectangle | None,
+    scale: str | None,
     levels: int | None,
     pattern: str | None,
     partial: bool,
     device: str,
     threads: int | None,
     precision: str,
+    tiling: Tiling,
     limits: Limits,
     as_json: bool,
     many: ManyOptions,
@@ -87,14 +112,17 @@ def command(
 
     FILE is a .vrc file, or - for stdin. Of a folder, all .vrc files below it are taken.
     """
+    view = _view(crop, scale)
     if many.wanted(inputs, target) and pattern is None:
         chosen = output_format or "png"
-        coder = DecodeWork(device, precision, threads or 1, limits, chosen, levels, partial)
+        coder = DecodeWork(
+            device, precision, tiling, threads or 1, limits, chosen, view, levels, partial
+        )
         return run_many(
             Request(inputs, target, force, as_json, many, coder, f".{chosen}", FILES, "decoded")
         )
     chosen = output_format or _format_of(pattern or target)
-    decoder = lazy_decoder(device, precision, threads, limits)
+    decoder = lazy_decoder(device, precision, tiling, threads, limits)
     if pattern is not None:
         _check_progressive(inputs, target, levels, pattern)
         places: dict[str, Destination] = {}
@@ -104,16 +132,21 @@ def command(
     def work(name: str) -> list[dict[str, Any]]:
         if pattern is None:
             places[name].check()
-        job = _Job(decoder, name, read_vrc_file(name), chosen, partial)
-        if pattern is not None:
-            return job.progressive(pattern, force)
-        return [job.decode(places[name], levels)]
+        with vrc_source(name, whole=crop is None) as source:
+            job = _Job(decoder, name, source, chosen, view, partial)
+            if pattern is not None:
+                return job.progressive(pattern, force)
+            return [job.decode(places[name], levels)]
 
     code, results = output.for_each(inputs, work)
     if as_json:
         flat = [result for own in results for result in own]
         output.print_json(flat, err=any(p.path is None for p in places.values()))
     return code
+
+
+def _view(crop: Rectangle | None, scale: str | None) -> View:
+    return View(crop, int(scale.removeprefix("1/")) if scale else 1)
 
 
 def _check_progressive(
@@ -144,9 +177,11 @@ class DecodeWork:
 
     device: str
     precision: str
+    tiling: Tiling
     threads: int
     limits: Limits
     output_format: OutputFormat
+    view: View
     levels: int | None
     partial: bool
     decoder: GetDecoder | None = None
@@ -159,9 +194,11 @@ class DecodeWork:
         return cls(
             given["device"],
             given["precision"],
+            given["tiling"],
             given["threads"] or 1,
             given["limits"],
             given["output_format"] or "png",
+            _view(given["crop"], given["scale"]),
             given["levels"],
             given["partial"],
         )
@@ -169,15 +206,17 @@ class DecodeWork:
     @property
     def settings(self) -> str:
         """A hash of what has a say in the picture."""
-        chosen = self.precision, self.output_format, self.levels, self.partial
+        chosen = self.precision, self.output_format, str(self.view), self.levels, self.partial
         return settings_key({"decode": chosen})
 
     def code(self, name: str, data: bytes) -> dict[str, Any]:
         """Decode one file that was read."""
         if self.decoder is None:
-            self.decoder = lazy_decoder(self.device, self.precision, self.threads, self.limits)
+            self.decoder = lazy_decoder(
+                self.device, self.precision, self.tiling, self.threads, self.limits
+            )
         with output.collected() as messages:
-            job = _Job(self.decoder, name, data, self.output_format, self.partial)
+            job = _Job(self.decoder, name, data, self.output_format, self.view, self.partial)
             return {**job.decoded(self.levels), "messages": messages}
 
 
@@ -188,15 +227,17 @@ class _Job:
         self,
         decoder: GetDecoder,
         name: str,
-        data: bytes,
+        source: Source,
         output_format: OutputFormat,
+        view: View,
         partial: bool,
     ) -> None:
         self._name = name
         self._format = output_format
+        self._view = view
         self._decoder = decoder()
         with about(name):
-            self._coded = self._decoder.read(data, partial=partial)
+            self._coded = self._decoder.read(source, partial=partial)
         if not self._coded.complete:
             output.warn(
                 f"{display_name(name)}: ends early; {self._coded.held} of {self._coded.levels} "
@@ -213,7 +254,8 @@ class _Job:
         result = self.decoded(levels)
         place.write(result.pop("data"))
         result["output"] = str(place)
-        output.say("{output}: {width}x{height} {mode}".format(**result))
+        alpha = " with alpha" if result["alpha"] else ""
+        output.say("{output}: {width}x{height} {mode}".format(**result) + alpha)
         output.say("decoded in {seconds} s".format(**result), output.VERBOSE)
         return result
 
@@ -221,16 +263,22 @@ class _Job:
         """The same as ``data``, and what there is to say about it."""
         start = time.perf_counter()
         with about(self._name):
-            picture = self._decoder.picture(self._coded, levels)
+            picture = self._decoder.picture(self._coded, levels, self._view)
         seconds = round(time.perf_counter() - start, 4)
-        from vrcodec.picture import serialise_picture
+        from vrcodec.picture import lost_in, serialise_picture
 
+        with about(self._name):
+            content = serialise_picture(picture, self._format)
+        if lost := lost_in(picture, self._format):
+            words = f"a {self._format} file has no place for {' and '.join(lost)}"
+            output.warn(f"{display_name(self._name)}: {words}")
         return {
-            "data": serialise_picture(picture, self._format),
+            "data": content,
             "input": display_name(self._name),
             "width": picture.width,
             "height": picture.height,
             "mode": picture.mode,
+            "alpha": picture.alpha is not None,
             "levels": levels or self._coded.held,
             "levels_in_file": self._coded.levels,
             "seconds": seconds,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vrcodec.cli import options
 from vrcodec.limits import Limits
+from vrcodec.strips import Tiling
 
 if TYPE_CHECKING:
     from vrcodec.codec import Decoder
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     GetDecoder = Callable[[], Decoder]
 
 
-def lazy_decoder(device: str, precision: str, threads: int | None, limits: Limits) -> GetDecoder:
+def lazy_decoder(
+    device: str, precision: str, tiling: Tiling, threads: int | None, limits: Limits
+) -> GetDecoder:
     """A function that gives a decoder, the same one every time."""
     decoders: list[Decoder] = []
 
@@ -23,7 +26,7 @@ def lazy_decoder(device: str, precision: str, threads: int | None, limits: Limit
             from vrcodec.codec import Decoder, Engine
 
             options.set_threads(threads)
-            decoders.append(Decoder(Engine(device, precision), limits))
+            decoders.append(Decoder(Engine(device, precision, tiling), limits))
         return decoders[0]
 
     return get

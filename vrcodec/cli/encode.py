@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,7 +10,7 @@ import click
 
 from vrcodec.batch.inputs import PICTURES
 from vrcodec.catalog import DEFAULT_MODEL
-from vrcodec.cli import options, output
+from vrcodec.cli import options, output, signals
 from vrcodec.cli.encoding import BACKGROUND_LEVEL, REGION_LEVEL, EncodeWork, make_job
 from vrcodec.cli.many import ManyOptions, Request, many_options, run_many
 from vrcodec.cli.paths import destinations
@@ -18,21 +18,6 @@ from vrcodec.effort import MAX_EFFORT
 from vrcodec.errors import UsageError
 from vrcodec.intake.choice import IccChoice, kinds_to_strip
 from vrcodec.rate import DEFAULT_RATE
-
-_UNITS = {"": 1, "k": 1000, "m": 1000**2, "ki": 1024, "mi": 1024**2}
-
-
-class ByteSize(click.ParamType):  # type: ignore[type-arg]
-    """A number of bytes with an optional unit: 40000, 40kB, 39KiB, 1.5MB."""
-
-    name = "bytes"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        """Parse ``value``; click reports what does not fit."""
-        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(|k|m|ki|mi)b?", str(value).lower())
-        if not match:
-            self.fail(f"{value!r} is not a size such as 40000, 40kB, 39KiB or 1.5MB", param, ctx)
-        return float(match[1]) * _UNITS[match[2]]
 
 
 def _kinds_to_strip(
@@ -57,7 +42,7 @@ def _kinds_to_strip(
 @click.option(
     "--bpp", type=click.FloatRange(min=0, min_open=True), help="At most so many bits a pixel."
 )
-@click.option("--size", type=ByteSize(), help="At most this file size: 40000, 40kB, 39KiB.")
+@click.option("--size", type=options.ByteSize(), help="At most this file size: 40000, 40kB, 39KiB.")
 @click.option("--psnr", type=float, help="The smallest file with at least so many dB.")
 @click.option(
     "--ssim", type=float, help="The smallest file with at least this MS-SSIM, such as 0.98."
@@ -145,10 +130,21 @@ def _kinds_to_strip(
     metavar="N",
     help="Which picture of an animation or of several pages, counted from 0.",
 )
+@click.option(
+    "--lossless-fallback",
+    is_flag=True,
+    help="Store the picture without loss where that is no larger: flat graphics, text, tiny pictures.",
+)
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Decode the result and compare, before anything is written; exit code 5 when they differ.",
+)
 @many_options
 @options.device_option
 @options.threads_option
 @options.precision_option
+@options.memory_option
 @options.limits_option
 @options.json_option
 @options.verbosity_options
@@ -177,7 +173,9 @@ def command(
         """Encode and write one input; returns what --json shows of it."""
         place = places[name]
         place.check()
-        result = job.encode(name)
+        # A search has something to keep.
+        with signals.raised() if job.watch.keep_partial else nullcontext():
+            result = job.encode(name)
         place.write(result.pop("data"))
         result["output"] = str(place)
         _say(result)
@@ -192,8 +190,9 @@ def command(
 
 
 def _say(result: dict[str, Any]) -> None:
-    sizes = "{output}: {width}x{height}, {bytes} bytes, {bpp:.4f} bpp, rate {rate:.4f}"
-    output.say(sizes.format(**result))
+    sizes = "{output}: {width}x{height}, {bytes} bytes, {bpp:.4f} bpp, "
+    how = "lossless" if result["lossless"] else "rate {rate:.4f}"
+    output.say((sizes + how).format(**result))
     for kind, form in (("psnr", "PSNR {:.3f} dB"), ("ssim", "MS-SSIM {:.5f}")):
         if kind in result:
             output.say(form.format(result[kind]))

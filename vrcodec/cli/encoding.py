@@ -18,12 +18,13 @@ from vrcodec.errors import UsageError, WeightsError
 from vrcodec.inspection import inspect
 from vrcodec.intake.choice import IccChoice, Intake
 from vrcodec.limits import Limits
+from vrcodec.strips import Tiling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from vrcodec.bitstream.qmap import QualityMap
-    from vrcodec.codec import Encoder
+    from vrcodec.codec import Decoder, Encoder
     from vrcodec.picture import Picture
     from vrcodec.ratecontrol import Target
 
@@ -37,6 +38,7 @@ class Job:
     model: str
     device: str
     precision: str
+    tiling: Tiling
     threads: int | None
     intake: Intake
     target: Target | None
@@ -47,20 +49,26 @@ class Job:
     shape: Callable[[int, int], QualityMap] | None
     effort: Effort
     watch: Watch
+    lossless_fallback: bool
+    verify: bool
     encoder: Encoder | None = None
+    # Of `verify`: networks of its own, loaded anew.
+    decoder: Decoder | None = None
 
     def encode(self, name: str) -> dict[str, Any]:
         """Encode one input: its bytes as ``data``, and what there is to say about it."""
-        return self.encode_file(name, read_picture_file(name))
+        return self._encode(name, self._read(name, read_picture_file(name)))
 
     def encode_file(self, name: str, content: bytes) -> dict[str, Any]:
         """The same for an input that was read."""
-        from vrcodec.reading import read_picture
+        return self._encode(name, self._read(name, content))
 
-        picture = read_picture(io.BytesIO(content), display_name(name), intake=self.intake)
+    def _encode(self, name: str, picture: Picture) -> dict[str, Any]:
         start = time.perf_counter()
         with about(name):
             data, achieved = self._encode_picture(picture, name)
+            if self.verify:
+                self._verify(data, picture)
         info = inspect(data, self.intake.limits)
         return {
             "data": data,
@@ -68,14 +76,29 @@ class Job:
             "width": picture.width,
             "height": picture.height,
             "mode": picture.mode,
-            "model": self.model,
+            "model": info.model,
+            "lossless": info.lossless,
             "rate": info.rate,
             "bytes": info.bytes,
             "bpp": info.bpp,
             **achieved,
             **self._search_words(),
+            "verified": self.verify,
             "seconds": round(time.perf_counter() - start, 4),
         }
+
+    def _read(self, name: str, content: bytes) -> Picture:
+        from vrcodec.reading import read_picture
+
+        return read_picture(io.BytesIO(content), display_name(name), intake=self.intake)
+
+    def _verify(self, data: bytes, picture: Picture) -> None:
+        from vrcodec.codec import Decoder, Engine
+        from vrcodec.verification import check_made
+
+        engine = Engine(self.device, self.precision, self.tiling)
+        self.decoder = self.decoder or Decoder(engine, self.intake.limits)
+        check_made(data, picture, self.decoder)
 
     def _search_words(self) -> dict[str, Any]:
         """What --json says of the search."""
@@ -90,11 +113,15 @@ class Job:
         from vrcodec.codec import Decoder, Encoder, Engine
         from vrcodec.setting import Setting
 
-        engine = Engine(self.device, self.precision)
+        engine = Engine(self.device, self.precision, self.tiling)
         if self.encoder is None:
             options.set_threads(self.threads)
             self.encoder = Encoder(self.model, engine)
-        search: dict[str, Any] = {"effort": self.effort, "watch": self.watch}
+        search: dict[str, Any] = {
+            "effort": self.effort,
+            "watch": self.watch,
+            "lossless_fallback": self.lossless_fallback,
+        }
         if self.bin_size is not None:
             setting = self.encoder.bin_setting(self.bin_size)
             data = self.encoder.encode(picture, setting, **search)
@@ -174,9 +201,12 @@ def make_job(
     icc: IccChoice,
     reduce_depth: bool,
     frame: int | None,
+    lossless_fallback: bool,
+    verify: bool,
     device: str,
     threads: int | None,
     precision: str,
+    tiling: Tiling,
     limits: Limits,
 ) -> Job:
     """The job that options of the command line ask for. Raises UsageError, or InputError for a map."""
@@ -191,6 +221,7 @@ def make_job(
         model,
         device,
         precision,
+        tiling,
         threads,
         intake,
         target,
@@ -201,6 +232,8 @@ def make_job(
         shape,
         _effort(level, seconds, tune, keep_partial),
         Watch(output.part_done, keep_partial),
+        lossless_fallback,
+        verify,
     )
 
 

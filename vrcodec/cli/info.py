@@ -53,16 +53,28 @@ def _fields(name: str, info: Info) -> dict[str, str]:
     fields = {
         "file": display_name(name),
         "format": f"vrc {info.version}",
-        "picture": f"{info.width}x{info.height} {info.mode}",
+        "picture": f"{info.width}x{info.height} {info.mode}{_with_alpha(info)}",
         "size": f"{info.bytes} bytes, {info.bpp:.4f} bpp",
-        "model": f"{info.model}, weights {info.weights_id}",
-        "rate": f"{info.rate:.4f}" + _setting_words(info),
-        "streams": f"{len(info.streams)}, {sum(info.streams)} bytes",
     }
+    if info.rate is None:
+        fields["model"] = "none: stored without loss"
+    else:
+        fields["model"] = f"{info.model}, weights {info.weights_id}"
+        fields["rate"] = f"{info.rate:.4f}" + _setting_words(info)
+    fields["streams"] = f"{len(info.streams)}, {sum(info.streams)} bytes"
     if info.levels:
         sizes = " + ".join(map(str, info.levels))
         fields["levels"] = f"{len(info.levels)}, {sizes} bytes"
+    if info.alpha_bytes is not None:
+        fields["alpha"] = f"{info.alpha_bytes} bytes"
+    if info.metadata_bytes:
+        kinds = (f"{name.upper()} {size} bytes" for name, size in info.metadata_bytes.items())
+        fields["metadata"] = ", ".join(kinds)
     return fields
+
+
+def _with_alpha(info: Info) -> str:
+    return "" if info.alpha_bytes is None else " with alpha"
 
 
 def _map_place(target: Path, force: bool) -> Destination:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import os
-import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from types import FrameType
 from typing import Any, NoReturn
 
 import click
 
 from vrcodec import __version__
-from vrcodec.cli import output
-from vrcodec.errors import VrcError
+from vrcodec.cli import output, signals
+from vrcodec.errors import OutputError, VrcError
 
 COMMANDS = (
     "encode",
@@ -83,7 +83,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
             standalone_mode=False,
         )
         if sys.stdout is not None:
-            sys.stdout.flush()
+            with output.to_stdout():
+                sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
         error.show()
@@ -92,27 +93,37 @@ def run(arguments: Sequence[str] | None = None) -> int:
         output.error("interrupted")
         return EXIT_INTERRUPTED
     except (ClosedPipeError, BrokenPipeError):
-        # The reader is gone; so that the interpreter does not trip over it again at exit:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_stdout()
         return EXIT_CLOSED_PIPE
+    except output.StdoutError as error:
+        _abandon_stdout()
+        return output.report(error)
     except VrcError as error:
         return output.report(error)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            # What reads and writes files has words of its own; this was help, say, into a file.
+            _abandon_stdout()
+            return output.report(OutputError(f"<stdout>: cannot be written: {error.strerror}"))
         output.error(f"internal error: {type(error).__name__}: {error}; -vv shows where")
         if output.verbosity >= output.DEBUG:
             raise
         return EXIT_INTERNAL
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    """Leave through the usual clean-up, so that no temporary file stays behind."""
-    sys.exit(128 + number)
+def _abandon_stdout() -> None:
+    """It takes nothing more; the interpreter must not trip over what is left for it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main() -> None:
-    """Console script."""
-    signal.signal(signal.SIGTERM, _terminate)
-    _leave(run())
+    """Run the command line, and exit."""
+    signals.install()
+    # What Pillow has to say about odd files, we say ourselves.
+    warnings.filterwarnings("ignore", module="PIL")
+    code = run()
+    signals.ignore()
+    _leave(code)
 
 
 def _leave(code: int) -> NoReturn:

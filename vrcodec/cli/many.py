@@ -17,7 +17,7 @@ import click
 from vrcodec.batch import places
 from vrcodec.batch.items import Item, Outcome, Work
 from vrcodec.batch.totals import Totals
-from vrcodec.cli import output
+from vrcodec.cli import output, signals
 from vrcodec.cli.paths import STANDARD
 from vrcodec.errors import InputError, UsageError
 from vrcodec.limits import Limits
@@ -26,7 +26,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 LOG_NAME = "vrcodec-log.jsonl"
 # Of options: what has no say in the result.
-_NO_SETTINGS = frozenset({"device", "threads", "limits", "keep_partial", "strict"})
+_NO_SETTINGS = frozenset({"device", "threads", "limits", "tiling", "keep_partial", "strict"})
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ def follow(
     totals = Totals()
     log = Log(log_place) if log_place else None
     try:
-        with output.progress_bar(count) as step:
+        with signals.raised(), output.progress_bar(count) as step:
             for outcome in found:
                 totals.add(outcome)
                 if log:

@@ -1,11 +1,12 @@
 """Every flag that more than one command has.
 
--o/--output  -f/--force  --device  --threads  --precision  --max-pixels  --tune  --json
+-o/--output  -f/--force  --device  --threads  --precision  --memory  --max-pixels  --tune  --json
 -q/--quiet  -v/--verbose
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar, get_args
 
@@ -14,8 +15,24 @@ import click
 from vrcodec.cli import output
 from vrcodec.effort import Tune
 from vrcodec.limits import DEFAULT_LIMITS, Limits
+from vrcodec.strips import Tiling
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+_UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1024, "mi": 1024**2, "gi": 1024**3}
+
+
+class ByteSize(click.ParamType):  # type: ignore[type-arg]
+    """A number of bytes with an optional unit: 40000, 40kB, 39KiB, 1.5MB, 2GB."""
+
+    name = "bytes"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Parse ``value``; click reports what does not fit."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(|[kmg]i?)b?", str(value).lower())
+        if not match:
+            self.fail(f"{value!r} is not a size such as 40000, 40kB, 39KiB or 1.5MB", param, ctx)
+        return float(match[1]) * _UNITS[match[2]]
 
 
 def inputs_argument(metavar: str, *, required: bool = True) -> Callable[[Function], Function]:
@@ -51,6 +68,21 @@ precision_option = click.option(
     show_default=True,
     help="Arithmetic of analysis and synthesis. Changes pixels by a rounding step at most, not "
     "whether a file decodes.",
+)
+
+
+def _set_tiling(ctx: click.Context, parameter: click.Parameter, value: float | None) -> Tiling:
+    return Tiling(None if value is None else int(value))
+
+
+memory_option = click.option(
+    "--memory",
+    "tiling",
+    type=ByteSize(),
+    metavar="SIZE",
+    callback=_set_tiling,
+    help="About how much memory to take, such as 2GB, beside the pixels of the picture: large ones are "
+    "computed in tiles. The file is the same whatever it is.  [default: what is fastest]",
 )
 tune_option = click.option(
     "--tune",

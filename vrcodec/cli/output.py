@@ -7,13 +7,15 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from vrcodec.errors import VrcError
+from vrcodec.errors import OutputError, VrcError
+
+_CLEAR_LINE, _SHOW_CURSOR = b"\r\x1b[2K", b"\x1b[?25h"
 
 # A file from which on one picture takes seconds.
 _LARGE_BYTES = 2_000_000
@@ -102,9 +104,31 @@ def say(message: str, level: int = NORMAL) -> None:
         _write(message)
 
 
+class StdoutError(OutputError):
+    """Standard output cannot be written."""
+
+
+@contextmanager
+def to_stdout() -> Iterator[None]:
+    """The body writes to stdout; raises StdoutError. That nobody reads any more is another matter."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        raise StdoutError(f"<stdout>: cannot be written: {problem.strerror}") from problem
+
+
+def echo(line: str = "") -> None:
+    """A line on stdout. Raises StdoutError."""
+    with to_stdout():
+        click.echo(line)
+
+
 def print_json(value: Any, *, err: bool = False) -> None:
     """One JSON document. ``err``: on stderr, because stdout carries a file."""
-    click.echo(json.dumps(value, indent=1), err=err)
+    with to_stdout():
+        click.echo(json.dumps(value, indent=1), err=err)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -117,14 +141,15 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_column(column)
     for row in rows:
         table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    with to_stdout():
+        Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def print_fields(fields: Mapping[str, str]) -> None:
     """Aligned 'name: value' lines on stdout."""
     width = max(map(len, fields))
     for name, value in fields.items():
-        click.echo(f"{name + ':':<{width + 2}}{value}")
+        echo(f"{name + ':':<{width + 2}}{value}")
 
 
 def for_each(
@@ -181,6 +206,13 @@ def progress_bar(total: int | None) -> Iterator[Callable[..., None]]:
             yield _bar.step
         finally:
             _bar = None
+
+
+def end_bar() -> None:
+    """Give the terminal back, cursor and all, in the midst of something: without anybody's locks."""
+    if _bar is not None:
+        with suppress(OSError):
+            os.write(2, _CLEAR_LINE + _SHOW_CURSOR)
 
 
 def part_done(share: float) -> None:

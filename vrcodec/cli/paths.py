@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -12,6 +12,8 @@ from typing import BinaryIO
 import click
 
 from vrcodec.bitstream.schema import MAGIC
+from vrcodec.bitstream.source import FileSource, Source
+from vrcodec.cli.output import to_stdout
 from vrcodec.errors import (
     FormatError,
     InputError,
@@ -36,29 +38,61 @@ def read_vrc_file(name: str) -> bytes:
     """All bytes of a .vrc file. What is none is refused by its first bytes. Raises VrcError."""
     with _opened(name) as file:
         head = file.read(len(MAGIC))
-        if not head or not MAGIC.startswith(head):
-            raise FormatError(f"{display_name(name)}: not a vrc file")
+        _check_magic(head, name)
         return _read_limited(file, name, head)
 
 
 @contextmanager
+def vrc_source(name: str, *, whole: bool) -> Iterator[Source]:
+    """The bytes of a .vrc file; unless the ``whole`` is wanted, those of a regular file are read as needed.
+
+    What is no .vrc file is refused by its first bytes. Raises VrcError.
+    """
+    if whole or name == STANDARD or not Path(name).is_file():
+        yield read_vrc_file(name)
+        return
+    with ExitStack() as stack:
+        with _reading(name):
+            source = FileSource(stack.enter_context(Path(name).open("rb")))
+        _check_magic(source[: len(MAGIC)], name)
+        _check_size(len(source), name)
+        yield source
+
+
+def _check_magic(head: bytes, name: str) -> None:
+    if not head or not MAGIC.startswith(head):
+        raise FormatError(f"{display_name(name)}: not a vrc file")
+
+
+def _check_size(size: int, name: str) -> None:
+    limit = DEFAULT_LIMITS.max_file_bytes
+    if size > limit:
+        raise LimitError(f"{display_name(name)}: more than {limit} bytes")
+
+
+@contextmanager
 def _opened(name: str) -> Iterator[BinaryIO]:
-    try:
+    with _reading(name):
         if name == STANDARD:
             yield sys.stdin.buffer
         else:
             with Path(name).open("rb") as file:
                 yield file
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """The body opens or reads an input: what goes wrong there is an InputError."""
+    try:
+        yield
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{display_name(name)}: cannot be read: {reason}") from error
 
 
 def _read_limited(file: BinaryIO, name: str, head: bytes) -> bytes:
-    limit = DEFAULT_LIMITS.max_file_bytes
-    data = head + file.read(limit)
-    if len(data) > limit:
-        raise LimitError(f"{display_name(name)}: more than {limit} bytes")
+    data = head + file.read(DEFAULT_LIMITS.max_file_bytes)
+    _check_size(len(data), name)
     return data
 
 
@@ -110,13 +144,9 @@ class Destination:
         if self.path is not None:
             write_atomically(self.path, data, overwrite=self.force)
             return
-        try:
+        with to_stdout():
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise OutputError(f"<stdout>: cannot be written: {error.strerror}") from error
 
 
 def is_special(path: Path) -> bool:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import click
 
-from vrcodec.cli import options
+from vrcodec.cli import options, signals
 from vrcodec.errors import UsageError
 
 
@@ -94,18 +94,19 @@ def command(
         learning_rate=learning_rate or recipe.learning_rate,
         optimizer=optimizer or recipe.optimizer,
     )
-    train(
-        Session(
-            recipe=recipe,
-            data=folders,
-            target=target,
-            minutes=minutes,
-            steps=steps,
-            pause_minutes=pause,
-            resume=resume,
-            init=init,
-            eval_folder=eval_folder,
-            device=device,
-            seed=seed,
+    with signals.raised():
+        train(
+            Session(
+                recipe=recipe,
+                data=folders,
+                target=target,
+                minutes=minutes,
+                steps=steps,
+                pause_minutes=pause,
+                resume=resume,
+                init=init,
+                eval_folder=eval_folder,
+                device=device,
+                seed=seed,
+            )
         )
-    )

@@ -11,6 +11,7 @@ from vrcodec.cli.decoding import lazy_decoder
 from vrcodec.cli.paths import about, display_name, read_vrc_file
 from vrcodec.inspection import check_structure
 from vrcodec.limits import Limits
+from vrcodec.strips import Tiling
 
 
 @click.command()
@@ -18,6 +19,7 @@ from vrcodec.limits import Limits
 @click.option("--full", is_flag=True, help="Decode, too: checks the symbols, needs the weights.")
 @options.device_option
 @options.threads_option
+@options.memory_option
 @options.limits_option
 @options.json_option
 @options.verbosity_options
@@ -26,11 +28,12 @@ def command(
     full: bool,
     device: str,
     threads: int | None,
+    tiling: Tiling,
     limits: Limits,
     as_json: bool,
 ) -> int:
     """Check that .vrc files are whole: structure and checksums."""
-    decoder = lazy_decoder(device, "auto", threads, limits)
+    decoder = lazy_decoder(device, "auto", tiling, threads, limits)
 
     def work(name: str) -> dict[str, Any]:
         """Check one file; returns what --json shows of it."""

@@ -8,15 +8,15 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageFile
 
 from vrcodec.errors import InputError
 from vrcodec.intake.filefacts import FileFacts
-from vrcodec.intake.pillowlimit import no_pillow_limit
+from vrcodec.intake.pillowlimit import our_limit
+from vrcodec.limits import Limits
 
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
-_WHITE_IS_ZERO = 0
-_UNSIGNED = 1
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR = 258, 262, 284
+_WHITE_IS_ZERO, _SEPARATE = 0, 2
 
 Deep = npt.NDArray[np.uint32]
 
@@ -57,7 +57,7 @@ def _maxval(image: Image.Image) -> int:
 
 
 def deep_samples(
-    image: Image.Image, source: BinaryIO | None, highest: int, name: str
+    image: Image.Image, source: BinaryIO | None, highest: int, name: str, limits: Limits
 ) -> Deep | None:
     """All bits of an image that has not been loaded yet, (H, W) or (H, W, 2 .. 4), 0 .. ``highest``.
 
@@ -65,8 +65,8 @@ def deep_samples(
     """
     if image.format in ("AVIF", "PPM") and image.mode != "I":
         return None
-    if tiff_tag(image, _SAMPLE_FORMAT) not in ((), (_UNSIGNED,) * len(image.getbands())):
-        raise InputError(f"{name}: has signed samples; convert it to 8 bits first")
+    if image.format == "PNG" and image.tell():
+        raise InputError(f"{name}: has frames of more than 8 bits; convert them to 8 bits first")
     if image.mode == "I" and image.format == "PPM":
         # Pillow has stretched them to 16 bits, which can be undone.
         return _rounded(np.asarray(image), 65535, highest)
@@ -74,7 +74,7 @@ def deep_samples(
         samples: Deep = np.asarray(image).astype(np.uint32)
         inverted = tiff_tag(image, _PHOTOMETRIC) == (_WHITE_IS_ZERO,)
         return np.uint32(highest) - samples if inverted else samples
-    return _both_bytes(image, source, name)
+    return _both_bytes(image, source, name, limits)
 
 
 def to_8_bits(samples: Deep, highest: int) -> npt.NDArray[np.uint8]:
@@ -88,25 +88,25 @@ def _rounded(samples: npt.NDArray[np.integer[Any]], highest: int, new: int) -> D
     return scaled // np.uint32(highest)
 
 
-def _both_bytes(image: Image.Image, source: BinaryIO | None, name: str) -> Deep:
+def _both_bytes(image: Image.Image, source: BinaryIO | None, name: str, limits: Limits) -> Deep:
     """Samples of 16 bits, of which Pillow gives one byte at a time: decoded twice."""
     form = _form(image)
-    if source is None or (form not in _LOWER and form != _GREY_ALPHA) or _later_frame(image):
+    planes = tiff_tag(image, _PLANAR) == (_SEPARATE,)
+    if source is None or planes or (form not in _LOWER and form != _GREY_ALPHA):
         raise InputError(f"{name}: has more than 8 bits a sample; convert it to 8 bits first")
+    with our_limit(limits, name):
+        again = Image.open(io.BytesIO(_content(source)), formats=[str(image.format)])
+        again.seek(image.tell())
     if form == _GREY_ALPHA:
         # Four bytes a pixel, as those of RGBA are.
-        parts = _unpacked(image, source, "RGBA")
+        parts = _unpacked(again, "RGBA")
         return _joined(parts[..., 0::2], parts[..., 1::2])
-    return _joined(np.asarray(image), _unpacked(image, source, _LOWER[form]))
+    return _joined(np.asarray(image), _unpacked(again, _LOWER[form]))
 
 
 def _joined(upper: npt.NDArray[np.uint8], lower: npt.NDArray[np.uint8]) -> Deep:
     joined: Deep = upper.astype(np.uint32) << np.uint32(8)
     return joined | lower
-
-
-def _later_frame(image: Image.Image) -> bool:
-    return image.tell() > 0 and image.format != "TIFF"
 
 
 def _form(image: Image.Image) -> str:
@@ -115,16 +115,19 @@ def _form(image: Image.Image) -> str:
     return str(forms.pop()) if len(forms) == 1 else ""
 
 
-def _unpacked(image: Image.Image, source: BinaryIO, form: str) -> npt.NDArray[np.uint8]:
-    """The same picture read again from its file, unpacked as ``form``."""
+def _content(source: BinaryIO) -> bytes:
+    """All of a file, whose position is left as it was."""
     position = source.tell()
     source.seek(0)
     content = source.read()
     source.seek(position)
-    with no_pillow_limit(), Image.open(io.BytesIO(content), formats=[str(image.format)]) as again:
-        again.seek(image.tell())
-        again.tile = [  # type: ignore[attr-defined]
-            tile._replace(args=(form, *tile.args[1:]) if isinstance(tile.args, tuple) else form)
-            for tile in again.tile  # type: ignore[attr-defined]
-        ]
-        return np.asarray(again)
+    return content
+
+
+def _unpacked(image: ImageFile.ImageFile, form: str) -> npt.NDArray[np.uint8]:
+    """An image that has not been loaded yet, unpacked as ``form`` in place of Pillow's choice."""
+    image.tile = [
+        tile._replace(args=(form, *tile.args[1:]) if isinstance(tile.args, tuple) else form)
+        for tile in image.tile
+    ]
+    return np.asarray(image)

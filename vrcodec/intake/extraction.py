@@ -10,13 +10,16 @@ import numpy.typing as npt
 from PIL import Image
 
 from vrcodec.errors import InputError
+from vrcodec.intake.choice import Intake
 from vrcodec.intake.depth import Deep, deep_samples, highest_sample, tiff_tag, to_8_bits
 from vrcodec.intake.filefacts import FileFacts
 
 Space = Literal["GRAY", "RGB", "CMYK", "LAB"]
 Bytes = npt.NDArray[np.uint8]
 
-_SAMPLES_PER_PIXEL = 277
+_SAMPLES_PER_PIXEL, _SAMPLE_FORMAT = 277, 339
+# Integers, or not said.
+_UNSIGNED = {1, 4}
 _SPACES: dict[str, Space] = {"CMYK": "CMYK", "LAB": "LAB"}
 _REFUSED = {
     "F": "has floating-point samples; convert it to 8 bits first",
@@ -43,7 +46,7 @@ class Samples:
 
 
 def extract(
-    image: Image.Image, source: BinaryIO | None, facts: FileFacts, name: str, reduce_depth: bool
+    image: Image.Image, source: BinaryIO | None, facts: FileFacts, name: str, intake: Intake
 ) -> Samples:
     """Decode the current frame of ``image``. ``source``: its file, if there is one still.
 
@@ -51,9 +54,9 @@ def extract(
     """
     _check_bands(image, name)
     highest = highest_sample(image, facts)
-    _check_depth(image, highest, name, reduce_depth)
+    _check_depth(highest, name, intake.reduce_depth)
     if highest > 255:
-        deep = deep_samples(image, source, highest, name)
+        deep = deep_samples(image, source, highest, name, intake.limits)
         if deep is not None:
             # A transparent colour is one of 16 bits: it is looked for before rounding.
             keyed = _keyed_alpha(deep, _colour_key(image))
@@ -67,12 +70,14 @@ def _check_bands(image: Image.Image, name: str) -> None:
         raise InputError(f"{name}: the picture is empty")
     if image.mode in _REFUSED and not (image.mode == "I" and image.format == "PPM"):
         raise InputError(f"{name}: {_REFUSED[image.mode]}")
+    if not set(tiff_tag(image, _SAMPLE_FORMAT)) <= _UNSIGNED:
+        raise InputError(f"{name}: {_REFUSED['I']}")
     samples = tiff_tag(image, _SAMPLES_PER_PIXEL)
     if samples and max(samples) > len(image.getbands()):
         raise InputError(f"{name}: has more samples a pixel than {image.mode}; drop them first")
 
 
-def _check_depth(image: Image.Image, highest: int, name: str, reduce_depth: bool) -> None:
+def _check_depth(highest: int, name: str, reduce_depth: bool) -> None:
     if highest > 255 and not reduce_depth:
         raise InputError(
             f"{name}: has more than 8 bits a sample; convert it to 8 bits first, or ask for that with "

@@ -21,7 +21,7 @@ def file_facts(source: BinaryIO | None, name: str) -> FileFacts:
 
     Raises InputError for a damaged PNG.
     """
-    if source is None or source.closed:
+    if source is None or getattr(source, "closed", False):
         return FileFacts()
     from vrcodec.intake import avif, png
 

@@ -56,10 +56,8 @@ def _exif(image: Image.Image) -> bytes | None:
     if image.format == "TIFF":
         return _tiff_exif(image)
     content = image.info.get("exif") or _raw_profile(image, "exif") or _app1(image, _APP1_EXIF)
-    if not content:
-        return None
-    content = re.sub(b"^(Exif\0\0){1,2}", b"", content)
-    if content[:4] not in _EXIF_HEADS:
+    content = re.sub(b"^(Exif\0\0){1,2}", b"", content or b"")
+    if content and content[:4] not in _EXIF_HEADS:
         raise DamagedError("is damaged")
     return content
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 _TAG = 0x0112
 _SHORT, _LONG = 3, 4
-_IN_XMP = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)(\d+)""")
+_IN_XMP = re.compile(rb"""((?<!/)tiff:Orientation\s*(?:=\s*["']|>)\s*)(\d+)""")
 
 
 def upright_exif(exif: bytes) -> tuple[bytes, int | None]:

@@ -1,7 +1,8 @@
-"""Pillow's own limit on pixels, out of the way of ours."""
+"""Pillow's own limit on pixels, in agreement with ours: some plugins allocate before we see a size."""
 
 from __future__ import annotations
 
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -9,18 +10,29 @@ from contextlib import contextmanager
 
 from PIL import Image
 
+from vrcodec.errors import LimitError
+from vrcodec.limits import Limits
+
 # Pillow's limit is a global of its module.
 _lock = threading.RLock()
 
 
 @contextmanager
-def no_pillow_limit() -> Iterator[None]:
-    """Leave the decision about large pictures to our own limits; one thread at a time."""
+def our_limit(limits: Limits, name: str) -> Iterator[None]:
+    """Pillow refuses what ``limits`` do, and nothing less; one thread at a time. Raises LimitError."""
     with _lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         previous = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = None
+        # Pillow warns from its limit on, and refuses what is twice as large.
+        Image.MAX_IMAGE_PIXELS = (limits.max_pixels + 1) // 2
         try:
             yield
+        except Image.DecompressionBombError as error:
+            # Pillow's sentence has their number.
+            number = re.search(r"\d+", str(error))
+            raise LimitError(
+                f"{name}: {number[0] if number else 'more'} pixels, over the limit of {limits.max_pixels}; "
+                "raise it with --max-pixels if you trust the file"
+            ) from None
         finally:
             Image.MAX_IMAGE_PIXELS = previous

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
@@ -12,15 +12,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from vrcodec.bitstream.grid import STRIDE, LatentGrid
+from vrcodec.bitstream.grid import Block, LatentGrid
 from vrcodec.bitstream.payload import Stream
 from vrcodec.bitstream.qmap import QualityMap
 from vrcodec.bitstream.tables import TableSet
 from vrcodec.device import exact_device, float_dtype
 from vrcodec.errors import UsageError
 from vrcodec.models.backbone import BackboneSize
-from vrcodec.models.blocks import Block
-from vrcodec.strips import default_strip_units
+from vrcodec.models.blocks import Block as ResidualBlock
+from vrcodec.models.latents import ScrollingLatents
+from vrcodec.models.plan import Plan
+from vrcodec.models.transforms import Network, synthesise
+from vrcodec.stages import stage
+from vrcodec.strips import DEFAULT_TILING, Tiling
+from vrcodec.views import WHOLE, View
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -44,7 +49,7 @@ class RateState:
 class Latents:
     """Result of the analysis, before any rate is applied: y (1, M, h, w) float32.
 
-    Where the analysis knows the rate, the padded picture (1, 3, 16h, 16w) uint8.
+    Where the analysis knows the rate, the picture (1, 3, H, W) uint8.
     """
 
     y: Tensor
@@ -71,7 +76,7 @@ class VariableRateModel(nn.Module, ABC):
         self.device = torch.device("cpu")
         self.exact_device = torch.device("cpu")
         self.exact_dtype = torch.float64
-        self.strip_units: int | None = None
+        self.tiling = Tiling()
         self.branch_dtype = torch.float32
 
     def attach_encoder(self) -> None:
@@ -155,38 +160,55 @@ class VariableRateModel(nn.Module, ABC):
         """Quantise and code at ``rate``; one stream for each block of the latent grid."""
 
     @abstractmethod
-    def decompress(
-        self, streams: Sequence[Stream], rate: RateState, width: int, height: int
-    ) -> Pixels:
-        """Inverse of `compress`: the picture (height, width, 3) uint8.
+    def decode_blocks(
+        self, streams: Sequence[Stream], rate: RateState, plan: Plan
+    ) -> Iterator[tuple[Block, Tensor]]:
+        """The blocks of ``plan``, row by row, and what the synthesis gets of each: (1, M, h, w) float32.
 
-        Of streams that were cut behind a level: the picture as far as those tell.
-
-        ``streams``: as many as the grid has blocks. Raises CorruptError when a stream's symbols are not
-        those that were encoded.
+        ``streams``: as many as the grid has blocks; only those that the plan needs are looked at. Raises
+        CorruptError when a stream's symbols are not those that were encoded.
         """
 
-    def strip_rows(self, width: int) -> int:
-        """Latent rows that are computed at a time for a picture of ``width`` pixels."""
-        return self.strip_units or default_strip_units(width, STRIDE)
+    @abstractmethod
+    def synthesis_at(self, rate: RateState) -> tuple[Network, Sequence[Tensor]]:
+        """The synthesis, and what it sees beside y_hat: (1, K, h, w), or of one sample."""
+
+    @torch.inference_mode()
+    def decompress(
+        self,
+        streams: Sequence[Stream],
+        rate: RateState,
+        width: int,
+        height: int,
+        view: View = WHOLE,
+    ) -> Pixels:
+        """Inverse of `compress`: the picture (height, width, 3) uint8, or what ``view`` shows of it.
+
+        Blocks are decoded as the synthesis comes to them. Of streams that were cut behind a level: the picture
+        as far as those tell. Raises as `decode_blocks` does, and UsageError for a view beyond the picture.
+        """
+        plan = Plan.of(width, height, self.size.halo, view)
+        latents = ScrollingLatents(self.decode_blocks(streams, rate, plan))
+        net, beside = self.synthesis_at(rate)
+        with stage("synthesis"):
+            return synthesise(net, latents, plan, self.tiling, *beside)
 
     def prepare(
         self,
         device: torch.device,
         precision: str = "auto",
-        strip_units: int | None = None,
+        tiling: Tiling = DEFAULT_TILING,
         exact_dtype: torch.dtype = torch.float64,
     ) -> None:
         """Make ready for coding on ``device``.
 
-        ``precision`` of the float part: ``auto``, ``float32`` or ``bfloat16``. ``strip_units`` fixes
-        the strip height in latent rows; by default it follows from the picture's width. With another
+        ``precision`` of the float part: ``auto``, ``float32`` or ``bfloat16``. With another
         ``exact_dtype`` than float64 files do not decode elsewhere: it is there to show why.
         """
         self.eval().requires_grad_(False)
         self.device, self.exact_device = device, exact_device(device)
         self.exact_dtype = exact_dtype
-        self.strip_units = strip_units
+        self.tiling = tiling
         self.to(device).to(memory_format=torch.channels_last)
         self.branch_dtype = float_dtype(device, precision)
         for name, module in self.named_children():
@@ -211,7 +233,7 @@ def set_float_dtype(net: nn.Module, dtype: torch.dtype) -> None:
     """
     net.float()
     for module in net.modules():
-        if isinstance(module, Block):
+        if isinstance(module, ResidualBlock):
             module.to(dtype)
 
 

@@ -33,11 +33,13 @@ from vrcodec.models.entropy import (
     round_with_dead_zone,
 )
 from vrcodec.models.exchange import CodedBlock, Step, coded_step, read_step
-from vrcodec.models.statics import all_blocks, get_block, put_block
-from vrcodec.models.transforms import analyse, padded, synthesise
+from vrcodec.models.plan import Plan
+from vrcodec.models.statics import get_block, put_block
+from vrcodec.models.transforms import Network, analyse, as_tensor, in_tiles
 from vrcodec.rate import rate_from_code
 from vrcodec.stages import stage
-from vrcodec.strips import StripGeometry, in_strips
+from vrcodec.strips import Tile
+from vrcodec.windows import common, cut, scaled, within
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,7 @@ class Factors:
         """What concerns the samples of y in ``block``."""
         if self.levels is None or self.levels.numel() == 1:
             return self
-        rows, columns = slice(block.top, block.bottom), slice(block.left, block.right)
-        gain, inverse = (v[..., rows, columns] for v in (self.gain, self.inverse_gain))
+        gain, inverse = (cut(v, block) for v in (self.gain, self.inverse_gain))
         return replace(self, gain=gain, inverse_gain=inverse)
 
 
@@ -71,6 +72,10 @@ class Scaling(RateState):
     """The factors of one rate, float64 on the CPU."""
 
     factors: Factors
+
+    def within(self, window: Block) -> Factors:
+        """What concerns the samples of y in ``window``, but for those of z, which are all of them."""
+        return self.factors
 
 
 class HyperpriorModel(VariableRateModel):
@@ -192,40 +197,46 @@ class HyperpriorModel(VariableRateModel):
     @torch.inference_mode()
     def analysis(self, pixels: Pixels) -> Latents:
         with stage("analysis"):
-            return self.analyse_padded(padded(pixels, self.device))
+            return self.analyse_picture(as_tensor(pixels))
 
-    def analyse_padded(self, x: Tensor, *beside: Tensor) -> Latents:
-        """Latents of (1, 3, 16h, 16w) uint8."""
-        units = self.strip_rows(x.shape[-1])
-        return Latents(analyse(self.analysis_net, x, self.size.halo, units, *beside))
+    def analyse_picture(self, x: Tensor, *beside: Tensor) -> Latents:
+        """Latents of (1, 3, H, W) uint8."""
+        own = self.size.halo, self.tiling, self.device
+        return Latents(analyse(self.analysis_net, x, *own, *beside))
 
     def conditions(self, rate: Scaling) -> tuple[Tensor, ...]:
         """`beside` for coding: where the networks run, in float32."""
         levels = rate.factors.levels
         return self.beside(None if levels is None else levels.to(self.device, torch.float32))
 
+    def synthesis_at(self, rate: RateState) -> tuple[Network, Sequence[Tensor]]:
+        assert isinstance(rate, Scaling)
+        return self.synthesis_net, self.conditions(rate)
+
     # --- entropy parameters: float64 ---
 
-    def _features(self, z_hat: Tensor, grid: LatentGrid) -> Iterator[tuple[list[Block], Tensor]]:
-        """For every row of blocks: the blocks, and the features (1, F, rows, w), float64, of their rows."""
-        geometry = StripGeometry(1, HYPER_STRIDE, 2)
-        band_units = BLOCK // HYPER_STRIDE
-        units = min(band_units, max(1, self.strip_rows(grid.width * STRIDE) // HYPER_STRIDE))
-        for blocks in grid.bands():
-            up, down = blocks[0].hyper().top, blocks[0].hyper().bottom
-            low, high = max(0, up - geometry.halo), min(grid.hyper_height, down + geometry.halo)
+    def _features(
+        self, z: Symbols, rate: Scaling, plan: Plan
+    ) -> Iterator[tuple[int, Block, Tensor]]:
+        """The blocks of ``plan``, their numbers, and the features (1, F, h, w), float64, of each."""
+        most = max(1, self.tiling.units(STRIDE) // BLOCK**2)
+        for run in plan.runs(most):
+            seen = plan.hyper_window([block for _, block in run])
             with stage("entropy parameters"):
-                rows = in_strips(self._hyper_synthesise, z_hat[..., low:high, :], geometry, units)
-            first = blocks[0].top - low * HYPER_STRIDE
-            yield blocks, rows[..., first : first + blocks[0].bottom - blocks[0].top, : grid.width]
+                features = self._hyper_synthesise(self._dequantise_z(z, rate, seen))
+            around = scaled(seen, HYPER_STRIDE)
+            for number, block in run:
+                yield number, block, cut(features, within(block, around))
 
     def _hyper_synthesise(self, z_hat: Tensor) -> Tensor:
         with torch.autocast(z_hat.device.type, enabled=False):
             features: Tensor = self.hyper_synthesis_net(z_hat)
         return features
 
-    def _dequantise_z(self, z: Symbols, rate: Scaling) -> Tensor:
-        z_hat = torch.from_numpy(z).double().unsqueeze(0) * rate.factors.hyper_inverse_gain
+    def _dequantise_z(self, z: Symbols, rate: Scaling, window: Block) -> Tensor:
+        """z_hat in ``window``, in samples of z."""
+        own = torch.from_numpy(z[window.window]).double().unsqueeze(0)
+        z_hat = own * cut(rate.factors.hyper_inverse_gain, window)
         return z_hat.to(self.exact_device, self.exact_dtype)
 
     # --- coding ---
@@ -275,23 +286,17 @@ class HyperpriorModel(VariableRateModel):
     def quantise_y(self, latents: Latents, z: Symbols, rate: RateState) -> Iterator[CodedBlock]:
         """Symbols of y and their table indices, block by block, given those of z."""
         assert isinstance(rate, Scaling)
-        scaled = latents.y * rate.factors.gain.to(latents.y)
-        grid = LatentGrid(*scaled.shape[-2:])
-        for blocks, features in self._features(self._dequantise_z(z, rate), grid):
-            for block in blocks:
-                window = scaled[..., block.top : block.bottom, block.left : block.right]
-                writing = _Quantising(window.to(features), self.round)
-                part = features[..., block.left : block.right]
-                with stage("entropy parameters"):
-                    self._code_exactly(part, rate, block, writing)
-                yield CodedBlock(block, writing.steps)
+        plan = Plan.of_all(LatentGrid(*latents.y.shape[-2:]))
+        for _, block, features in self._features(z, rate, plan):
+            factors, own = rate.within(block), cut(latents.y, block)
+            writing = _Quantising((own * factors.gain.to(own)).to(features), self.round)
+            with stage("entropy parameters"):
+                self._code_exactly(features, factors, writing)
+            yield CodedBlock(block, writing.steps)
 
-    def _code_exactly(
-        self, features: Tensor, rate: Scaling, block: Block, exchange: Exchange
-    ) -> Tensor:
-        factors = rate.factors.within(block).to(features)
+    def _code_exactly(self, features: Tensor, factors: Factors, exchange: Exchange) -> Tensor:
         with torch.autocast(features.device.type, enabled=False):
-            return self.code_block(features, factors, exchange)
+            return self.code_block(features, factors.to(features), exchange)
 
     @torch.inference_mode()
     def quantise_z(self, latents: Latents, rate: RateState) -> Symbols:
@@ -304,47 +309,47 @@ class HyperpriorModel(VariableRateModel):
     def scaled_z(self, latents: Latents, rate: RateState) -> Tensor:
         """z in quantisation steps, before it is rounded: (1, N, h, w)."""
         assert isinstance(rate, Scaling)
-        y, factors = latents.y, rate.factors
-        units = max(1, self.strip_rows(y.shape[-1] * STRIDE) // HYPER_STRIDE)
+        grid = LatentGrid(*latents.y.shape[-2:])
+        size, conditions = (grid.hyper_height, grid.hyper_width), self.conditions(rate)
+
+        def run(tile: Tile) -> Tensor:
+            seen = common(scaled(tile.seen, HYPER_STRIDE), grid.whole)
+            y = self.hyper_input(cut(latents.y, seen), rate.within(seen))
+            whole, *beside = self._whole_hyper(y, *(cut(own, seen) for own in conditions))
+            z: Tensor = self.hyper_analysis_net(
+                whole.contiguous(memory_format=torch.channels_last), *beside
+            )
+            return z
+
         with stage("hyper-analysis"):
-            seen, *beside = self._whole_hyper(self.hyper_input(y, factors), *self.conditions(rate))
-            padded = seen.contiguous(memory_format=torch.channels_last)
-            geometry = StripGeometry(HYPER_STRIDE, 1, 1)
-            z = in_strips(self.hyper_analysis_net, padded, geometry, units, *beside)
-            return z * factors.hyper_gain.to(z)
+            tiles = self.tiling.tiles(Block(0, size[0], 0, size[1]), size, 1, STRIDE * HYPER_STRIDE)
+            z = in_tiles(run, tiles, size)
+            return z * rate.factors.hyper_gain.to(z)
 
-    @torch.inference_mode()
-    def decompress(
-        self, streams: Sequence[Stream], rate: RateState, width: int, height: int
-    ) -> Pixels:
-        """Decode z of all blocks, then y by rows of blocks, then synthesise in strips."""
+    def decode_blocks(
+        self, streams: Sequence[Stream], rate: RateState, plan: Plan
+    ) -> Iterator[tuple[Block, Tensor]]:
+        """z of all blocks first, then y block by block."""
         assert isinstance(rate, Scaling)
-        grid = LatentGrid.of_picture(width, height)
-        y_hat = self._decode_latents(streams, rate, grid)
-        with stage("synthesis"):
-            units, beside = self.strip_rows(grid.width * STRIDE), self.conditions(rate)
-            pixels = synthesise(self.synthesis_net, y_hat, self.size.halo, units, *beside)
-        return pixels[:height, :width]
+        readers, z = self._decode_z(streams, plan)
+        for number, block, features in self._features(z, rate, plan):
+            reading = _Reading(readers.pop(number), self.y_tables)
+            with stage("entropy parameters"):
+                y_hat = self._code_exactly(features, rate.within(block), reading)
+            reading.reader.finish()
+            yield block, y_hat.to(self.device, torch.float32)
 
-    def _decode_latents(self, streams: Sequence[Stream], rate: Scaling, grid: LatentGrid) -> Tensor:
-        readers = [StreamReader(stream) for stream in streams]
-        z = np.empty((self.size.hyper, grid.hyper_height, grid.hyper_width), np.int32)
+    def _decode_z(
+        self, streams: Sequence[Stream], plan: Plan
+    ) -> tuple[dict[int, StreamReader], Symbols]:
+        """What reads on in the stream of each block, and z (N, h, w) as far as it is needed."""
+        z = np.zeros((self.size.hyper, plan.grid.hyper_height, plan.grid.hyper_width), np.int32)
+        readers = {}
         with stage("coding"):
-            for block, reader in zip(all_blocks(grid), readers, strict=True):
-                get_block(reader, z, block.hyper(), self.z_tables)
-        remaining = iter(readers)
-        bands = []
-        for blocks, features in self._features(self._dequantise_z(z, rate), grid):
-            parts = []
-            for block in blocks:
-                reading = _Reading(next(remaining), self.y_tables)
-                part = features[..., block.left : block.right]
-                with stage("entropy parameters"):
-                    y_hat = self._code_exactly(part, rate, block, reading)
-                reading.reader.finish()
-                parts.append(y_hat.to(self.device, torch.float32))
-            bands.append(torch.cat(parts, dim=-1))
-        return torch.cat(bands, dim=-2)
+            for number, block in plan.hyper_blocks():
+                readers[number] = StreamReader(streams[number])
+                get_block(readers[number], z, block.hyper(), self.z_tables)
+        return readers, z
 
 
 class _Quantising:

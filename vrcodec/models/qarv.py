@@ -17,7 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from vrcodec.bitstream.grid import STRIDE, Block, LatentGrid
+from vrcodec.bitstream.grid import Block, LatentGrid
 from vrcodec.bitstream.payload import Stream
 from vrcodec.bitstream.rans import CodingTables
 from vrcodec.bitstream.streams import StreamWriter
@@ -51,9 +51,10 @@ from vrcodec.models.hierarchy import (
 )
 from vrcodec.models.levels import Quantising, Reading, Replaying
 from vrcodec.models.modulation import condition_net
+from vrcodec.models.plan import Plan
 from vrcodec.models.posterior import Posterior
 from vrcodec.models.statics import all_blocks
-from vrcodec.models.transforms import analyse, padded, synthesise
+from vrcodec.models.transforms import Network, analyse, as_tensor
 from vrcodec.rate import rate_from_code
 from vrcodec.stages import stage
 
@@ -197,9 +198,8 @@ class Qarv(VariableRateModel):
     @torch.inference_mode()
     def analysis(self, pixels: Pixels) -> Latents:
         with stage("analysis"):
-            x = padded(pixels, self.device)
-            units, net = self.strip_rows(x.shape[-1]), self._encoder().analysis_net
-            return Latents(analyse(net, x, self.size.halo, units))
+            net, x = self._encoder().analysis_net, as_tensor(pixels)
+            return Latents(analyse(net, x, self.size.halo, self.tiling, self.device))
 
     def compress(self, latents: Latents, rate: RateState) -> list[Stream]:
         """Quantise and code, level by level in each block."""
@@ -246,26 +246,19 @@ class Qarv(VariableRateModel):
         self._descend_exactly(rate, coded.block, replaying)
         return CodedBlock(coded.block, replaying.steps)
 
-    @torch.inference_mode()
-    def decompress(
-        self, streams: Sequence[Stream], rate: RateState, width: int, height: int
-    ) -> Pixels:
-        """Decode the levels that the streams hold, take the others for what they probably are, synthesise.
+    def decode_blocks(
+        self, streams: Sequence[Stream], rate: RateState, plan: Plan
+    ) -> Iterator[tuple[Block, Tensor]]:
+        """The levels that the streams hold; the others are taken for what they probably are.
 
         Raises CorruptError also when the streams have more or fewer levels than the model.
         """
         assert isinstance(rate, LevelRate)
-        grid = LatentGrid.of_picture(width, height)
-        remaining = iter(streams)
-        bands = []
-        for blocks in grid.bands():
-            parts = [self._decode_block(next(remaining), rate, block) for block in blocks]
-            bands.append(torch.cat(parts, dim=-1))
-        with stage("synthesis"):
-            y_hat = torch.cat(bands, dim=-2)
-            units = self.strip_rows(grid.width * STRIDE)
-            pixels = synthesise(self.synthesis_net, y_hat, self.size.halo, units)
-        return pixels[:height, :width]
+        for number, block in plan.blocks():
+            yield block, self._decode_block(streams[number], rate, block)
+
+    def synthesis_at(self, rate: RateState) -> tuple[Network, Sequence[Tensor]]:
+        return self.synthesis_net, ()
 
     def _decode_block(self, stream: Stream, rate: LevelRate, block: Block) -> Tensor:
         whole = stream.symbols_crc is not None
@@ -274,10 +267,9 @@ class Qarv(VariableRateModel):
         return self._descend_exactly(rate, block, Reading(stream, self.tables))
 
     def _descend_exactly(self, rate: LevelRate, block: Block, exchange: Exchange) -> Tensor:
-        size = (block.bottom - block.top, block.right - block.left)
         at = rate.rate.to(self.exact_device, self.exact_dtype)
         with stage("entropy parameters"), torch.autocast(self.device.type, enabled=False):
-            return self.descend(at, size, exchange)
+            return self.descend(at, block.size, exchange)
 
     @cached_property
     def tables(self) -> CodingTables:

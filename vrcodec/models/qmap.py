@@ -10,11 +10,13 @@ condition does not see the picture; nothing runs at full resolution.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vrcodec.bitstream.grid import HYPER_STRIDE, LatentGrid
+from vrcodec.bitstream.grid import HYPER_STRIDE, Block, LatentGrid
 from vrcodec.bitstream.qmap import QualityMap
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.base import Latents, RateState, register
@@ -22,11 +24,30 @@ from vrcodec.models.gained import Gained
 from vrcodec.models.gains import finer, log_linear_map
 from vrcodec.models.hyperprior import Factors, Scaling
 from vrcodec.models.modulation import Modulated, condition_net
-from vrcodec.rate import rate_from_code
 from vrcodec.stages import stage
+from vrcodec.windows import cut
 
 # More would leave no room for the transforms themselves; a level is one number.
 CONDITIONS = 12
+
+
+@dataclass(frozen=True)
+class MapScaling(Scaling):
+    """The factors of a map. Of y, ``factors`` has those of the mean level: there are too many to keep them all.
+
+    ``log_gain``, ``log_inverse_gain``: the knots that all follow from.
+    """
+
+    log_gain: Tensor
+    log_inverse_gain: Tensor
+
+    def within(self, window: Block) -> Factors:
+        assert self.factors.levels is not None
+        levels = cut(self.factors.levels, window)
+        with torch.no_grad():
+            knots = self.log_gain, self.log_inverse_gain
+            gain, inverse = (log_linear_map(own, levels) for own in knots)
+        return replace(self.factors, gain=gain, inverse_gain=inverse)
 
 
 @register
@@ -52,11 +73,7 @@ class Qmap(Gained):
     def factors(self, rate: Tensor) -> Factors:
         """``rate``: (B,), or maps (B, 1, ceil(h / 2), ceil(w / 2)) for y of h x w samples, h and w even."""
         levels = rate.reshape(-1, 1, 1, 1) if rate.dim() == 1 else finer(rate)
-        return self.mapped_factors(rate, levels)
-
-    def mapped_factors(self, rate: Tensor, levels: Tensor) -> Factors:
-        """``levels`` (B, 1, h, w) at the samples of y."""
-        coarse = levels if levels.numel() == len(levels) else _at_hyper(levels)
+        coarse = levels if rate.dim() == 1 else _at_hyper(levels)
         return Factors(
             rate,
             log_linear_map(self.log_gain, levels),
@@ -72,16 +89,23 @@ class Qmap(Gained):
 
     def with_map(self, rate: RateState, shape: QualityMap, grid: LatentGrid) -> RateState:
         """The map that has this shape and the mean level of ``rate``."""
+        assert isinstance(rate, Scaling)
         own = torch.from_numpy(shape.levels(rate.code))[None, None]
         levels = finer(own)[..., : grid.height, : grid.width]
-        r = torch.tensor([rate_from_code(rate.code)], dtype=torch.float64)
+        coarse = _at_hyper(levels)
         with torch.no_grad():
-            return Scaling(rate.code, self.mapped_factors(r, levels))
+            factors = replace(
+                rate.factors,
+                hyper_gain=log_linear_map(self.log_hyper_gain, coarse),
+                hyper_inverse_gain=log_linear_map(self.log_hyper_inverse_gain, coarse),
+                levels=levels,
+            )
+        return MapScaling(rate.code, factors, self.log_gain, self.log_inverse_gain)
 
     # The analysis knows the map, so it comes with the rate.
 
-    def analyse_padded(self, x: Tensor, *beside: Tensor) -> Latents:
-        return super().analyse_padded(x, *beside) if beside else Latents(x)
+    def analyse_picture(self, x: Tensor, *beside: Tensor) -> Latents:
+        return super().analyse_picture(x, *beside) if beside else Latents(x)
 
     def rough_bits(self, latents: Latents, rate: RateState) -> None:
         """Unknown: there are no latents before the map is known."""
@@ -91,7 +115,7 @@ class Qmap(Gained):
         """The analysis, which needs the map."""
         assert isinstance(rate, Scaling)
         with stage("analysis"):
-            return self.analyse_padded(latents.y, *self.conditions(rate))
+            return self.analyse_picture(latents.y, *self.conditions(rate))
 
 
 def _at_hyper(levels: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ al., CVPR 2021) make the rate continuous; the prior is factorized in training on
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from vrcodec.bitstream.grid import STRIDE, LatentGrid
+from vrcodec.bitstream.grid import Block, LatentGrid
 from vrcodec.bitstream.payload import Stream
 from vrcodec.bitstream.rans import Symbols
 from vrcodec.errors import UsageError
@@ -38,10 +38,11 @@ from vrcodec.models.base import (
 )
 from vrcodec.models.entropy import round_with_dead_zone
 from vrcodec.models.gains import log_linear
+from vrcodec.models.plan import Plan
 from vrcodec.models.slicing import Source, channels_first, leading
 from vrcodec.models.statics import all_blocks
 from vrcodec.models.stored import StoredWidths, cut_parameter, join_parameter, tensors_of
-from vrcodec.models.transforms import analyse, padded, synthesise
+from vrcodec.models.transforms import Network, analyse, as_tensor
 from vrcodec.models.widths import NETWORKS, Width
 from vrcodec.rate import RATE_CODE_MAX, rate_from_code
 from vrcodec.stages import stage
@@ -244,7 +245,7 @@ class Slim(VariableRateModel):
 
     @torch.inference_mode()
     def analysis(self, pixels: Pixels) -> Latents:
-        return Latents(padded(pixels, self.device))
+        return Latents(as_tensor(pixels))
 
     @torch.inference_mode()
     def compress(self, latents: Latents, rate: RateState) -> list[Stream]:
@@ -262,30 +263,29 @@ class Slim(VariableRateModel):
             own, grid = self.own(rate.width), LatentGrid(*symbols.shape[-2:])
             return [own.put(symbols[block.window], rate.level) for block in all_blocks(grid)]
 
-    @torch.inference_mode()
-    def decompress(
-        self, streams: Sequence[Stream], rate: RateState, width: int, height: int
-    ) -> Pixels:
-        """All symbols, then the synthesis of the rate's width."""
+    def decode_blocks(
+        self, streams: Sequence[Stream], rate: RateState, plan: Plan
+    ) -> Iterator[tuple[Block, Tensor]]:
         assert isinstance(rate, WidthState)
-        own, grid = self.own(rate.width), LatentGrid.of_picture(width, height)
-        symbols = np.zeros((rate.gain.shape[1], grid.height, grid.width), np.int32)
-        with stage("coding"):
-            for block, stream in zip(all_blocks(grid), streams, strict=True):
-                own.get(stream, symbols[block.window], rate.level)
-        with stage("synthesis"):
+        own = self.own(rate.width)
+        for number, block in plan.blocks():
+            symbols = np.zeros((rate.gain.shape[1], *block.size), np.int32)
+            with stage("coding"):
+                own.get(streams[number], symbols, rate.level)
             y_hat = torch.from_numpy(symbols).to(self.device).float().unsqueeze(0)
-            y_hat = (y_hat + own.centres(rate.gain.to(y_hat))) * rate.inverse_gain.to(y_hat)
-            net = self.network(rate.width, "synthesis_net")
-            units = self.strip_rows(grid.width * STRIDE)
-            pixels = synthesise(net, y_hat, self.size.halo, units)
-        return pixels[:height, :width]
+            centred = y_hat + own.centres(rate.gain.to(y_hat))
+            yield block, centred * rate.inverse_gain.to(y_hat)
+
+    def synthesis_at(self, rate: RateState) -> tuple[Network, Sequence[Tensor]]:
+        """That of the rate's width."""
+        assert isinstance(rate, WidthState)
+        return self.network(rate.width, "synthesis_net"), ()
 
     @torch.inference_mode()
     def narrow_analysis(self, latents: Latents, width: int) -> Tensor:
-        """y (1, M, h, w) of a padded picture at ``width``."""
+        """y (1, M, h, w) of a picture at ``width``."""
         net = self.network(width, "analysis_net")
-        return analyse(net, latents.y, self.size.halo, self.strip_rows(latents.y.shape[-1]))
+        return analyse(net, latents.y, self.size.halo, self.tiling, self.device)
 
     def quantise(self, y: Tensor, rate: WidthState) -> Symbols:
         """Symbols (M, h, w) for y (1, M, h, w) of the rate's width."""

@@ -28,6 +28,7 @@ from vrcodec.models.base import ENCODER
 from vrcodec.models.blocks import uninitialised
 from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.models.weightsfile import WeightsFile, digests
+from vrcodec.strips import DEFAULT_TILING, Tiling
 
 
 def pack_model(model: VariableRateModel) -> bytes:
@@ -158,7 +159,7 @@ def load_model(
     entry: Entry,
     device: torch.device,
     precision: str = "auto",
-    strip_units: int | None = None,
+    tiling: Tiling = DEFAULT_TILING,
     *,
     encoder: bool = True,
 ) -> VariableRateModel:
@@ -167,7 +168,7 @@ def load_model(
     Without ``encoder``, what only encoding needs is not read where it is apart.
     """
     model = _opened(entry, encoder)
-    model.prepare(device, precision, strip_units)
+    model.prepare(device, precision, tiling)
     return model
 
 

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from vrcodec.bench.metrics import MS_SSIM_MIN_SIDE, ms_ssim
 from vrcodec.bitstream.grid import STRIDE, Block
 from vrcodec.models.base import Pixels
-from vrcodec.refinement.windows import cut
 from vrcodec.training.loss import rate_to_lambda
+from vrcodec.windows import cut
 
 
 @dataclass(frozen=True)

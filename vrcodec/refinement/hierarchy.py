@@ -55,8 +55,7 @@ class HierarchySurrogate(Surrogate):
         return found
 
     def _descend(self, block: Block, exchange: Exchange) -> Tensor:
-        size = (block.bottom - block.top, block.right - block.left)
-        return self._twin.descend(self._at, size, exchange)
+        return self._twin.descend(self._at, block.size, exchange)
 
     def wanted(self) -> Wanted:
         return self._wanted

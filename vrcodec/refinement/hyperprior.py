@@ -22,7 +22,7 @@ from vrcodec.refinement.surrogate import (
     in_float32,
     with_dead_zone,
 )
-from vrcodec.refinement.windows import cut, grown, within
+from vrcodec.windows import cut, grown, within
 
 # Samples of z that its synthesis sees on each side.
 _REACH = 2
@@ -40,7 +40,7 @@ class HyperpriorSurrogate(Surrogate):
             z = model.scaled_z(latents, rate) / rate.factors.hyper_gain.to(latents.y)
             start = [z, latents.y]
         z, y = (t.clone() for t in start)
-        self._factors = rate.factors.to(y)
+        self._factors = rate.within(LatentGrid(*y.shape[-2:]).whole).to(y)
         self._z, self._y = z * self._factors.hyper_gain, y * self._factors.gain
         levels = rate.factors.rate if rate.factors.levels is None else rate.factors.levels
         own_levels = levels.reshape(1, 1, -1, 1) if levels.dim() == 1 else levels

@@ -16,7 +16,7 @@ from vrcodec.effort import STEPS
 from vrcodec.refinement.distortion import Distortion
 from vrcodec.refinement.rounding import MANY_STEPS, AnnealedRounding, boldness, rounded
 from vrcodec.refinement.surrogate import Surrogate
-from vrcodec.refinement.windows import cut, grown, within
+from vrcodec.windows import common, cut, grown, within
 
 # In quantisation steps, of a search that is not long; it falls to this share at the end.
 _LEARNING_RATE, _LAST_SHARE = 0.04, 0.05
@@ -146,13 +146,8 @@ class Search:
         if self._y_hat is None:
             return cut(y_hat, window).contiguous(memory_format=torch.channels_last)
         whole = cut(self._y_hat, window).clone(memory_format=torch.channels_last)
-        common = Block(
-            max(block.top, window.top),
-            min(block.bottom, window.bottom),
-            max(block.left, window.left),
-            min(block.right, window.right),
-        )
-        cut(whole, within(common, window)).copy_(cut(y_hat, within(common, block)))
+        both = common(block, window)
+        cut(whole, within(both, window)).copy_(cut(y_hat, within(both, block)))
         return whole
 
 

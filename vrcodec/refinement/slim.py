@@ -19,7 +19,7 @@ from vrcodec.models.slim import Slim, WidthState
 from vrcodec.rate import rate_from_code
 from vrcodec.refinement.prices import Prices
 from vrcodec.refinement.surrogate import Rounding, Surrogate, Wanted, with_dead_zone
-from vrcodec.refinement.windows import cut
+from vrcodec.windows import cut
 
 
 class SlimSurrogate(Surrogate):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from vrcodec.bitstream.grid import Block
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def cut(x: Tensor, window: Block) -> Tensor:
@@ -27,6 +29,16 @@ def grown(window: Block, by: int, size: Sequence[int]) -> Block:
     )
 
 
+def common(one: Block, other: Block) -> Block:
+    """What lies in both. Where nothing does, ends come before starts."""
+    return Block(
+        max(one.top, other.top),
+        min(one.bottom, other.bottom),
+        max(one.left, other.left),
+        min(one.right, other.right),
+    )
+
+
 def within(window: Block, outer: Block) -> Block:
     """Where ``window`` lies in what was cut out by ``outer``."""
     return Block(
@@ -34,4 +46,11 @@ def within(window: Block, outer: Block) -> Block:
         window.bottom - outer.top,
         window.left - outer.left,
         window.right - outer.left,
+    )
+
+
+def scaled(window: Block, factor: int) -> Block:
+    """The same on a grid that is ``factor`` times as fine."""
+    return Block(
+        window.top * factor, window.bottom * factor, window.left * factor, window.right * factor
     )

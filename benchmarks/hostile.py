@@ -1,0 +1,191 @@
+"""What becomes of damaged and hostile files: the figures of docs/ROBUSTNESS.md.
+
+    python -m benchmarks.hostile [--mutants 200000]
+
+Takes a quarter of an hour. Uses the tiny models and the files of the tests; stops at the first violation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import with_blocks
+from tests.conftest import GOLDEN
+from tests.fuzz.bombs import bombs
+from tests.fuzz.honest import honest_files
+from tests.fuzz.judge import Judge, forgiving
+from tests.fuzz.mutations import mutate
+from vrcodec.bench.memory import peak_memory
+from vrcodec.bench.text import markdown
+from vrcodec.bitstream.schema import MAGIC
+from vrcodec.codec import Decoder, Engine
+from vrcodec.errors import CorruptError, VrcError
+
+RECORD = Path(__file__).parent / "hostile.json"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "ROBUSTNESS.md"
+FLIPS = 20_000
+# Of mutants, that many are also decoded as if all checksums of symbols fitted.
+_FORGIVEN_SHARE = 0.1
+_MIB = 1 << 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--mutants", type=int, default=200_000)
+    arguments = parser.parse_args()
+    os.environ["VRCODEC_WEIGHTS"] = str(GOLDEN)
+    record = measure(arguments.mutants)
+    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+    DOCUMENT.write_text(with_blocks(DOCUMENT.read_text(), blocks(record)))
+
+
+def measure(mutants: int) -> dict[str, Any]:
+    """All of it. Raises ViolationError or AssertionError."""
+    files = honest_files()
+    return {
+        "files": len(files),
+        "bombs": bomb_rows(),
+        "truncations": truncations(files),
+        "header_bits": header_bits(files),
+        "flips": flips(files),
+        "mutants": mutations(files, mutants, 0, forgive=False),
+        "forgiven": mutations(files, round(mutants * _FORGIVEN_SHARE), 1, forgive=True),
+    }
+
+
+def mutations(files: dict[str, bytes], count: int, seed: int, *, forgive: bool) -> dict[str, Any]:
+    """Structure-aware mutants, judged."""
+    rng, judge = random.Random(seed), Judge()
+    names, others = list(files), list(files.values())
+    for data in others:
+        judge.judge(data)
+    judge.start_again()
+    with forgiving() if forgive else nullcontext():
+        for _ in range(count):
+            name = rng.choice(names)
+            judge.judge(mutate(files[name], rng, others), None if forgive else files[name])
+    return {
+        "count": count,
+        "accepted": judge.counts.pop(0),
+        "refused": {str(code): number for code, number in sorted(judge.counts.items())},
+        "longest_s": round(judge.longest, 3),
+        "most_mib": round(judge.most_bytes / _MIB),
+    }
+
+
+def truncations(files: dict[str, bytes]) -> dict[str, Any]:
+    """Every file, cut off at every byte."""
+    decoder, codes = Decoder(Engine("cpu", "float32")), Counter[int]()
+    for data in files.values():
+        for length in range(len(data)):
+            code = _refusal(decoder, data[:length])
+            assert code == CorruptError.exit_code or length < len(MAGIC)
+            codes[code] += 1
+    return {"count": codes.total(), "refused": {str(c): n for c, n in sorted(codes.items())}}
+
+
+def header_bits(files: dict[str, bytes]) -> dict[str, Any]:
+    """Every bit of every header, turned over."""
+    return _damaged(_flipped(d, b) for d in files.values() for b in range(8 * (13 + d[8])))
+
+
+def flips(files: dict[str, bytes]) -> dict[str, Any]:
+    """One to five bits anywhere."""
+    rng, contents = random.Random(2), list(files.values())
+
+    def damaged() -> Iterator[bytes]:
+        for _ in range(FLIPS):
+            data = rng.choice(contents)
+            yield _flipped(data, *rng.sample(range(8 * len(data)), rng.choice((1, 1, 2, 5))))
+
+    return _damaged(damaged())
+
+
+def _damaged(files: Iterator[bytes]) -> dict[str, Any]:
+    decoder = Decoder(Engine("cpu", "float32"))
+    codes = Counter(_refusal(decoder, data) for data in files)
+    return {"count": codes.total(), "refused": {str(c): n for c, n in sorted(codes.items())}}
+
+
+def _flipped(data: bytes, *bits: int) -> bytes:
+    changed = bytearray(data)
+    for bit in bits:
+        changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def _refusal(decoder: Decoder, data: bytes) -> int:
+    """Exit code of the error that ``data`` gives."""
+    try:
+        decoder.decode(data)
+    except VrcError as error:
+        return error.exit_code
+    raise AssertionError("taken for whole")
+
+
+def bomb_rows() -> list[dict[str, Any]]:
+    """Time and memory that each bomb takes until it is refused, in a process that has decoded before."""
+    decoder = Decoder(Engine("cpu", "float32"))
+    for data in honest_files().values():
+        decoder.decode(data)
+    return [_bomb_row(decoder, name, make()) for name, make in bombs()]
+
+
+def _bomb_row(decoder: Decoder, name: str, data: bytes) -> dict[str, Any]:
+    """Time and memory are taken one after the other: to give memory back first takes time."""
+    start = time.perf_counter()
+    code = _refusal(decoder, data)
+    seconds = time.perf_counter() - start
+    with peak_memory() as peak:
+        _refusal(decoder, data)
+    return {
+        "name": name,
+        "bytes": len(data),
+        "code": code,
+        "ms": round(1000 * seconds, 1),
+        "mib": round(peak.mib or 0.0, 1),
+    }
+
+
+def blocks(record: dict[str, Any]) -> dict[str, str]:
+    """The tables of the page."""
+    bombs_head = ["bomb", "bytes", "exit code", "ms", "MiB"]
+    bomb_cells = [
+        [row["name"], str(row["bytes"]), str(row["code"]), f"{row['ms']:.1f}", f"{row['mib']:.1f}"]
+        for row in record["bombs"]
+    ]
+    return {"hostile": markdown(_summary(record)), "bombs": markdown((bombs_head, bomb_cells))}
+
+
+def _summary(record: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    named = {
+        "cut off at every byte": "truncations",
+        "every bit of the header turned over": "header_bits",
+        "one to five bits anywhere turned over": "flips",
+        "mutated, checksums made right": "mutants",
+        "the same, symbols taken as right": "forgiven",
+    }
+    rows = []
+    for words, key in named.items():
+        found = record[key]
+        codes = ", ".join(f"{n} with {code}" for code, n in found["refused"].items())
+        worst = (
+            [f"{found['longest_s']:.2f}", str(found["most_mib"])]
+            if "longest_s" in found
+            else ["", ""]
+        )
+        rows.append([words, str(found["count"]), str(found.get("accepted", 0)), codes, *worst])
+    return ["what", "files", "decoded", "refused, exit code", "longest s", "most MiB"], rows
+
+
+if __name__ == "__main__":
+    main()

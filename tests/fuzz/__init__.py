@@ -1,0 +1,1 @@
+"""Hostile files: how they are made, and what must not happen when one is read."""

@@ -1,0 +1,185 @@
+"""Pictures without a model: exact, chosen where they are no larger, and always for bilevel ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import vrcodec
+from tests.conftest import GOLDEN, Pixels, with_chunks
+from tests.golden.make_sides import METADATA
+from vrcodec.bitstream import schema
+from vrcodec.bitstream.container import Chunk, build_container, parse_container
+from vrcodec.codec import Decoder, Encoder
+from vrcodec.errors import CorruptError, FormatError, TargetError, UsageError
+from vrcodec.images import pack
+from vrcodec.inspection import check_structure, inspect
+from vrcodec.lossless import lossless_file
+from vrcodec.picture import Mode, Picture
+from vrcodec.ratecontrol import Target, encode_to_target
+
+BILEVEL = (GOLDEN / "sides" / "bilevel.vrc").read_bytes()
+
+
+def graphic() -> Picture:
+    """What a model has never seen, and a lossless codec likes."""
+    y, x = np.mgrid[0:120, 0:160]
+    squares = (((x // 20 + y // 30) % 2) * 180 + 30).astype(np.uint8)
+    return Picture(np.repeat(squares[:, :, None], 3, axis=2))
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(0, 99),
+    st.tuples(st.integers(1, 30), st.integers(1, 30)) | st.just((1, 1030)),
+    st.sampled_from(["1", "L", "RGB"]),
+    st.booleans(),
+)
+def test_everything_comes_back(seed: int, size: tuple[int, int], mode: Mode, alpha: bool) -> None:
+    random = np.random.default_rng(seed)
+    array = random.integers(0, 256, (*size, 3), dtype=np.uint8)
+    if mode == "1":
+        array = (array > 99) * np.uint8(255)
+    pixels = array if mode == "RGB" else np.repeat(array[:, :, :1], 3, axis=2)
+    # Colours that nobody sees, too.
+    opacity = random.integers(0, 3, size, dtype=np.uint8) if alpha else None
+    picture = Picture(pixels, mode, opacity, METADATA)
+    decoded = Decoder().decode(lossless_file(picture))
+    assert (decoded.pixels == pixels).all()
+    assert (decoded.mode, decoded.metadata) == (mode, METADATA)
+    assert (decoded.alpha is None) == (opacity is None)
+    assert opacity is None or (decoded.alpha == opacity).all()
+
+
+def test_the_fallback_takes_what_is_smaller(encoder: Encoder, photograph: Pixels) -> None:
+    flat, photo = graphic(), Picture(photograph)
+    assert inspect(encoder.encode(flat, 30_000, lossless_fallback=True)).lossless
+    assert not inspect(encoder.encode(flat, 30_000)).lossless
+    plain = encoder.encode(photo, 30_000)
+    assert encoder.encode(photo, 30_000, lossless_fallback=True) == plain
+    exact = vrcodec.encode(flat.pixels, lossless_fallback=True)
+    info = vrcodec.inspect(exact)
+    assert (info.model, info.lossless, info.rate) == ("lossless", True, None)
+    assert info.bytes < 300
+    assert (np.asarray(vrcodec.decode(exact)) == flat.pixels).all()
+
+
+def test_a_bilevel_picture_is_exact_at_any_rate(encoder: Encoder) -> None:
+    bits = np.random.default_rng(0).random((40, 50)) > 0.5
+    picture = Picture.from_array(bits)
+    data = encoder.encode(picture, 0)
+    assert data == encoder.encode(picture, 65535)
+    assert (Decoder().decode(data).to_array() == bits).all()
+    assert vrcodec.decode(vrcodec.encode(bits)).mode == "1"
+    found = encode_to_target(encoder, Decoder(), picture, Target("psnr", 60), strict=True)
+    assert (found.data, found.code) == (data, None)
+    with pytest.raises(TargetError, match="without loss"):
+        encode_to_target(encoder, Decoder(), picture, Target("size", 60), strict=True)
+    assert encode_to_target(encoder, Decoder(), picture, Target("bpp", 9)).data == data
+
+
+@pytest.mark.parametrize(
+    ("target", "lossless", "met"),
+    [
+        # Anything within a size is worse.
+        (Target("size", 10_000), True, True),
+        (Target("bpp", 0.9), True, True),
+        # No model's file is so small, and neither is this; it is the nearest.
+        (Target("size", 60), True, False),
+        (Target("psnr", 25), True, True),
+        # No rate reaches that.
+        (Target("psnr", 90), True, True),
+        (Target("psnr", 101), True, False),
+    ],
+)
+def test_targets_with_the_fallback(
+    encoder: Encoder, target: Target, lossless: bool, met: bool
+) -> None:
+    found = encode_to_target(encoder, Decoder(), graphic(), target, lossless_fallback=True)
+    assert (inspect(found.data).lossless, found.met) == (lossless, met)
+    if target.kind == "size":
+        assert found.achieved == len(found.data)
+
+
+def test_targets_that_a_model_serves_better(encoder: Encoder, photograph: Pixels) -> None:
+    picture = Picture(photograph)
+    for target in (Target("size", 3000), Target("psnr", 20)):
+        found = encode_to_target(encoder, Decoder(), picture, target, lossless_fallback=True)
+        assert found == encode_to_target(encoder, Decoder(), picture, target)
+    # Here is room for all of it.
+    size = len(lossless_file(picture))
+    found = encode_to_target(
+        encoder, Decoder(), picture, Target("size", size), lossless_fallback=True
+    )
+    assert (len(found.data), found.code) == (size, None)
+
+
+def test_no_weights_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr("vrcodec.codec.load_model", fail)
+    assert Decoder().decode(BILEVEL).mode == "1"
+
+
+def test_there_is_no_rate(tmp_path: Path, run: Callable[..., int]) -> None:
+    with pytest.raises(UsageError, match="no rate"):
+        vrcodec.quality_map(BILEVEL)
+    (tmp_path / "a.vrc").write_bytes(BILEVEL)
+    assert run("info", "a.vrc", "--qmap-out", "map.png") == 2
+    assert not (tmp_path / "map.png").exists()
+
+
+def test_there_is_one_level() -> None:
+    decoder = Decoder()
+    coded = decoder.read(BILEVEL)
+    assert decoder.picture(coded, 1).mode == "1"
+    with pytest.raises(UsageError, match="no level 2"):
+        decoder.picture(coded, 2)
+
+
+def forged(**header: object) -> bytes:
+    container = parse_container(BILEVEL)
+    return build_container(replace(container, header=replace(container.header, **header)))
+
+
+def test_headers_that_contradict_the_rest_are_refused(decoder: Decoder) -> None:
+    model = parse_container((GOLDEN / "photograph.vrc").read_bytes())
+    bilevel = replace(model, header=replace(model.header, mode=schema.MODE_BILEVEL))
+    lossless = replace(model, header=replace(model.header, method=schema.METHOD_LOSSLESS))
+    for data in (
+        build_container(bilevel),
+        build_container(lossless),
+        forged(method=1),
+        forged(width=91),
+    ):
+        with pytest.raises(CorruptError):
+            decoder.decode(data)
+    with pytest.raises(FormatError, match="mode 3"):
+        decoder.decode(forged(mode=3))
+
+
+def test_blocks_that_do_not_fit_are_refused(decoder: Decoder) -> None:
+    info = inspect(BILEVEL)
+    grey = np.full((info.height, info.width), 255, np.uint8)
+    grey[3, 4] = 254
+    own = parse_container(BILEVEL).latents()[0].payload
+    for payloads in ([pack(grey)], [own, own], [own[:-1]], [], [b"\0\7"]):
+        with pytest.raises(CorruptError):
+            decoder.decode(with_chunks(schema.CHUNK_LOSSLESS, BILEVEL, *payloads))
+    with pytest.raises(CorruptError):
+        check_structure(with_chunks(schema.CHUNK_LOSSLESS, BILEVEL, own[:-1]))
+
+
+def test_what_belongs_to_models_is_refused(decoder: Decoder) -> None:
+    container = parse_container(BILEVEL)
+    for chunk in (Chunk(schema.CHUNK_WIDTH, b"\1\0"), Chunk(schema.CHUNK_STREAM, bytes(6))):
+        for chunks in ([chunk, *container.chunks], [*container.chunks, chunk]):
+            with pytest.raises(CorruptError):
+                decoder.decode(build_container(replace(container, chunks=chunks)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -14,9 +15,12 @@ def targets(
 ) -> dict[str, str]:
     """The target of each source: with ``suffix`` in place of its own, in ``folder`` or beside the source.
 
-    Of several that would get one name, the first has it, and the others keep their own suffix: a.png and a.jpg
-    become a.vrc and a.jpg.vrc. Raises UsageError where that does not help, or a target is a source.
+    Of several that would get one name, the first has it, and the others keep their own suffix: a.jpg and a.png
+    become a.vrc and a.png.vrc. Raises UsageError where that does not help, or a target is a source.
     """
+    if len(set(sources.values())) < len(sources):
+        twice = [below for below, count in Counter(sources.values()).items() if count > 1]
+        raise UsageError(f"{twice[0]}: two inputs would be written to one file")
     taken: dict[str, str] = {}
     for source in sorted(sources, key=lambda source: str(sources[source])):
         below = sources[source]

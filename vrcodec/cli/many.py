@@ -177,6 +177,8 @@ def _items(request: Request) -> list[Item]:
     from vrcodec.batch.targets import targets
 
     _check_output(request)
+    if len(set(request.inputs)) < len(request.inputs):
+        raise UsageError("an input is named twice")
     found = find(request.inputs, request.options.listed(), request.suffixes)
     if not found.sources:
         raise InputError(f"{', '.join(request.inputs) or 'the list'}: nothing to do there")

@@ -119,7 +119,7 @@ def _options(model: click.Command) -> Callable[[Any], Any]:
 @_options(encode.command)
 def encode_command(**given: Any) -> int:
     """Compress the pictures of a list."""
-    own, settings = _split(given)
+    own, settings = split(given)
     work = EncodeWork.of({**settings, "keep_partial": False})
     return _run(work, ".vrc", PICTURES, **own)
 
@@ -128,13 +128,13 @@ def encode_command(**given: Any) -> int:
 @_options(decode.command)
 def decode_command(**given: Any) -> int:
     """Decompress the .vrc files of a list."""
-    own, settings = _split(given)
+    own, settings = split(given)
     work = decode.DecodeWork.of(settings)
     return _run(work, f".{work.output_format}", FILES, **own)
 
 
-def _split(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Our options, and those of the work."""
+def split(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Our options, and those of the work, among what a command is given."""
     names = (
         "manifest",
         "out",

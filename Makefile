@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 KODAK ?=
 
-.PHONY: demo test fuzz results performance clean
+.PHONY: demo test fuzz share results performance clean
 
 demo: $(BIN)/python
 	$(BIN)/pip install --quiet '.[demo]'
@@ -13,8 +13,14 @@ test: $(BIN)/python
 	$(BIN)/pip install --quiet '.[dev]'
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy vrcodec
+	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+# The manual page and the magic of file(1), from the program.
+share: $(BIN)/python
+	$(BIN)/pip install --quiet '.[dev]'
+	$(BIN)/python -m tools.manual > share/man/man1/vrcodec.1
+	$(BIN)/python -m tools.magic > share/file/magic/vrcodec
 
 # Ten minutes of hostile files; what breaks the program is left in fuzz/.
 fuzz: $(BIN)/python

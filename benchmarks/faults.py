@@ -83,6 +83,7 @@ def signalled(
         "signal": number.name,
         "command": name,
         "count": count,
+        "alive": trials.alive,
         "absent": trials.absent,
         "old": trials.old,
         "new": trials.new,
@@ -99,6 +100,7 @@ def at_once(folder: Path) -> dict[str, Any]:
         (folder / "many" / f"{number}.png").write_bytes(picture)
     own = [trouble.start(folder / "many", "encode", f"{n}.png", "-q") for n in range(AT_ONCE)]
     codes = Counter(trouble.end(process).code for process in own)
+    (folder / "out.vrc").unlink(missing_ok=True)
     same = [trouble.start(folder, *ENCODE) for _ in range(TO_ONE_NAME)]
     one_name = Counter(trouble.end(process).code for process in same)
     outputs = list((folder / "many").glob("*.vrc"))
@@ -163,16 +165,9 @@ def long_run() -> dict[str, Any]:
 
 def blocks(record: dict[str, Any]) -> dict[str, str]:
     """The tables of the page."""
-    head = [
-        "signal",
-        "command",
-        "times",
-        "no output",
-        "the old one",
-        "a whole one",
-        "temporary files",
-    ]
-    keys = ["signal", "command", "count", "absent", "old", "new", "temporary"]
+    head = ["signal", "command", "times", "while alive", "no output", "the old one", "a whole one"]
+    head += ["temporary files"]
+    keys = ["signal", "command", "count", "alive", "absent", "old", "new", "temporary"]
     cells = [[str(row[key]) for key in keys] for row in record["signals"]]
     return {"signals": markdown((head, cells)), "faults": markdown(_others(record))}
 

@@ -2,8 +2,8 @@
 
     python benchmarks/results.py /path/to/kodak [--resume]
 
-Writes docs/RESULTS.md and docs/results.svg, the measured figures of every card in weights/, and the table of
-the README. `make results KODAK=/path/to/kodak` runs it in an environment of its own.
+Writes docs/RESULTS.md and docs/results.svg, the measured figures of every card in weights/, and the tables of
+the README and of docs/FAMILIES.md. `make results KODAK=/path/to/kodak` runs it in an environment of its own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from vrcodec.bench.card import card_table
+from benchmarks.common import with_blocks
+from vrcodec.bench.card import card_table, families_table
 from vrcodec.bench.codecs import Family
 from vrcodec.bench.curves import Curve, compare, read_curves
 from vrcodec.bench.estimate import counted_bits
@@ -32,7 +33,7 @@ from vrcodec.bench.text import (
     picture_table,
     verdicts,
 )
-from vrcodec.catalog import DEFAULT_MODEL, find_by_family
+from vrcodec.catalog import DEFAULT_MODEL, find_by_family, installed
 from vrcodec.cli.output import progress_bar
 from vrcodec.codec import Encoder
 from vrcodec.folders import read_folder
@@ -43,6 +44,7 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 DOCUMENT = ROOT / "docs" / "RESULTS.md"
 PLOT = ROOT / "docs" / "results.svg"
+FAMILIES_PAGE = ROOT / "docs" / "FAMILIES.md"
 PUBLISHED = Path(__file__).parent / "published"
 
 RATES = tuple(step / 10 for step in range(11))
@@ -78,6 +80,8 @@ def main() -> None:
     for family in (codec for codec in plan.codecs if isinstance(codec, Family)):
         update_card(family, against_jpeg.curves, outcome, arguments.folder)
     DOCUMENT.write_text(document(against_jpeg, against_vtm))
+    table = families_table(entry.card for entry in installed())
+    FAMILIES_PAGE.write_text(with_blocks(FAMILIES_PAGE.read_text(), {"families": table}))
 
 
 def document(against_jpeg: Results, against_vtm: Results) -> str:

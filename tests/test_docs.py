@@ -11,13 +11,14 @@ import click
 import pytest
 
 from tests.conftest import GOLDEN, ROOT
+from tests.documents import COMMANDS as COMMAND_BLOCKS
+from tests.documents import DOCUMENTS, blocks
 from vrcodec.bench.card import card_table
 from vrcodec.bitstream.container import parse_container
 from vrcodec.bitstream.payload import parse_stream
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli.main import COMMANDS, cli
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text()
 
 
@@ -77,13 +78,11 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 def shown_commands() -> list[list[str]]:
-    """Every `vrcodec ...` in the code of README and the pages of families, split at pipes."""
+    """Every `vrcodec ...` in the code of README and the pages for users, split at pipes."""
     found = []
-    documents = README + "".join(
-        (ROOT / "docs" / name).read_text()
-        for name in ("EFFORT.md", "QARV.md", "QMAP.md", "SLIM.md")
-    )
-    for block in re.findall(r"```(?:sh)?\n(.*?)```", documents, re.DOTALL):
+    pages = ("EFFORT.md", "PLACES.md", "QARV.md", "QMAP.md", "SLIM.md")
+    documents = [ROOT / "README.md", *(ROOT / "docs" / name for name in pages)]
+    for block in (text for page in documents for text in blocks(page, *COMMAND_BLOCKS)):
         for line in block.splitlines():
             parts = line.partition("#")[0].split("|")
             found += [part.split()[1:] for part in parts if part.strip().startswith("vrcodec ")]
@@ -150,16 +149,17 @@ def test_the_robustness_page_is_that_of_its_records() -> None:
         assert with_blocks(text, shown) == text
 
 
-def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["README.md", "docs/PLACES.md"])
+def test_the_python_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import skimage.data
     from PIL import Image
 
     monkeypatch.chdir(tmp_path)
     Image.fromarray(skimage.data.astronaut()[:96, :96]).save("photo.png")
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
+    found = blocks(ROOT / name, "python")
+    assert found
+    for block in found:
+        exec(compile(block, name, "exec"), {})
     assert Path("photo.vrc").exists()
 
 

@@ -43,6 +43,8 @@ PHOTOGRAPH = str(GOLDEN / "photograph.vrc")
         (command("--help"), set()),
         (command("encode", "--help"), set()),
         (command("bench", "--help"), set()),
+        (command("view", "--help"), set()),
+        (command("doctor", "--help"), set()),
         (command("info", PHOTOGRAPH), set()),
         (command("info", "--json", PHOTOGRAPH), set()),
         (f"import vrcodec; vrcodec.inspect(open({PHOTOGRAPH!r}, 'rb').read())", set()),

@@ -163,9 +163,8 @@ def test_tiles_cover_everything_once_and_keep_to_their_size(
 
 
 def test_less_memory_means_smaller_tiles() -> None:
-    sizes = [Tiling(memory).units(16) for memory in (0, 10**9, 2 * 10**9, 4 * 10**9)]
-    assert sizes == sorted(sizes)
-    assert sizes[0] < sizes[1] < sizes[2]
+    sizes = [Tiling(memory).units(16) for memory in (0, 720 * 10**6, 10**9, 4 * 10**9)]
+    assert sizes[0] < sizes[1] < sizes[2] == sizes[3] == Tiling().units(16)
 
 
 # --- crops and previews ---

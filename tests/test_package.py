@@ -54,4 +54,12 @@ def test_an_installed_package_finds_its_weights(
 
 def test_nothing_but_the_package_is_installed(installed: Path) -> None:
     names = {path.name.partition("-")[0] for path in installed.iterdir()}
-    assert names <= {"vrcodec", "bin"}
+    assert names <= {"vrcodec", "bin", "share"}
+    shared = {path.name for path in (installed / "share").rglob("*") if path.is_file()}
+    assert shared == {"vrcodec.1", "vrcodec.xml", "vrcodec", "vrcodec.desktop"}
+
+
+def test_every_file_of_the_package_is_installed(installed: Path) -> None:
+    files = {path.relative_to(ROOT) for path in (ROOT / "vrcodec").rglob("*") if path.is_file()}
+    wanted = {path for path in files if path.suffix != ".pyc"}
+    assert {str(path) for path in wanted if not (installed / path).is_file()} == set()

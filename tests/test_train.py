@@ -25,11 +25,12 @@ from vrcodec.catalog import find_by_family
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, InputError, UsageError, WeightsError
 from vrcodec.folders import find_pictures
-from vrcodec.models import Gained, Qmap, Qvrf
+from vrcodec.models import FAMILIES, Gained, Qmap, Qvrf
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.zoo import load_state, load_trainable
 from vrcodec.picture import Picture
 from vrcodec.training.calibrate import fit_tables
+from vrcodec.training.complexity import count_kmac
 from vrcodec.training.data import CropSampler, load_pictures
 from vrcodec.training.inherit import regulated_from_gained
 from vrcodec.training.loop import Budget, Log, Ranks, Trainer
@@ -216,6 +217,7 @@ import os, torch
 from pathlib import Path
 from tests.test_train import TINY, pictures, state
 from vrcodec.training.calibrate import fit_tables
+from vrcodec.training.complexity import count_kmac
 from vrcodec.training.data import CropSampler
 from vrcodec.training.loop import Budget, Log, Ranks, Trainer
 
@@ -293,6 +295,14 @@ def test_recipes_match_the_shipped_weights(family: str) -> None:
     card = json.loads((ROOT / "weights" / f"{family}.json").read_text())
     size = load_recipe(family).size
     assert BackboneSize(**card["architecture"]) == size
+
+
+@pytest.mark.parametrize("family", ["gained", "qvrf", "qmap", "qarv"])
+def test_the_work_in_the_cards_is_that_of_the_models(family: str) -> None:
+    card = json.loads((ROOT / "weights" / f"{family}.json").read_text())
+    model = FAMILIES[family](load_recipe(family).size)
+    model.attach_training()
+    assert count_kmac(model) == card["kmac_per_pixel"]
 
 
 def test_crops_come_from_the_pictures(data: Path) -> None:

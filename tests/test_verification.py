@@ -13,7 +13,7 @@ import pytest
 import vrcodec
 from tests.conftest import Pixels
 from tests.golden.make_sides import METADATA
-from vrcodec import codec
+from vrcodec.bitstream import payload
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, LimitError
 from vrcodec.limits import Limits
@@ -113,13 +113,13 @@ def test_nothing_is_written_when_memory_fails(
     """A bit of a stream turns over after it has been coded."""
     target = picture_file.with_suffix(".vrc")
     target.write_bytes(b"precious")
-    right = codec.build_stream
+    right = payload.build_stream
 
-    def flipped(stream: codec.Stream) -> bytes:
+    def flipped(stream: payload.Stream) -> bytes:
         data = stream.data[:9] + bytes([stream.data[9] ^ 4]) + stream.data[10:]
         return right(replace(stream, data=data))
 
-    monkeypatch.setattr(codec, "build_stream", flipped)
+    monkeypatch.setattr(payload, "build_stream", flipped)
     assert run("encode", "picture.png", "-f", "--verify") == 5
     assert "nothing is written" in capsys.readouterr().err
     assert target.read_bytes() == b"precious"

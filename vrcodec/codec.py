@@ -27,7 +27,14 @@ from vrcodec.bitstream.source import Source
 from vrcodec.catalog import DEFAULT_MODEL, Entry, find_by_family, find_by_id
 from vrcodec.device import resolve_device
 from vrcodec.effort import NO_EFFORT, Effort, Watch
-from vrcodec.errors import CorruptError, DeviceError, FormatError, LimitError, UsageError
+from vrcodec.errors import (
+    CorruptError,
+    DeviceError,
+    FormatError,
+    InputError,
+    LimitError,
+    UsageError,
+)
 from vrcodec.inspection import MODE_NUMBERS, MODES, blocks_of, ladder_of, supported_setting
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.lossless import lossless_file, lossless_pixels
@@ -39,6 +46,7 @@ from vrcodec.rate import code_from_bin_size
 from vrcodec.setting import Setting
 from vrcodec.stages import stage
 from vrcodec.strips import DEFAULT_TILING, Tiling
+from vrcodec.taming import tamed
 from vrcodec.transparency import without_hidden
 from vrcodec.viewing import viewed_blocks
 from vrcodec.views import WHOLE, View
@@ -74,7 +82,7 @@ class Encoder:
     def analyse(self, picture: Picture) -> Latents:
         """The part of the work that does not depend on the rate."""
         with _memory_errors(self._engine.device):
-            return self.model.analysis(picture.pixels)
+            return self.model.analysis(tamed(picture.pixels))
 
     def encode(
         self,
@@ -92,8 +100,8 @@ class Encoder:
         are replaced first: ``latents`` are those of what `without_hidden` gives. ``lossless_fallback``: store
         the picture without loss where that is no larger.
 
-        Raises LimitError, DeviceError, or UsageError when the family lacks what the setting asks for, or the
-        picture is too small for what ``effort`` aims at.
+        Raises LimitError, DeviceError, UsageError when the family lacks what the setting asks for, or the
+        picture is too small for what ``effort`` aims at, and InputError when the model breaks down on it.
         """
         since = time.monotonic()
         setting = Setting(setting) if isinstance(setting, int) else setting
@@ -101,11 +109,16 @@ class Encoder:
             return self.lossless(picture)
         exact = self.lossless(picture) if lossless_fallback else None
         picture = without_hidden(picture)
-        latents = latents or self.analyse(picture)
-        if effort.searches:
-            streams = self.refine(picture, latents, setting, effort, watch, since=since).streams
-        else:
-            streams = self.code(picture, latents, setting)
+        try:
+            latents = latents or self.analyse(picture)
+            if effort.searches:
+                streams = self.refine(picture, latents, setting, effort, watch, since=since).streams
+            else:
+                streams = self.code(picture, latents, setting)
+        except InputError:
+            if exact is None:
+                raise
+            return exact
         data = self.pack(picture, setting, streams)
         return exact if exact and len(exact) <= len(data) else data
 
@@ -154,7 +167,7 @@ class Encoder:
 
         rate = rate_state(self.model, setting, picture.width, picture.height)
         since = time.monotonic() if since is None else since
-        task = Task(self.model, picture.pixels, latents, rate, size, since)
+        task = Task(self.model, tamed(picture.pixels), latents, rate, size, since)
         with _memory_errors(self._engine.device), stage("search"):
             return refine(task, effort, watch or Watch(), start)
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,8 @@ from vrcodec.reading import opened_image
 from vrcodec.setting import setting_of
 
 Levels = npt.NDArray[np.float64]
+# Of a map as it is, or rounded for looking at.
+Level = TypeVar("Level", bound=np.generic)
 
 _STEPS = 255
 _DEEP_STEPS = 65535
@@ -160,7 +163,7 @@ def levels_of(data: bytes, limits: Limits) -> Levels:
     return setting.qmap.levels(setting.rate_code)
 
 
-def over_picture(levels: Levels, width: int, height: int) -> Levels:
+def over_picture(levels: npt.NDArray[Level], width: int, height: int) -> npt.NDArray[Level]:
     """Levels on the grid of a picture, for each of its pixels (height, width)."""
     columns = levels.repeat(MAP_STRIDE, axis=1)[:, :width]
     return columns.repeat(MAP_STRIDE, axis=0)[:height]

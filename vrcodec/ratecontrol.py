@@ -19,7 +19,7 @@ from vrcodec.bitstream.payload import Stream
 from vrcodec.bitstream.qmap import QualityMap
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.effort import NO_EFFORT, Effort, Watch
-from vrcodec.errors import TargetError, UsageError
+from vrcodec.errors import InputError, TargetError, UsageError
 from vrcodec.models.base import Latents
 from vrcodec.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX, rate_from_code
@@ -128,18 +128,30 @@ def encode_to_target(
         return _strictly(exact, target, strict)
     picture = without_hidden(picture)
     probe = Probe(encoder, decoder, picture, target.kind, Setting(0, qmap=qmap, width=width))
-    goal = _goal(target, picture)
+    try:
+        found = _found_by_model(probe, target, effort, watch or Watch(), since)
+    except InputError:
+        # The model breaks down on the picture.
+        if exact is None:
+            raise
+        return _strictly(exact, target, strict)
+    if exact and (len(exact.data) <= len(found.data) or (exact.met and not found.met)):
+        found = exact
+    return _strictly(found, target, strict)
+
+
+def _found_by_model(
+    probe: Probe, target: Target, effort: Effort, watch: Watch, since: float
+) -> Found:
+    goal = _goal(target, probe.picture)
     code, met = search(probe.value, goal, probe.forecast, probe.start(goal))
     if effort.searches:
         from vrcodec.refinement.target import refined_near
 
-        probe, code = refined_near(probe, goal, code, effort, watch or Watch(), since)
+        probe, code = refined_near(probe, goal, code, effort, watch, since)
         met = goal.met_by(probe.value(code))
-    sides = encoder.side_bytes(picture)
-    found = Found(probe.data(code), code, probe.achieved(code), met, sides)
-    if exact and (len(exact.data) <= len(found.data) or (exact.met and not met)):
-        found = exact
-    return _strictly(found, target, strict)
+    sides = probe.encoder.side_bytes(probe.picture)
+    return Found(probe.data(code), code, probe.achieved(code), met, sides)
 
 
 def _strictly(found: Found, target: Target, strict: bool) -> Found:

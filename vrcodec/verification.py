@@ -15,8 +15,8 @@ from vrcodec.transparency import without_hidden
 _CELL = 16
 # How far apart the means of one cell, and those of all on average, may be. Twice as far as was found at any
 # rate, with any model, for photographs, noise, checkerboards and cells of random colours: 49 and 14.5. Beyond
-# that a model has broken down: hard black and white, dithered or as text, can leave whole regions black or as
-# noise, 134 to 255 away in a cell. Its symbols are right then, and only this comparison tells.
+# that a model has broken down: on what it has not learnt from, and `vrcodec.taming` does not know, it can leave
+# whole regions black or as noise. Its symbols are right then, and only this comparison tells.
 _ONE_CELL, _ALL_CELLS = 96, 32
 
 _NOT_WRITTEN = "so nothing is written"

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-Run = Callable[..., int]
+from tests.browser import fits_the_screen, opened, width
 
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+Run = Callable[..., int]
 
 
 @pytest.fixture
@@ -37,23 +33,11 @@ def test_it_is_one_file(report: Path) -> None:
 @pytest.fixture
 def page(report: Path) -> Iterator[Any]:
     """The report in headless Chromium; nothing may be said on the console or asked of the network."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium")
-    from playwright.sync_api import sync_playwright
-
-    heard: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 380, "height": 800})
-        page.on("console", lambda message: heard.append(message.text))
-        page.on("pageerror", lambda error: heard.append(str(error)))
-        page.on("request", lambda request: heard.append(request.url[:80]))
-        page.goto(report.as_uri())
+    with opened(report.as_uri()) as (page, heard):
         page.wait_for_selector("#chart .scatterlayer .trace")
         yield page
-        browser.close()
-    asked = [word for word in heard if not word.startswith(("data:", "blob:"))]
-    assert asked == [report.as_uri()]
+    asked = [address for address in heard.asked if not address.startswith(("data:", "blob:"))]
+    assert heard.said + asked == [report.as_uri()]
 
 
 def traces(page: Any) -> int:
@@ -75,15 +59,8 @@ def test_curves_are_drawn_and_chosen_by_keyboard(page: Any) -> None:
     assert traces(page) == 2
 
 
-def width(page: Any, side: str) -> int:
-    """Of the picture on this side, once it is decoded."""
-    image = f"document.getElementById('{side}-image')"
-    pixels: int = page.evaluate(f"{image}.decode().then(() => {image}.naturalWidth)")
-    return pixels
-
-
 def test_the_page_fits_a_narrow_screen(page: Any) -> None:
-    assert page.evaluate("document.documentElement.scrollWidth") <= 380
+    assert fits_the_screen(page)
 
 
 def test_the_slider_moves(page: Any) -> None:

@@ -1,8 +1,9 @@
 """Mutations guided by what code they reach (atheris, which is libFuzzer for Python).
 
-    python -m tests.fuzz.guided [-max_total_time=600] [more options of libFuzzer]
+    python -m tests.fuzz.guided [-max_total_time=600] [more options of libFuzzer] [FOLDER]
 
 Starts with the corpus, stops at a violation, and leaves the file that brought it about in the present folder.
+What leads to new places is kept in FOLDER.
 """
 
 from __future__ import annotations

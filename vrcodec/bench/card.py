@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+_MIDDLE = 0.5
 # Every second rate of a card's eleven.
 _STEP = 2
 
@@ -34,3 +35,37 @@ def card_table(card: Mapping[str, Any]) -> str:
         f"PSNR): {rates}.",
     ]
     return "\n".join(lines)
+
+
+def families_table(cards: Iterable[Mapping[str, Any]]) -> str:
+    """Cards of several families beside one another, fewest bits first, as a Markdown table."""
+    columns = (
+        "family",
+        "weights",
+        "parameters",
+        "kMAC a pixel, decoding",
+        "decode s",
+        "against JPEG",
+        "against AVIF",
+        "against VTM-18",
+        "trained for samples",
+    )
+    ordered = sorted(cards, key=lambda card: card["bd_rate_percent"]["vtm18"])
+    rows = [columns, ["---"] * len(columns), *map(_family_row, ordered)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _family_row(card: Mapping[str, Any]) -> list[str]:
+    against, work = card["bd_rate_percent"], card["kmac_per_pixel"]
+    encoding_only = ("analysis", "hyper_analysis", "posterior")
+    decoding = sum(own for part, own in work.items() if part not in encoding_only)
+    middle = next(point for point in card["curve"] if point["setting"] == _MIDDLE)
+    return [
+        f"`{card['family']}`",
+        f"`{card['id']}`",
+        f"{card['parameters'] / 1e6:.1f} M",
+        f"{decoding:.0f}",
+        f"{middle['decode_seconds']:.3f}",
+        *(f"{against[key]:+.1f} %" for key in ("jpeg", "avif", "vtm18")),
+        f"{sum(stage.get('samples', 0) for stage in card['training']):,}",
+    ]

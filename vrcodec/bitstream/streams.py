@@ -9,8 +9,15 @@ import numpy as np
 
 from vrcodec.bitstream.guard import Reals, apply_ties, find_ties, round_to_table
 from vrcodec.bitstream.payload import LevelEnd, Stream, Tie
-from vrcodec.bitstream.rans import CodingTables, Indices, StreamDecoder, StreamEncoder, Symbols
-from vrcodec.errors import CorruptError
+from vrcodec.bitstream.rans import (
+    SYMBOL_LIMIT,
+    CodingTables,
+    Indices,
+    StreamDecoder,
+    StreamEncoder,
+    Symbols,
+)
+from vrcodec.errors import CorruptError, InputError
 
 if TYPE_CHECKING:
     from vrcodec.bitstream.payload import Usage
@@ -22,8 +29,14 @@ _MISMATCH = (
 )
 
 
+_BREAKDOWN = (
+    "the model breaks down on this picture, which is like nothing that it has learnt from; store it with "
+    "--lossless-fallback, or try another --model"
+)
+
+
 class StreamWriter:
-    """Encoder's side of a `Stream`."""
+    """Encoder's side of a `Stream`. Raises InputError where symbols are beyond all that makes sense."""
 
     def __init__(self) -> None:
         self._encoder = StreamEncoder()
@@ -35,11 +48,16 @@ class StreamWriter:
 
     def put_static(self, symbols: Symbols, indices: Indices, tables: CodingTables) -> None:
         """Add symbols whose tables are known beforehand (a factorized prior)."""
+        # Infinite and undefined numbers have become integers out of range.
+        if ((symbols >= SYMBOL_LIMIT) | (symbols <= -SYMBOL_LIMIT)).any():
+            raise InputError(_BREAKDOWN)
         self._encoder.put(symbols, indices, tables)
         self._crc = _extend_crc(self._crc, symbols)
 
     def put_guarded(self, symbols: Symbols, t: Reals, tables: CodingTables) -> None:
         """Add symbols whose tables a network chose; ``t`` (n,) are its real-valued indices."""
+        if not np.isfinite(t).all():
+            raise InputError(_BREAKDOWN)
         indices = round_to_table(t, len(tables))
         for tie in find_ties(t, indices, len(tables)):
             self._ties.append(Tie(self._guarded + tie.position, tie.index))

@@ -103,7 +103,11 @@ def _kinds_to_strip(
     help="On Ctrl-C, write the best that the search has found so far, instead of nothing.",
 )
 @click.option(
-    "--model", default=DEFAULT_MODEL, show_default=True, help="Model family; see `vrcodec models`."
+    "--model",
+    default=DEFAULT_MODEL,
+    show_default=True,
+    shell_complete=options.complete_family,
+    help="Model family; see `vrcodec models`.",
 )
 @click.option(
     "--strip",

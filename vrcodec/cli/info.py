@@ -40,7 +40,7 @@ def command(
             if qmap_out and place:
                 place.write(_packed_map(data, found, limits, qmap_out))
         if not as_json:
-            output.print_fields(_fields(name, found))
+            output.print_fields(fields_of(name, found))
         return {"file": display_name(name), **found.as_dict()}
 
     code, results = output.for_each(inputs, work, progress=False)
@@ -49,7 +49,8 @@ def command(
     return code
 
 
-def _fields(name: str, info: Info) -> dict[str, str]:
+def fields_of(name: str, info: Info) -> dict[str, str]:
+    """What there is to say of the file called ``name``, for people."""
     fields = {
         "file": display_name(name),
         "format": f"vrc {info.version}",

@@ -23,6 +23,7 @@ COMMANDS = (
     "decode",
     "info",
     "verify",
+    "view",
     "models",
     "batch",
     "qmap",

@@ -12,12 +12,26 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from vrcodec.bitstream.schema import METHODS
 from vrcodec.cli import output
 from vrcodec.effort import Tune
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.strips import Tiling
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Completer = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def among(*values: str) -> Completer:
+    """What a shell offers for a parameter that also takes other values, or is checked later."""
+
+    def matching(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+        return [value for value in values if value.startswith(incomplete)]
+
+    return matching
+
+
+complete_family = among(*sorted(METHODS.values()))
 
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1024, "mi": 1024**2, "gi": 1024**3}
 
@@ -56,6 +70,7 @@ device_option = click.option(
     default="auto",
     show_default=True,
     metavar="auto|cpu|cuda[:N]",
+    shell_complete=among("auto", "cpu", "cuda"),
     help="Where networks run. Any device decodes what any other encoded.",
 )
 threads_option = click.option(
@@ -81,7 +96,7 @@ memory_option = click.option(
     type=ByteSize(),
     metavar="SIZE",
     callback=_set_tiling,
-    help="About how much memory to take, such as 2GB, beside the pixels of the picture: large ones are "
+    help="About how much memory the networks may take, such as 2GB, beside the pixels: large pictures are "
     "computed in tiles. The file is the same whatever it is.  [default: what is fastest]",
 )
 tune_option = click.option(

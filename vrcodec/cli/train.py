@@ -13,7 +13,7 @@ from vrcodec.errors import UsageError
 
 
 @click.command()
-@click.argument("family")
+@click.argument("family", shell_complete=options.complete_family)
 @click.option(
     "--data",
     "folders",
@@ -52,6 +52,11 @@ from vrcodec.errors import UsageError
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder with held-out pictures, evaluated every few minutes.",
 )
+@click.option(
+    "--small",
+    is_flag=True,
+    help="A model of a few channels, to try out training in minutes (gained only).",
+)
 @click.option("--batch", type=click.IntRange(min=1), help="Crops per step and process.")
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True))
 @click.option("--optimizer", type=click.Choice(["adam", "muon"]))
@@ -69,6 +74,7 @@ def command(
     target: Path,
     init: Path | None,
     eval_folder: Path | None,
+    small: bool,
     batch: int | None,
     learning_rate: float | None,
     optimizer: Literal["adam", "muon"] | None,
@@ -87,7 +93,7 @@ def command(
     if family not in FAMILIES:
         raise UsageError(f"no recipe for {family!r}; there are: {', '.join(FAMILIES)}")
     options.set_threads(threads)
-    recipe = load_recipe(family)
+    recipe = load_recipe(family, small=small)
     recipe = replace(
         recipe,
         batch=batch or recipe.batch,

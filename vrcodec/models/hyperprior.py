@@ -219,7 +219,8 @@ class HyperpriorModel(VariableRateModel):
         self, z: Symbols, rate: Scaling, plan: Plan
     ) -> Iterator[tuple[int, Block, Tensor]]:
         """The blocks of ``plan``, their numbers, and the features (1, F, h, w), float64, of each."""
-        most = max(1, self.tiling.units(STRIDE) // BLOCK**2)
+        # The longer a run, the less is computed twice; four blocks take less memory than a tile of one.
+        most = max(1, 4 * self.tiling.units(STRIDE) // BLOCK**2)
         for run in plan.runs(most):
             seen = plan.hyper_window([block for _, block in run])
             with stage("entropy parameters"):

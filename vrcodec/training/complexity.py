@@ -68,7 +68,7 @@ def _transforms(width: Width) -> Work:
 
 def _hyperprior(model: HyperpriorModel) -> Work:
     x = torch.zeros(1, 3, _SIDE, _SIDE)
-    y, z = _latent(model.size.latent, STRIDE), _latent(model.size.hyper, HYPER_STRIDE)
+    y, z = _latent(model.size.latent, STRIDE), _latent(model.size.hyper, STRIDE * HYPER_STRIDE)
     factors = model.factors(_latent(1, MAP_STRIDE) if model.mapped else torch.zeros(1))
     beside = model.beside(factors.levels)
     features = model.hyper_synthesis_net(z)

@@ -7,13 +7,14 @@ run that is interrupted and resumed follows the schedule of one that was not.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import pickle
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -38,6 +39,8 @@ CHECKPOINT = "checkpoint.pt"
 _LOG_EVERY = 50
 _SAVE_SECONDS = 120.0
 _EVALUATE_SECONDS = 600.0
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,14 @@ class Ranks:
             yield Ranks(dist.get_rank(), dist.get_world_size(), int(os.environ["LOCAL_RANK"]))
         finally:
             dist.destroy_process_group()
+
+    def agreed(self, value: Value) -> Value:
+        """What rank 0 has for ``value``, which may be anything that can be pickled."""
+        if self.count == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, 0)
+        return box[0]
 
 
 class Trainer:
@@ -226,16 +237,19 @@ class Trainer:
         partial.replace(self.folder / CHECKPOINT)
 
     def resume(self) -> None:
-        """Continue from the folder's checkpoint. Raises CorruptError when it does not fit."""
+        """Continue from the checkpoint in the folder of rank 0. Raises CorruptError when it does not fit."""
         path = self.folder / CHECKPOINT
+        # Machines need not share a folder: rank 0 reads, and tells the others.
+        present = self.ranks.rank == 0 and path.exists()
+        data = self.ranks.agreed(path.read_bytes() if present else None)
+        if data is None:
+            raise UsageError(f"{path}: no checkpoint to resume; leave out --resume")
         try:
-            state: dict[str, Any] = torch.load(path, self.device, weights_only=True)
+            state: dict[str, Any] = torch.load(io.BytesIO(data), self.device, weights_only=True)
             self.model.load_state_dict(state["model"])
             self.average.load(state["average"])
             for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(saved)
-        except FileNotFoundError:
-            raise UsageError(f"{path}: no checkpoint to resume; leave out --resume") from None
         except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
             raise CorruptError(
                 f"{path}: this checkpoint does not fit the recipe: {error}"

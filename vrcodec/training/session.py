@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,12 +56,14 @@ class Session:
 def train(session: Session) -> None:
     """Run ``session``. Rank 0 leaves checkpoint, logs, plot, weights and card in its folder."""
     budget = Budget(session.minutes, session.steps, session.pause_minutes)
-    _prepare_folder(session)
+    again = _started_again()
+    _prepare_folder(session, again)
     with Ranks.join(str(resolve_device(session.device))) as ranks:
         device = _rank_device(session.device, ranks)
         pictures = large_enough(_load(session.data), session.recipe.crop)
         trainer = Trainer(session.recipe, session.target, device, ranks, session.seed)
-        history = _start(trainer, session, pictures)
+        goes_on = session.resume or (again and (session.target / CHECKPOINT).exists())
+        history = _start(trainer, session, ranks.agreed(goes_on), pictures)
         # Crops differ between ranks, and after a resume from those seen before it.
         seed = (session.seed * 1000 + trainer.step) * 1000 + ranks.rank
         torch.manual_seed(seed)
@@ -79,13 +82,21 @@ def train(session: Session) -> None:
             _finish(trainer, session, history, pictures)
 
 
-def _prepare_folder(session: Session) -> None:
-    """Create the output folder; refuse to begin anew where a run can be resumed."""
+def _started_again() -> bool:
+    """Whether torchrun has started the processes anew, because one of them had died."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+def _prepare_folder(session: Session, again: bool) -> None:
+    """Create the output folder; refuse to begin anew where a run can be resumed.
+
+    ``again``: this is the same run, which goes on by itself.
+    """
     try:
         session.target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{session.target}: cannot be created: {error.strerror}") from error
-    if not session.resume and (session.target / CHECKPOINT).exists():
+    if not session.resume and not again and (session.target / CHECKPOINT).exists():
         raise OutputError(
             f"{session.target}: holds a run already; add --resume to go on with it, or name another "
             "folder with -o"
@@ -101,9 +112,11 @@ def _rank_device(name: str, ranks: Ranks) -> str:
     return f"cuda:{ranks.local}" if device == "cuda" and ranks.count > 1 else device
 
 
-def _start(trainer: Trainer, session: Session, pictures: list[Tensor]) -> list[dict[str, Any]]:
+def _start(
+    trainer: Trainer, session: Session, goes_on: bool, pictures: list[Tensor]
+) -> list[dict[str, Any]]:
     """Give the trainer its first weights; returns the training history that they bring along."""
-    if session.resume:
+    if goes_on:
         trainer.resume()
         return _read_history(session.target / "history.json")
     history: list[dict[str, Any]] = []

@@ -6,9 +6,9 @@ import html
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib import resources
 from typing import Any
 
+from vrcodec import web
 from vrcodec.bench.curves import quality_column
 from vrcodec.bench.metrics import METRICS
 from vrcodec.bench.results import Results
@@ -28,10 +28,10 @@ def report(results: Results, metrics: Sequence[str], shown: Sequence[Showcase]) 
     from plotly.offline import get_plotlyjs
 
     parts = {
-        "STYLE": _part("report.css"),
+        "STYLE": web.shared(web.STYLE) + web.part(__package__, "report.css"),
         "PLOTLY": get_plotlyjs(),
-        "SCRIPT": _part("report.js"),
-        "DATA": _embedded(_data(results, metrics, shown)),
+        "SCRIPT": web.shared(web.SCRIPT) + web.part(__package__, "report.js"),
+        "DATA": web.embedded(_data(results, metrics, shown)),
         "VERDICTS": "".join(f"<p>{html.escape(s)}</p>" for s in verdicts(results)),
         "CODECS": _table(codec_table(results, metrics)),
         "COSTS": _table(cost_table(results)),
@@ -42,19 +42,7 @@ def report(results: Results, metrics: Sequence[str], shown: Sequence[Showcase]) 
         ),
         "CONTEXT": _context(results),
     }
-    page = _part("report.html")
-    for name, text in parts.items():
-        page = page.replace(f"<!-- {name} -->", text, 1)
-    return page
-
-
-def _part(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-def _embedded(value: Any) -> str:
-    """JSON that no HTML parser mistakes for the end of a script."""
-    return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
+    return web.filled(web.part(__package__, "report.html"), parts)
 
 
 def _data(results: Results, metrics: Sequence[str], shown: Sequence[Showcase]) -> dict[str, Any]:

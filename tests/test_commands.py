@@ -1,0 +1,143 @@
+"""Every command that the documentation shows works, on small pictures and tiny models."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import webbrowser
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import skimage.data
+from PIL import Image
+
+from tests.conftest import GOLDEN, ROOT
+from tests.documents import COMMANDS, DOCUMENTS, blocks
+from vrcodec.cli import view
+from vrcodec.models import FAMILIES
+from vrcodec.models.backbone import BackboneSize
+from vrcodec.models.zoo import pack_model
+from vrcodec.training import recipes
+from vrcodec.training.recipes.base import Recipe
+
+Run = Callable[..., int]
+
+COMMAND = re.compile(r"(export |unset )\w+|(\w+=\S+ )?vrcodec ")
+# What a shell has to do.
+SHELL = re.compile(r"[|<>]")
+# In place of what takes long: what is replaced, and by what.
+SHORTER = [
+    (r"--minutes \d+", "--steps 2 --batch 1"),
+    (r"--effort [5-9]", "--effort 1"),
+    (r"--efforts 0,3,5", "--efforts 0,1"),
+    (r"--time-budget \d+", "--time-budget 0.2"),
+    (r"(vrcodec bench .*)", r"\1 --quick"),
+    (r"--steps 30", "--steps 2"),
+    # What the tiny one has.
+    (r"--width \d+", "--width 16"),
+    # Inside of small pictures.
+    (r"--crop [\d,]+", "--crop 8,8,32,32"),
+    # What nobody else has.
+    (r"--port \d+", "--port 0"),
+]
+# Outputs are those of an earlier command of the same page.
+OVERWRITING = ("encode", "decode", "qmap", "info", "bench")
+
+
+def shown(document: Path) -> list[tuple[str, bool]]:
+    """The lines of a page that a user would type, and whether their comment says that they fail."""
+    found = []
+    for block in blocks(document, *COMMANDS):
+        for line in block.replace("\\\n", " ").splitlines():
+            command, _, comment = (part.strip() for part in line.partition(" #"))
+            if COMMAND.match(command) or "| vrcodec " in command:
+                found.append((command, comment.startswith("error:")))
+    return found
+
+
+PAGES = [path for path in DOCUMENTS if shown(path)]
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what the pages speak of: photo.png, folders of pictures, weights."""
+    photograph = skimage.data.astronaut()
+    Image.fromarray(photograph[:192, :256]).save(tmp_path / "photo.png")
+    Image.fromarray(skimage.data.page()).save(tmp_path / "page.png")
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "icon.png")
+    Image.linear_gradient("L").save(tmp_path / "scan.tif")
+    Image.linear_gradient("L").save(tmp_path / "map.png")
+    for name in ("pictures", "photographs", "held-out", "kodak", "folder"):
+        (tmp_path / name).mkdir()
+        if name != "folder":
+            Image.fromarray(photograph[200:456, 100:356]).save(tmp_path / name / "a.png")
+    (tmp_path / "weights").mkdir()
+    for family in ("gained", "qvrf"):
+        (tmp_path / "weights" / f"{family}.safetensors").write_bytes(untrained(family))
+    (tmp_path / "my_task.py").write_text("def loss(a, b):\n    return (a - b).square().mean()\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(recipes, "load_recipe", tiny_recipe)
+    monkeypatch.setattr(view, "until_interrupted", lambda: None)
+    monkeypatch.setattr(webbrowser, "open", lambda address: True)
+    return tmp_path
+
+
+def tiny_recipe(family: str, *, small: bool = False) -> Recipe:
+    """The recipe of the tiny models, so that training takes seconds."""
+    card = json.loads((GOLDEN / f"{family}.json").read_text())
+    recipe = ORDINARY(family, small=small)
+    # As many blocks as real ones have: weights of one family become those of another layer by layer.
+    size = replace(BackboneSize(**card["architecture"]), blocks=recipe.size.blocks)
+    return replace(recipe, size=size, crop=64)
+
+
+def untrained(family: str) -> bytes:
+    """A weights file to start training from."""
+    model = FAMILIES[family](tiny_recipe(family).size)
+    model.attach_training()
+    model.freeze()
+    return pack_model(model)
+
+
+ORDINARY = recipes.load_recipe
+
+
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: path.name)
+def test_the_commands_of_a_page_work(
+    document: Path, sandbox: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for line, fails in shown(document):
+        for pattern, shorter in SHORTER:
+            line = re.sub(pattern, shorter, line)
+        words = shlex.split(line)
+        if SHELL.search(line):
+            in_a_shell(line)
+        elif words[0] in ("export", "unset"):
+            name, _, value = words[1].partition("=")
+            monkeypatch.setenv(name, value or str(GOLDEN))
+        else:
+            with monkeypatch.context() as context:
+                if "=" in words[0]:
+                    context.setenv(*words.pop(0).split("=", 1))
+                assert (run(*arguments_of(words)) != 0) == fails, line
+
+
+def arguments_of(words: list[str]) -> list[str]:
+    """What the program gets for ``words``: names for patterns, and leave to overwrite."""
+    arguments = [found for word in words[1:] for found in sorted(glob.glob(word)) or [word]]
+    return [*arguments, "-f"] if arguments[0] in OVERWRITING else arguments
+
+
+def in_a_shell(line: str) -> None:
+    """``line`` as bash runs it, with a vrcodec that is this one."""
+    function = f'vrcodec() {{ "{sys.executable}" -m vrcodec "$@"; }}\nset -eo pipefail\n'
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run(["bash", "-c", function + line], env=environment, check=True, timeout=300)

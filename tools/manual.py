@@ -1,0 +1,121 @@
+"""The manual page share/man/man1/vrcodec.1, in roff, from the commands themselves."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+
+import click
+
+from vrcodec import __version__
+from vrcodec.catalog import ENVIRONMENT
+from vrcodec.cli.main import COMMANDS, cli
+
+# What is done, and the command line for it. All of them are in the README, too.
+EXAMPLES = {
+    "Compress a photograph, at a rate or to a size:": (
+        "vrcodec encode photo.png --rate 0.6",
+        "vrcodec encode photo.png -o small.vrc --bpp 0.4",
+    ),
+    "Have it back, and look at it:": (
+        "vrcodec decode photo.vrc -o decoded.png",
+        "vrcodec view photo.vrc --original photo.png",
+    ),
+    "Measure models on pictures of one's own:": ("vrcodec bench pictures/ --quick",),
+}
+_CODES = "Exit codes: "
+# Characters that roff would take for something else, or print as something else.
+_ESCAPES = str.maketrans(
+    {"\\": r"\e", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "^": r"\(ha", "~": r"\(ti"}
+)
+
+
+def manual() -> str:
+    """The whole page."""
+    group = click.Context(cli, info_name="vrcodec", **cli.context_settings)
+    about, *rest = _paragraphs(cli)
+    codes = next(text for text in rest if text.startswith(_CODES))
+    lines = [
+        f'.TH VRCODEC 1 "" "vrcodec {__version__}" "User Commands"',
+        *_section("NAME", rf"vrcodec \- {_escaped(about[0].lower() + about[1:].rstrip('.'))}"),
+        *_section("SYNOPSIS", _synopsis(cli, group)),
+        *_section("DESCRIPTION", *_prose([about, *(text for text in rest if text != codes)])),
+        *_options(cli, group),
+        ".SH COMMANDS",
+    ]
+    for name in COMMANDS:
+        command = cli.get_command(group, name)
+        assert command is not None
+        lines += _command(command, click.Context(command, group, name, **cli.context_settings))
+    lines += _section("EXIT STATUS", *_exit_codes(codes))
+    lines += _section("ENVIRONMENT", *_item(ENVIRONMENT, "Further folders to look for weights in."))
+    lines += _section("EXAMPLES", *_examples())
+    return "\n".join(lines) + "\n"
+
+
+def _section(title: str, *lines: str) -> list[str]:
+    return [f".SH {title}", *lines]
+
+
+def _command(command: click.Command, context: click.Context) -> Iterator[str]:
+    yield f".SS {context.info_name}"
+    yield _synopsis(command, context)
+    yield from (line for text in _prose(_paragraphs(command)) for line in (".PP", text))
+    yield from _options(command, context)
+
+
+def _synopsis(command: click.Command, context: click.Context) -> str:
+    names = "vrcodec" if context.parent is None else f"vrcodec {context.info_name}"
+    pieces = " ".join(command.collect_usage_pieces(context))
+    return rf"\fB{names}\fR {_escaped(pieces)}"
+
+
+def _options(command: click.Command, context: click.Context) -> Iterator[str]:
+    for parameter in command.get_params(context):
+        record = parameter.get_help_record(context)
+        if isinstance(parameter, click.Option) and record:
+            names, _, metavar = re.split(r"( (?!-)|$)", record[0], maxsplit=1)
+            yield from _item(names, re.sub(r"\s+", " ", record[1]), metavar)
+
+
+def _item(term: str, text: str, metavar: str = "") -> Iterator[str]:
+    yield ".TP"
+    yield rf"\fB{_escaped(term)}\fR" + (rf" \fI{_escaped(metavar)}\fR" if metavar else "")
+    # A tag without a body is what groff and mandoc warn about.
+    yield _escaped(text) or r"\&"
+
+
+def _exit_codes(text: str) -> Iterator[str]:
+    for code, meaning in re.findall(r"(\d+) (.+?)(?:, (?=\d)|\.$)", text.removeprefix(_CODES)):
+        yield from _item(code, meaning[0].upper() + meaning[1:] + ".")
+
+
+def _examples() -> Iterator[str]:
+    for number, (purpose, commands) in enumerate(EXAMPLES.items()):
+        if number:
+            yield ".PP"
+        yield from (_escaped(purpose), ".PP", ".RS 4", ".nf")
+        yield from map(_escaped, commands)
+        yield from (".fi", ".RE")
+
+
+def _paragraphs(command: click.Command) -> list[str]:
+    """Of the help text, each on one line."""
+    text = inspect.cleandoc(command.help or "")
+    return [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
+
+
+def _prose(paragraphs: list[str]) -> list[str]:
+    return [_escaped(paragraph) for paragraph in paragraphs]
+
+
+def _escaped(text: str) -> str:
+    """As roff prints it, at the beginning of a line, too; what is in `backquotes` is bold."""
+    parts = [part.translate(_ESCAPES) for part in re.split(r"`([^`]+)`", text)]
+    joined = "".join(rf"\fB{part}\fR" if i % 2 else part for i, part in enumerate(parts))
+    return rf"\&{joined}" if joined.startswith(".") else joined
+
+
+if __name__ == "__main__":
+    print(manual(), end="")

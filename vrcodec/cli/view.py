@@ -1,0 +1,112 @@
+"""`vrcodec view`"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vrcodec.cli import options, output, signals
+from vrcodec.cli.decoding import lazy_decoder
+from vrcodec.cli.info import fields_of
+from vrcodec.cli.paths import about, display_name, read_vrc_file
+from vrcodec.errors import UsageError
+from vrcodec.inspection import Info, inspect
+from vrcodec.limits import Limits
+from vrcodec.strips import Tiling
+
+if TYPE_CHECKING:
+    from vrcodec.picture import Picture
+    from vrcodec.viewer.gallery import Gallery
+
+
+@click.command()
+@click.argument("name", metavar="FILE", type=click.Path(allow_dash=True))
+@click.option(
+    "--original",
+    "original_file",
+    metavar="PICTURE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The picture that was encoded, to lay beside it.",
+)
+@click.option("--no-browser", is_flag=True, help="Print the address of the page, and open nothing.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Where to listen, for tunnels.  [default: a free one]",
+)
+@options.device_option
+@options.threads_option
+@options.precision_option
+@options.memory_option
+@options.limits_option
+@options.verbosity_options
+def command(
+    name: str,
+    original_file: Path | None,
+    no_browser: bool,
+    port: int,
+    device: str,
+    threads: int | None,
+    precision: str,
+    tiling: Tiling,
+    limits: Limits,
+) -> int:
+    """Look at a .vrc file in the browser: the picture, its quality map, its levels, its header.
+
+    FILE is a .vrc file, or - for stdin. The page is served until Ctrl-C, to this machine alone, and to those
+    alone who know its address.
+    """
+    data = read_vrc_file(name)
+    with about(name):
+        info = inspect(data, limits)
+    # Before the network is loaded: it may not be the right one.
+    original = _original(original_file, name, info, limits) if original_file else None
+    get_decoder = lazy_decoder(device, precision, tiling, threads, limits)
+    from vrcodec.viewer.gallery import Gallery
+
+    with about(name):
+        gallery = Gallery.of_file(data, get_decoder(), info, limits, original)
+    _show(name, gallery, no_browser, port)
+    return 0
+
+
+def _original(path: Path, name: str, info: Info, limits: Limits) -> Picture:
+    """The picture at ``path``, as large as the one in the file called ``name``."""
+    from vrcodec.intake.choice import Intake
+    from vrcodec.reading import open_picture
+
+    picture = open_picture(path, intake=Intake(reduce_depth=True, limits=limits))
+    if (picture.width, picture.height) != (info.width, info.height):
+        raise UsageError(
+            f"{click.format_filename(path)}: is {picture.width}x{picture.height}, and "
+            f"{display_name(name)} {info.width}x{info.height}: it cannot be the original"
+        )
+    return picture
+
+
+def _show(name: str, gallery: Gallery, no_browser: bool, port: int) -> None:
+    """Serve the page until Ctrl-C."""
+    from vrcodec.viewer.page import resources
+    from vrcodec.viewer.server import serving
+
+    said = {**fields_of(name, gallery.info), **gallery.comparison()}
+    info = gallery.info
+    found = resources(display_name(name), said, gallery.views(), info.width, info.height)
+    ended = contextlib.suppress(KeyboardInterrupt)
+    with ended, signals.raised(), serving(found, port) as address:
+        click.echo(address)
+        output.say("Ctrl-C ends it")
+        if not no_browser and not webbrowser.open(address):
+            output.say("no browser is to be found: open the address in one of yours")
+        until_interrupted()
+
+
+def until_interrupted() -> None:
+    """Wait for Ctrl-C. Raises KeyboardInterrupt."""
+    threading.Event().wait()

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.batching import Echo, Fragile, is_whole, make_photographs
-from tests.conftest import ROOT
+from tests.conftest import GOLDEN, ROOT
 from vrcodec.batch.handler import Handler
 from vrcodec.batch.inputs import PICTURES, find, mirrored, read_list
 from vrcodec.batch.items import Item, Outcome
@@ -288,6 +288,17 @@ def test_resume(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert run("encode", "in", "-o", "out", "--model", "gained", "--jobs", "1") == 1
     kinds = [line["outcome"] for line in log_lines(tmp_path / "out")]
     assert [kinds.count(kind) for kind in ("done", "skipped", "failed")] == [7, 2, 3]
+
+
+def test_warnings_of_workers_are_said(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    names = [GOLDEN / "sides" / "metadata.vrc", GOLDEN / "dot.vrc"]
+    assert run("decode", *names, "-o", "out", "--format", "ppm", "--jobs", "1") == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "no place" in line]
+    assert len(said) == 1
+    assert "metadata.vrc" in said[0]
 
 
 def test_a_list_from_stdin(vrcodec, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from vrcodec.batch.inputs import PICTURES
 from vrcodec.batch.manifest import Manifest, Shard
 from vrcodec.batch.record import read_log
 from vrcodec.batch.sharing import Share
-from vrcodec.cli.encode import command
+from vrcodec.cli import batch
 from vrcodec.cli.encoding import EncodeWork
 from vrcodec.cli.many import follow
 
@@ -23,7 +23,7 @@ pytest.importorskip("ray.data")
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
-    """A Ray of two processors, for all tests."""
+    """A Ray of three processors, for all tests."""
     ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
@@ -31,10 +31,9 @@ def cluster():
 
 def work() -> EncodeWork:
     """What the command would do with --model gained."""
-    context = command.make_context("encode", ["-", "--model", "gained"])
-    mine = ("inputs", "target", "force", "as_json", "many")
-    mine += ("files_from", "null", "jobs", "resume", "log")
-    return EncodeWork.of({k: v for k, v in context.params.items() if k not in mine})
+    arguments = ["--manifest", "", "--out", "", "--model", "gained"]
+    given = batch.encode_command.make_context("encode", arguments).params
+    return EncodeWork.of({**batch.split(given)[1], "keep_partial": False})
 
 
 def test_a_killed_worker_loses_and_doubles_nothing(tmp_path: Path) -> None:

@@ -201,7 +201,9 @@ def _check_output(request: Request) -> None:
         return
     tree = request.options.files_from or any(map(_is_more, request.inputs))
     if not tree or Path(target).exists():
-        raise UsageError(f"{target}: with several inputs, -o must name an existing folder")
+        raise UsageError(
+            f"{target}: with several inputs, or --jobs, --resume or --log, -o must name an existing folder"
+        )
 
 
 def _log_place(request: Request) -> str | None:

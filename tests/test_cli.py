@@ -62,7 +62,7 @@ def test_several_inputs_and_one_that_fails(
     (tmp_path / "broken.png").write_bytes(b"nothing")
     (tmp_path / "out").mkdir()
     assert run("encode", "broken.png", "picture.png", "-o", "out") == 1
-    assert files(tmp_path / "out") == ["picture.vrc"]
+    assert files(tmp_path / "out") == ["picture.vrc", "vrcodec-log.jsonl"]
     assert "broken.png" in capsys.readouterr().err
     assert run("encode", "broken.png", "picture.png", "-o", "new.vrc") == 2
 

@@ -80,7 +80,7 @@ def test_every_command_is_in_the_readme() -> None:
 def shown_commands() -> list[list[str]]:
     """Every `vrcodec ...` in the code of README and the pages for users, split at pipes."""
     found = []
-    pages = ("EFFORT.md", "PLACES.md", "QARV.md", "QMAP.md", "SLIM.md")
+    pages = ("EFFORT.md", "PLACES.md", "QARV.md", "QMAP.md", "SCALING.md", "SLIM.md")
     documents = [ROOT / "README.md", *(ROOT / "docs" / name for name in pages)]
     for block in (text for page in documents for text in blocks(page, *COMMAND_BLOCKS)):
         for line in block.splitlines():
@@ -94,6 +94,8 @@ def test_the_readmes_options_exist() -> None:
     assert len(commands) > 8
     for name, *arguments in commands:
         command = cli.get_command(click.Context(cli), name)
+        while isinstance(command, click.Group):
+            command = command.commands[arguments.pop(0)]
         assert command is not None, name
         known = {o for p in command.params if isinstance(p, click.Option) for o in p.opts}
         used = {a.partition("=")[0] for a in arguments if re.match(r"--?[a-zA-Z]", a)}
@@ -125,6 +127,16 @@ def test_the_performance_document_is_that_of_its_record() -> None:
     from benchmarks.performance import DOCUMENT, RECORD, document
 
     assert document(json.loads(RECORD.read_text())) == DOCUMENT.read_text()
+
+
+def test_the_scaling_page_is_that_of_its_record() -> None:
+    from benchmarks.batch import DOCUMENT, RECORD, blocks
+    from benchmarks.common import with_blocks
+
+    record = json.loads(RECORD.read_text())
+    assert with_blocks(DOCUMENT.read_text(), blocks(record)) == DOCUMENT.read_text()
+    card = json.loads((ROOT / "weights" / f"{record['model']}.json").read_text())
+    assert record["weights"] == card["id"]
 
 
 def test_the_effort_page_is_that_of_its_record() -> None:

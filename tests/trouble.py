@@ -87,6 +87,8 @@ class Forked:
 
     def _become(self, folder: Path, arguments: list[str]) -> NoReturn:
         """What the command does after its imports."""
+        # As in `start`.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         signals.install()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ANSWERED)
         os.chdir(folder)

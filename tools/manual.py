@@ -59,16 +59,19 @@ def _section(title: str, *lines: str) -> list[str]:
 
 
 def _command(command: click.Command, context: click.Context) -> Iterator[str]:
-    yield f".SS {context.info_name}"
+    yield f".SS {context.command_path.removeprefix('vrcodec ')}"
     yield _synopsis(command, context)
     yield from (line for text in _prose(_paragraphs(command)) for line in (".PP", text))
     yield from _options(command, context)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            own = command.commands[name]
+            yield from _command(own, click.Context(own, context, name))
 
 
 def _synopsis(command: click.Command, context: click.Context) -> str:
-    names = "vrcodec" if context.parent is None else f"vrcodec {context.info_name}"
     pieces = " ".join(command.collect_usage_pieces(context))
-    return rf"\fB{names}\fR {_escaped(pieces)}"
+    return rf"\fB{context.command_path}\fR {_escaped(pieces)}"
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:

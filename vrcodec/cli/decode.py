@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from vrcodec.batch.inputs import FILES
 from vrcodec.cli import options, output
 from vrcodec.cli.decoding import lazy_decoder
+from vrcodec.cli.many import ManyOptions, Request, many_options, run_many, settings_key
 from vrcodec.cli.paths import (
     STANDARD,
     Destination,
@@ -26,6 +29,8 @@ from vrcodec.strips import Tiling
 from vrcodec.views import SCALES, Rectangle, View
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vrcodec.bitstream.source import Source
     from vrcodec.cli.decoding import GetDecoder
     from vrcodec.picture import OutputFormat
@@ -40,7 +45,7 @@ def _rectangle(
 
 
 @click.command()
-@options.inputs_argument("FILE...")
+@options.inputs_argument("FILE...", required=False)
 @options.output_option
 @options.force_option
 @click.option(
@@ -77,6 +82,7 @@ def _rectangle(
     is_flag=True,
     help="Decode the complete levels of a file that ends early, with a warning.",
 )
+@many_options
 @options.device_option
 @options.threads_option
 @options.precision_option
@@ -100,13 +106,22 @@ def command(
     tiling: Tiling,
     limits: Limits,
     as_json: bool,
+    many: ManyOptions,
 ) -> int:
     """Decompress .vrc files to pictures.
 
-    FILE is a .vrc file, or - for stdin.
+    FILE is a .vrc file, or - for stdin. Of a folder, all .vrc files below it are taken.
     """
+    view = _view(crop, scale)
+    if many.wanted(inputs, target) and pattern is None:
+        chosen = output_format or "png"
+        coder = DecodeWork(
+            device, precision, tiling, threads or 1, limits, chosen, view, levels, partial
+        )
+        return run_many(
+            Request(inputs, target, force, as_json, many, coder, f".{chosen}", FILES, "decoded")
+        )
     chosen = output_format or _format_of(pattern or target)
-    view = View(crop, int(scale.removeprefix("1/")) if scale else 1)
     decoder = lazy_decoder(device, precision, tiling, threads, limits)
     if pattern is not None:
         _check_progressive(inputs, target, levels, pattern)
@@ -130,6 +145,10 @@ def command(
     return code
 
 
+def _view(crop: Rectangle | None, scale: str | None) -> View:
+    return View(crop, int(scale.removeprefix("1/")) if scale else 1)
+
+
 def _check_progressive(
     inputs: tuple[str, ...], target: str | None, levels: int | None, pattern: str
 ) -> None:
@@ -150,6 +169,55 @@ def _format_of(target: str | None) -> OutputFormat:
         known = ", ".join(SUFFIXES)
         raise UsageError(f"{target}: cannot write {suffix}; use {known}, or name a --format")
     return SUFFIXES.get(suffix, "png")
+
+
+@dataclass
+class DecodeWork:
+    """Decoding for worker processes (`vrcodec.batch.items.Work`)."""
+
+    device: str
+    precision: str
+    tiling: Tiling
+    threads: int
+    limits: Limits
+    output_format: OutputFormat
+    view: View
+    levels: int | None
+    partial: bool
+    decoder: GetDecoder | None = None
+    # A file names its own.
+    weights: str = ""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> DecodeWork:
+        """From the options of the command."""
+        return cls(
+            given["device"],
+            given["precision"],
+            given["tiling"],
+            given["threads"] or 1,
+            given["limits"],
+            given["output_format"] or "png",
+            _view(given["crop"], given["scale"]),
+            given["levels"],
+            given["partial"],
+        )
+
+    @property
+    def settings(self) -> str:
+        """A hash of what has a say in the picture."""
+        chosen = self.precision, self.output_format, str(self.view), self.levels, self.partial
+        return settings_key({"decode": chosen})
+
+    def code(self, name: str, data: bytes) -> dict[str, Any]:
+        """Decode one file that was read."""
+        if self.decoder is None:
+            self.decoder = lazy_decoder(
+                self.device, self.precision, self.tiling, self.threads, self.limits
+            )
+        with output.collected() as messages:
+            job = _Job(self.decoder, name, data, self.output_format, self.view, self.partial)
+            return {**job.decoded(self.levels), "messages": messages}
 
 
 class _Job:
@@ -182,7 +250,17 @@ class _Job:
         return [self.decode(place, level) for level, place in enumerate(places, 1)]
 
     def decode(self, place: Destination, levels: int | None) -> dict[str, Any]:
-        """The picture of the first ``levels`` levels, or of all that there are."""
+        """Write the picture of the first ``levels`` levels, or of all that there are."""
+        result = self.decoded(levels)
+        place.write(result.pop("data"))
+        result["output"] = str(place)
+        alpha = " with alpha" if result["alpha"] else ""
+        output.say("{output}: {width}x{height} {mode}".format(**result) + alpha)
+        output.say("decoded in {seconds} s".format(**result), output.VERBOSE)
+        return result
+
+    def decoded(self, levels: int | None) -> dict[str, Any]:
+        """The same as ``data``, and what there is to say about it."""
         start = time.perf_counter()
         with about(self._name):
             picture = self._decoder.picture(self._coded, levels, self._view)
@@ -192,14 +270,11 @@ class _Job:
         with about(self._name):
             content = serialise_picture(picture, self._format)
         if lost := lost_in(picture, self._format):
-            output.warn(f"{place}: a {self._format} file has no place for {' and '.join(lost)}")
-        place.write(content)
-        alpha = "" if picture.alpha is None else " with alpha"
-        output.say(f"{place}: {picture.width}x{picture.height} {picture.mode}{alpha}")
-        output.say(f"decoded in {seconds} s", output.VERBOSE)
+            words = f"a {self._format} file has no place for {' and '.join(lost)}"
+            output.warn(f"{display_name(self._name)}: {words}")
         return {
+            "data": content,
             "input": display_name(self._name),
-            "output": str(place),
             "width": picture.width,
             "height": picture.height,
             "mode": picture.mode,

@@ -8,9 +8,11 @@ from typing import Any, get_args
 
 import click
 
+from vrcodec.batch.inputs import PICTURES
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli import options, output, signals
-from vrcodec.cli.encoding import BACKGROUND_LEVEL, REGION_LEVEL, make_job
+from vrcodec.cli.encoding import BACKGROUND_LEVEL, REGION_LEVEL, EncodeWork, make_job
+from vrcodec.cli.many import ManyOptions, Request, many_options, run_many
 from vrcodec.cli.paths import destinations
 from vrcodec.effort import MAX_EFFORT
 from vrcodec.errors import UsageError
@@ -28,7 +30,7 @@ def _kinds_to_strip(
 
 
 @click.command()
-@options.inputs_argument("PICTURE...")
+@options.inputs_argument("PICTURE...", required=False)
 @options.output_option
 @options.force_option
 @click.option(
@@ -142,6 +144,7 @@ def _kinds_to_strip(
     is_flag=True,
     help="Decode the result and compare, before anything is written; exit code 5 when they differ.",
 )
+@many_options
 @options.device_option
 @options.threads_option
 @options.precision_option
@@ -150,13 +153,23 @@ def _kinds_to_strip(
 @options.json_option
 @options.verbosity_options
 def command(
-    inputs: tuple[str, ...], target: str | None, force: bool, as_json: bool, **given: Any
+    inputs: tuple[str, ...],
+    target: str | None,
+    force: bool,
+    as_json: bool,
+    many: ManyOptions,
+    **given: Any,
 ) -> int:
     """Compress pictures to .vrc files.
 
     PICTURE is a file of any size (PNG, JPEG, PPM, BMP, GIF, TIFF, WebP, AVIF), or - for stdin. Alpha and
-    metadata are kept; what cannot be kept is refused.
+    metadata are kept; what cannot be kept is refused. Of a folder, all pictures below it are taken.
     """
+    if many.wanted(inputs, target):
+        coder = EncodeWork.of(given)
+        return run_many(
+            Request(inputs, target, force, as_json, many, coder, ".vrc", PICTURES, "encoded")
+        )
     places = destinations(inputs, target, ".vrc", force)
     job = make_job(**given)
 

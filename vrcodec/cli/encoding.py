@@ -9,17 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vrcodec.catalog import find_by_family
 from vrcodec.cli import options, output
+from vrcodec.cli.many import settings_key
 from vrcodec.cli.paths import about, display_name, read_picture_file
 from vrcodec.effort import Effort, Tune, Watch
-from vrcodec.errors import UsageError
+from vrcodec.errors import UsageError, WeightsError
 from vrcodec.inspection import inspect
 from vrcodec.intake.choice import IccChoice, Intake
 from vrcodec.limits import Limits
 from vrcodec.strips import Tiling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from vrcodec.bitstream.qmap import QualityMap
     from vrcodec.codec import Decoder, Encoder
@@ -55,7 +57,13 @@ class Job:
 
     def encode(self, name: str) -> dict[str, Any]:
         """Encode one input: its bytes as ``data``, and what there is to say about it."""
-        picture = self._read(name)
+        return self._encode(name, self._read(name, read_picture_file(name)))
+
+    def encode_file(self, name: str, content: bytes) -> dict[str, Any]:
+        """The same for an input that was read."""
+        return self._encode(name, self._read(name, content))
+
+    def _encode(self, name: str, picture: Picture) -> dict[str, Any]:
         start = time.perf_counter()
         with about(name):
             data, achieved = self._encode_picture(picture, name)
@@ -79,12 +87,10 @@ class Job:
             "seconds": round(time.perf_counter() - start, 4),
         }
 
-    def _read(self, name: str) -> Picture:
-        """The picture; the bytes that it came from are forgotten."""
+    def _read(self, name: str, content: bytes) -> Picture:
         from vrcodec.reading import read_picture
 
-        source = io.BytesIO(read_picture_file(name))
-        return read_picture(source, display_name(name), intake=self.intake)
+        return read_picture(io.BytesIO(content), display_name(name), intake=self.intake)
 
     def _verify(self, data: bytes, picture: Picture) -> None:
         from vrcodec.codec import Decoder, Engine
@@ -144,6 +150,33 @@ class Job:
         if target.kind in ("psnr", "ssim"):
             achieved[target.kind] = found.achieved
         return found.data, achieved
+
+
+@dataclass
+class EncodeWork:
+    """A job for worker processes (`vrcodec.batch.items.Work`)."""
+
+    job: Job
+    weights: str
+    settings: str
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> EncodeWork:
+        """From the arguments of `make_job`. Raises what that raises, and WeightsError."""
+        # One thread by default: with another number, a file may differ in a symbol.
+        job = make_job(**{**given, "threads": given["threads"] or 1})
+        if job.watch.keep_partial:
+            raise UsageError("--keep-partial is for one picture at a time")
+        return cls(job, find_by_family(job.model).id.hex(), settings_key(given))
+
+    def code(self, name: str, data: bytes) -> dict[str, Any]:
+        """Encode one input that was read."""
+        if self.job.encoder is None and find_by_family(self.job.model).id.hex() != self.weights:
+            raise WeightsError(
+                f"this machine has other weights for {self.job.model} than {self.weights}"
+            )
+        with output.collected() as messages:
+            return {**self.job.encode_file(name, data), "messages": messages}
 
 
 def make_job(

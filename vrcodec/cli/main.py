@@ -25,6 +25,7 @@ COMMANDS = (
     "verify",
     "view",
     "models",
+    "batch",
     "qmap",
     "bench",
     "train",

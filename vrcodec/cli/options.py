@@ -49,10 +49,10 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]
         return float(match[1]) * _UNITS[match[2]]
 
 
-def inputs_argument(metavar: str) -> Callable[[Function], Function]:
-    """One or more files, or - for stdin."""
+def inputs_argument(metavar: str, *, required: bool = True) -> Callable[[Function], Function]:
+    """One or more files, or - for stdin; none, where they may come from elsewhere."""
     path = click.Path(allow_dash=True)
-    return click.argument("inputs", nargs=-1, required=True, metavar=metavar, type=path)
+    return click.argument("inputs", nargs=-1, required=required, metavar=metavar, type=path)
 
 
 output_option = click.option(

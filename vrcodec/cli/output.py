@@ -34,12 +34,14 @@ class _Bar:
     task: Any
     done: int = 0
 
-    def step(self) -> None:
+    def step(self, note: str = "") -> None:
         self.done += 1
-        self.progress.update(self.task, completed=self.done)
+        self.progress.update(self.task, completed=self.done, note=note)
 
 
 _bar: _Bar | None = None
+# Where messages go instead of stderr, in a process whose parent is to say them.
+_collected: list[str] | None = None
 
 
 def set_verbosity(value: int) -> None:
@@ -50,12 +52,32 @@ def set_verbosity(value: int) -> None:
 
 def _write(message: str) -> None:
     """A line on stderr, above the progress bar while there is one."""
-    if _bar is None:
+    if _collected is not None:
+        _collected.append(message)
+    elif _bar is None:
         click.echo(message, err=True)
     else:
         _bar.progress.console.print(
             message, markup=False, emoji=False, highlight=False, soft_wrap=True
         )
+
+
+@contextmanager
+def collected() -> Iterator[list[str]]:
+    """What is said inside goes into the list, whatever it is, for `repeat` in another process."""
+    global _collected
+    messages: list[str] = []
+    _collected = messages
+    try:
+        yield messages
+    finally:
+        _collected = None
+
+
+def repeat(messages: Sequence[str]) -> None:
+    """Say what was collected."""
+    for message in messages:
+        say(message)
 
 
 def error(message: str) -> None:
@@ -156,13 +178,15 @@ def for_each(
     return (1 if code and len(inputs) > 1 else code), results
 
 
-def _no_step() -> None:
+def _no_step(note: str = "") -> None:
     pass
 
 
 @contextmanager
-def progress_bar(total: int | None) -> Iterator[Callable[[], None]]:
+def progress_bar(total: int | None) -> Iterator[Callable[..., None]]:
     """A bar with the time left, where a person can see it; yields what to call after each step.
+
+    That takes a note that stands behind the bar, such as a speed.
 
     Without a ``total`` it moves to and fro: nothing says how far a single picture is.
     """
@@ -171,11 +195,12 @@ def progress_bar(total: int | None) -> Iterator[Callable[[], None]]:
         yield _no_step
         return
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TextColumn
 
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, redirect_stdout=False) as bar:
-        task = bar.add_task("vrcodec", total=total)
+    columns = (*Progress.get_default_columns(), TextColumn("{task.fields[note]}"))
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as bar:
+        task = bar.add_task("vrcodec", total=total, note="")
         _bar = _Bar(bar, task)
         try:
             yield _bar.step

@@ -1,0 +1,87 @@
+"""What the tests of many files share: works that are quick, slow, or deadly, and can be sent to processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import skimage.data
+from PIL import Image
+
+from vrcodec.errors import InputError
+from vrcodec.inspection import inspect
+
+
+@dataclass
+class Echo:
+    """Gives back what it gets, with a letter in front."""
+
+    weights: str = "w"
+    settings: str = "s"
+
+    def code(self, name: str, data: bytes) -> dict[str, Any]:
+        return {"data": b"!" + data, "input": name, "width": 10, "height": 10, "seconds": 0.0}
+
+
+@dataclass
+class Fragile(Echo):
+    """Refuses what says bad; is killed by what says deadly, ``lives`` times, which ``folder`` counts."""
+
+    folder: Path = Path()
+    lives: int = 1 << 30
+
+    def code(self, name: str, data: bytes) -> dict[str, Any]:
+        if data == b"bad":
+            raise InputError(f"{name}: bad")
+        if data == b"bug":
+            raise ZeroDivisionError
+        deaths = len(list(self.folder.glob(f"{Path(name).name}.death*")))
+        if data == b"deadly" and deaths < self.lives:
+            (self.folder / f"{Path(name).name}.death{deaths}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().code(name, data)
+
+
+@dataclass
+class DeadlyEncoding:
+    """Encodes as the command does; the worker is killed by the first picture named ``victim``."""
+
+    work: Any
+    victim: str
+    folder: Path
+
+    @property
+    def weights(self) -> str:
+        return self.work.weights
+
+    @property
+    def settings(self) -> str:
+        return self.work.settings
+
+    def code(self, name: str, data: bytes) -> dict[str, Any]:
+        mark = self.folder / "killed"
+        if Path(name).name == self.victim and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.work.code(name, data)
+
+
+def make_photographs(folder: Path, count: int, side: int = 64) -> list[Path]:
+    """Parts of a public-domain photograph, different from each other, in two folders."""
+    photograph = skimage.data.astronaut()
+    paths = []
+    for number in range(count):
+        path = folder / ("left" if number % 2 else "right") / f"{number:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        top = 8 * number
+        Image.fromarray(photograph[top : top + side, 100 : 100 + side]).save(path)
+        paths.append(path)
+    return paths
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a .vrc file is as long as it says, and its checksums are right."""
+    return inspect(path.read_bytes()).bytes == path.stat().st_size

@@ -1,0 +1,226 @@
+"""`vrcodec batch`: shards, places that are not paths, reports."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.batching import Echo, is_whole, make_photographs
+from vrcodec.batch import places
+from vrcodec.batch.handler import Handler
+from vrcodec.batch.inputs import PICTURES
+from vrcodec.batch.items import Item, Outcome
+from vrcodec.batch.manifest import Manifest, Shard, lines
+from vrcodec.batch.merging import merged_report
+from vrcodec.batch.record import Log, last_results
+from vrcodec.errors import InputError, OutputError, UsageError
+
+Run = Callable[..., int]
+
+
+@pytest.fixture(autouse=True)
+def empty_memory() -> None:
+    fsspec.filesystem("memory").store.clear()
+
+
+# Shards.
+
+
+@given(st.lists(st.text("ab\u00e9", max_size=9)), st.integers(1, 12), st.booleans())
+def test_every_line_is_in_one_shard(content: list[str], count: int, ended: bool) -> None:
+    text = "\n".join(content) + ("\n" if ended else "")
+    places.write("memory://list", text.encode(), overwrite=True)
+    found = [line for i in range(count) for line in lines("memory://list", Shard(i + 1, count))]
+    assert b"".join(found).decode() == text
+
+
+def test_long_lists_are_read_in_pieces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("vrcodec.batch.manifest._CHUNK_BYTES", 7)
+    path = tmp_path / "list"
+    path.write_text("".join(f"picture {n}\n" for n in range(100)))
+    read: list[int] = []
+    own = places.read_range
+
+    def counted(place: str, start: int, end: int) -> bytes:
+        data = own(place, start, end)
+        read.append(len(data))
+        return data
+
+    monkeypatch.setattr(places, "read_range", counted)
+    found = b"".join(line for i in range(10) for line in lines(str(path), Shard(i + 1, 10)))
+    assert found == path.read_bytes()
+    assert sum(read) < 1.5 * path.stat().st_size
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "1/", "a/b", "-1/3", "1/0"])
+def test_shards_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError):
+        Shard.parse(text)
+
+
+def manifest(tmp_path: Path, text: str, suffix: str = ".vrc") -> list[Item | Outcome]:
+    path = tmp_path / "list"
+    path.write_text(text)
+    return list(Manifest(str(path), "out", suffix, PICTURES).items(Shard()))
+
+
+def test_lines_of_a_manifest(tmp_path: Path) -> None:
+    text = "x/a.png\nx/a.jpg\n/b.png\tmine.vrc\n\nx/a.png\n../c.png\nd.png\tmine.vrc\r\n"
+    found = manifest(tmp_path, text)
+    work = [(i.source, i.target) for i in found if isinstance(i, Item)]
+    assert work == [
+        ("x/a.png", "out/x/a.png.vrc"),
+        ("x/a.jpg", "out/x/a.jpg.vrc"),
+        ("/b.png", "out/mine.vrc"),
+    ]
+    failed = [o.source for o in found if isinstance(o, Outcome)]
+    assert failed == ["../c.png", "d.png"]
+    (item,) = manifest(tmp_path, "x/a.png.vrc\n", ".png")
+    assert item.target == "out/x/a.png.png"
+
+
+# Places.
+
+
+def test_places_are_alike(tmp_path: Path) -> None:
+    for root in (str(tmp_path), f"file://{tmp_path}/b", "memory://bucket"):
+        place = places.join(root, "deep/er/a.bin")
+        assert places.size(place) is None
+        with pytest.raises(InputError, match="cannot be read"):
+            places.read(place)
+        places.write(place, b"0123456789", overwrite=False)
+        assert places.size(place) == 10
+        assert places.read(place) == b"0123456789"
+        assert places.read_range(place, 3, 5) == b"34"
+        assert places.read_range(place, 8, 99) == b"89"
+        with pytest.raises(OutputError, match="exists already"):
+            places.write(place, b"", overwrite=False)
+        places.write(place, b"new", overwrite=True)
+        assert places.read(place) == b"new"
+
+
+def test_places_that_nobody_knows() -> None:
+    for place in ("nonsense://x/y", "s3nothing://bucket/key"):
+        with pytest.raises(UsageError):
+            places.read(place)
+    assert not places.is_url("C:/a.png")
+    assert not places.is_url("a:b.png")
+
+
+def test_work_in_memory_and_its_log() -> None:
+    places.write("memory://in/a", b"one", overwrite=False)
+    item = Item("memory://in/a", "memory://out/a")
+    handler = Handler(Echo(), overwrite=False, resume=True)
+    outcome = handler.handle(item)
+    assert places.read("memory://out/a") == b"!one"
+    for _ in range(2):
+        log = Log("memory://out/log.jsonl")
+        log.add(outcome)
+        log.close()
+    assert len(places.read("memory://out/log.jsonl").splitlines()) == 2
+    known = last_results("memory://out/log.jsonl")
+    assert handler.handle(Item(item.source, item.target, known[item.target])).outcome == "skipped"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """An HTTP server of ``tmp_path``."""
+    pytest.importorskip("aiohttp")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    serving = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path))
+    )
+    threading.Thread(target=serving.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{serving.server_port}"
+    serving.shutdown()
+    serving.server_close()
+
+
+# The command.
+
+
+def batch(run: Run, capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, dict]:
+    code = run("batch", *arguments)
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_shards_of_pictures_from_a_server(
+    run: Run, tmp_path: Path, server: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = make_photographs(tmp_path / "in", 6)
+    sources = [f"{server}/in/{p.parent.name}/{p.name}\t{p.stem}.vrc\n" for p in pictures]
+    (tmp_path / "list").write_text("".join(sources) + f"{server}/absent.png\n")
+    options = ("--out", "out", "--model", "gained", "--jobs", "1", "--retries", "1")
+    done = 0
+    for shard in ("1/2", "2/2"):
+        code, report = batch(
+            run, capsys, "encode", "--manifest", f"{server}/list", "--shard", shard, *options
+        )
+        done += report["done"]
+        assert code == (1 if report["failed"] else 0)
+        assert report["shard"] == shard
+    assert done == 6
+    assert report["failed_by_kind"] == {"InputError": 1}
+    made = sorted((tmp_path / "out").glob("*.vrc"))
+    assert [p.stem for p in made] == [p.stem for p in pictures]
+    assert all(map(is_whole, made))
+    logs = sorted((tmp_path / "out" / "vrcodec-logs").iterdir())
+    assert [p.name for p in logs] == ["00001-of-00002.jsonl", "00002-of-00002.jsonl"]
+    code, merged = batch(run, capsys, "report", *logs)
+    assert (code, merged["done"], merged["failed"], merged["logs"]) == (1, 6, 1, 2)
+    assert merged["megapixels"] == round(6 * 64 * 64 / 1e6, 6)
+
+
+def test_a_shard_that_is_started_again_does_nothing(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_photographs(tmp_path / "in", 3)
+    options = ("--manifest", "in", "--out", "out", "--jobs", "1", "--report", "report.json")
+    encode = ("encode", *options, "--model", "gained")
+    assert batch(run, capsys, *encode)[1]["done"] == 3
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.vrc")}
+    assert len(before) == 3
+    code, report = batch(run, capsys, *encode)
+    assert (code, report["done"], report["skipped"]) == (0, 0, 3)
+    assert json.loads((tmp_path / "report.json").read_text()) == report
+    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.vrc")}
+    decode = ("decode", "--manifest", "out", "--out", "back", "--jobs", "1")
+    assert batch(run, capsys, *decode)[1]["done"] == 3
+    assert sorted(p.name for p in (tmp_path / "back").rglob("*.png")) == [
+        "000.png.png",
+        "001.png.png",
+        "002.png.png",
+    ]
+
+
+def test_reports_count_each_picture_once(tmp_path: Path) -> None:
+    log = Log(str(tmp_path / "log"))
+    for kind in ("failed", "done", "skipped"):
+        log.add(Outcome("a", "a.vrc", kind, bytes_in=10, bytes=1, pixels=1000000))
+    log.add(Outcome("b", "b.vrc", "failed", error_class="InputError"))
+    log.close()
+    report = merged_report([str(tmp_path / "log")])
+    assert (report["pictures"], report["done"], report["failed"]) == (2, 1, 1)
+    assert report["megapixels"] == 1
+
+
+def test_what_batch_refuses(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("a.png\n")
+    assert run("batch", "encode", "--manifest", "absent", "--out", "out") == 3
+    assert run("batch", "encode", "--manifest", "list", "--out", "out", "--shard", "2/1") == 2
+    assert run("batch", "encode", "--manifest", "list", "--out", "o", "--model", "absent") == 6
+    assert run("batch", "decode", "--manifest", "list", "--out", "o", "--format", "gif") == 2

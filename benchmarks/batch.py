@@ -201,8 +201,7 @@ def _throughput(record: Record) -> str:
         f"{record['pictures']} photographs of 0.39 megapixels, PNG, rate 0.5, `{record['model']}` with weights "
         f"`{record['weights']}`, reading and writing included, start of processes not; {about['cpu']}, "
         f"{about['cores']} cores, torch {record['versions']['torch']}. "
-        f"Medians of {len(record['encode']['mp_per_s']['loop, 2 threads'])} rounds in turns, on a machine that "
-        "did other work at the time: the ratios are what counts."
+        f"Medians of {len(record['encode']['mp_per_s']['loop, 2 threads'])} rounds in turns."
     )
     headings = ["", "way", "MP/s", "times the loop with 2 threads"]
     return f"{words}\n\n{markdown((headings, rows))}"

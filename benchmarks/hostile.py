@@ -41,9 +41,16 @@ _MIB = 1 << 20
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--mutants", type=int, default=200_000)
+    parser.add_argument(
+        "--more", type=int, help="judge so many other mutants, beside those of the record"
+    )
     arguments = parser.parse_args()
     os.environ["VRCODEC_WEIGHTS"] = str(GOLDEN)
-    record = measure(arguments.mutants)
+    if arguments.more:
+        record = json.loads(RECORD.read_text())
+        record["mutants"] = with_more(record["mutants"], arguments.more)
+    else:
+        record = measure(arguments.mutants)
     RECORD.write_text(json.dumps(record, indent=1) + "\n")
     DOCUMENT.write_text(with_blocks(DOCUMENT.read_text(), blocks(record)))
 
@@ -79,6 +86,22 @@ def mutations(files: dict[str, bytes], count: int, seed: int, *, forgive: bool) 
         "refused": {str(code): number for code, number in sorted(judge.counts.items())},
         "longest_s": round(judge.longest, 3),
         "most_mib": round(judge.most_bytes / _MIB),
+    }
+
+
+def with_more(found: dict[str, Any], count: int) -> dict[str, Any]:
+    """What `mutations` found, and ``count`` mutants beyond: how many there were is what those begin with."""
+    other = mutations(honest_files(), count, found["count"], forgive=False)
+    codes = {*found["refused"], *other["refused"]}
+    return {
+        "count": found["count"] + count,
+        "accepted": found["accepted"] + other["accepted"],
+        "refused": {
+            code: found["refused"].get(code, 0) + other["refused"].get(code, 0)
+            for code in sorted(codes)
+        },
+        "longest_s": max(found["longest_s"], other["longest_s"]),
+        "most_mib": max(found["most_mib"], other["most_mib"]),
     }
 
 

@@ -293,6 +293,9 @@ def _bent_png(content: bytes, rng: random.Random) -> bytes:
         length, kind = struct.unpack_from(">I4s", content, position)
         chunks.append((kind, content[position + 8 : position + 8 + length]))
         position += 12 + length
+    if not chunks:
+        # An earlier mutation has taken the last one.
+        return _scratched(content, rng)
     place = rng.randrange(len(chunks))
     kind, inside = chunks[place]
     way = rng.randrange(4)

@@ -23,7 +23,7 @@ from vrcodec.bitstream.rans import CodingTables
 from vrcodec.bitstream.tables import TOTAL, gaussian_pmf, gaussian_tables, scale_of
 from vrcodec.catalog import find_by_family
 from vrcodec.codec import Decoder, Encoder
-from vrcodec.errors import CorruptError, InputError, UsageError, WeightsError
+from vrcodec.errors import CorruptError, InputError, OutputError, UsageError, WeightsError
 from vrcodec.folders import find_pictures
 from vrcodec.models import FAMILIES, Gained, Qmap, Qvrf
 from vrcodec.models.backbone import BackboneSize
@@ -295,6 +295,38 @@ def test_recipes_match_the_shipped_weights(family: str) -> None:
     card = json.loads((ROOT / "weights" / f"{family}.json").read_text())
     size = load_recipe(family).size
     assert BackboneSize(**card["architecture"]) == size
+
+
+def test_a_run_that_torchrun_starts_anew_goes_on(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command again, after a process has died: neither refused nor begun anew."""
+    session = Session(TINY, (data,), tmp_path / "run", steps=6, device="cpu")
+    with monkeypatch.context() as patch:
+        patch.setattr(Budget, "progress", lambda *_: 0.0)
+        patch.setattr(Trainer, "_train_step", dying_after(3))
+        with pytest.raises(RuntimeError, match="killed"):
+            train(session)
+    with pytest.raises(OutputError):
+        train(session)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    train(session)
+    card = json.loads((tmp_path / "run" / "gained.json").read_text())
+    assert card["training"][-1]["samples"] == 6 * TINY.batch
+    # Of a run that has no checkpoint yet there is nothing to go on with.
+    train(replace(session, target=tmp_path / "other"))
+
+
+def dying_after(steps: int) -> object:
+    """A step of training that fails behind the first so many."""
+    take_step = Trainer._train_step
+
+    def take_or_die(trainer: Trainer, *arguments: object) -> object:
+        if trainer.step == steps:
+            raise RuntimeError("killed")
+        return take_step(trainer, *arguments)
+
+    return take_or_die
 
 
 @pytest.mark.parametrize("family", ["gained", "qvrf", "qmap", "qarv"])

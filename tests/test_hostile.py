@@ -70,7 +70,7 @@ def test_random_flips_are_detected(decoder: Decoder) -> None:
             data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
         # An even number of flips of one bit is none.
         if bytes(data) not in FILES.values():
-            refusal(decoder, bytes(data))
+            assert refusal(decoder, bytes(data)) in (4, 5, 7)
 
 
 _BOMB_SCRIPT = """

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from vrcodec.bench.machine import machine, versions
+from vrcodec.bench.metrics import capped_psnr
 from vrcodec.bitstream.rans import CodingTables, StreamDecoder, StreamEncoder
 from vrcodec.bitstream.tables import TOTAL, TableSet
 from vrcodec.catalog import (
     DEFAULT_MODEL,
     ENVIRONMENT,
     Entry,
-    find_by_family,
     installed,
     search_path,
 )
@@ -146,14 +146,14 @@ def _round_trip_words(family: str, device: str) -> str:
     decoded = Decoder(engine).decode(data)
     if decoded.pixels.shape != picture.pixels.shape:
         raise RuntimeError("decodes to another size")
-    error = float(np.square(decoded.pixels.astype(float) - picture.pixels).mean())
-    return f"decodes what it encodes, {10 * np.log10(255**2 / max(error, 1e-9)):.1f} dB"
+    quality = capped_psnr(picture.pixels, decoded.pixels)
+    return f"decodes what it encodes, {quality:.1f} dB"
 
 
 def _speed_words(device: str, speed: dict[str, float]) -> str:
     """Fill ``speed``: as many runs as fit into a second, after one to warm up."""
     engine, picture = Engine(device), _test_picture(_LARGE)
-    encoder, decoder = Encoder(find_by_family(DEFAULT_MODEL).family, engine), Decoder(engine)
+    encoder, decoder = Encoder(DEFAULT_MODEL, engine), Decoder(engine)
     data = encoder.encode(picture, Setting.at(_RATE))
     megapixels = picture.width * picture.height / 1e6
     speed["encode"] = round(

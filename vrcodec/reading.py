@@ -42,11 +42,8 @@ def read_picture(source: BinaryIO, name: str, *, intake: Intake = DEFAULT_INTAKE
 
 def open_picture(path: Path, *, intake: Intake = DEFAULT_INTAKE) -> Picture:
     """`read_picture` of a file. Raises InputError or LimitError."""
-    try:
-        with path.open("rb") as file:
-            return read_picture(file, str(path), intake=intake)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    with _opened(path) as file:
+        return read_picture(file, str(path), intake=intake)
 
 
 def picture_from_image(image: Image.Image, *, intake: Intake = DEFAULT_INTAKE) -> Picture:
@@ -80,9 +77,15 @@ def read_colours(source: BinaryIO, name: str, *, limits: Limits = DEFAULT_LIMITS
 
 def open_colours(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
     """`read_colours` of a file. Raises InputError or LimitError."""
+    with _opened(path) as file:
+        return read_colours(file, str(path), limits=limits)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         with path.open("rb") as file:
-            return read_colours(file, str(path), limits=limits)
+            yield file
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 

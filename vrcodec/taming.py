@@ -13,8 +13,9 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from vrcodec.interpolation import Reals, between_cells
+
 Pixels = npt.NDArray[np.uint8]
-Reals = npt.NDArray[np.float32]
 
 # Root mean square, over a cell, of what grey has beyond the mean of 3 x 3 pixels. Photographs have 70 at most.
 _TOLERATED = 72.0
@@ -32,8 +33,8 @@ def tamed(pixels: Pixels) -> Pixels:
     result = pixels.copy()
     for rows in _strips(len(pixels)):
         part, mean = _with_means(_padded(pixels, rows).astype(np.float32))
-        kept = _between_cells(share, rows, pixels.shape[1])
-        changed = np.rint(mean + (part - mean) * kept[:, :, None]).clip(0, 255)
+        kept = between_cells(share[:, :, None], _CELL, rows, pixels.shape[1])
+        changed = np.rint(mean + (part - mean) * kept).clip(0, 255)
         result[rows.start : rows.stop] = changed.astype(np.uint8)
     return result
 
@@ -72,22 +73,3 @@ def _largest_around(values: Reals) -> Reals:
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))
     largest: Reals = windows.max(axis=(2, 3))
     return largest
-
-
-def _between_cells(values: Reals, rows: range, width: int) -> Reals:
-    """``values`` of cells at every pixel of ``rows``: linear between the centres of cells."""
-    upper, lower, down = _places(np.arange(rows.start, rows.stop), len(values))
-    left, right, across = _places(np.arange(width), values.shape[1])
-    mixed = values[upper] + (values[lower] - values[upper]) * down[:, None]
-    spread: Reals = mixed[:, left] + (mixed[:, right] - mixed[:, left]) * across
-    return spread
-
-
-def _places(
-    pixels: npt.NDArray[np.int64], cells: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Reals]:
-    """For every pixel the two cells between whose centres it lies, and the second's share."""
-    position = np.clip((pixels + 0.5) / _CELL - 0.5, 0, cells - 1)
-    first = position.astype(np.int64)
-    second = np.minimum(first + 1, cells - 1)
-    return first, second, (position - first).astype(np.float32)

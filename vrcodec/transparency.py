@@ -13,9 +13,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from vrcodec.interpolation import Reals, between_cells
 from vrcodec.picture import Picture
-
-Reals = npt.NDArray[np.float32]
 
 # Rows of pixels that are in floating point at a time; even, so that no level splits a pair.
 _STRIP = 256
@@ -42,7 +41,7 @@ def _filled(pixels: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8]) -> npt.
         rows = slice(top, min(top + _STRIP, len(pixels)))
         hidden = alpha[rows] == 0
         if hidden.any():
-            smooth = _doubled(coarse, pixels.shape[1], range(rows.start, rows.stop))
+            smooth = between_cells(coarse, 2, range(rows.start, rows.stop), pixels.shape[1])
             result[rows][hidden] = np.rint(smooth[hidden]).astype(np.uint8)
     return result
 
@@ -62,7 +61,7 @@ def _completed(sums: Reals, weights: Reals) -> Reals:
     if weights.all():
         return sums / weights
     height, width = sums.shape[:2]
-    means = _doubled(_completed(*_halved(sums, weights)), width, range(height))
+    means = between_cells(_completed(*_halved(sums, weights)), 2, range(height), width)
     there = weights[:, :, 0] > 0
     means[there] = sums[there] / weights[there]
     return means
@@ -88,23 +87,3 @@ def _pairs(values: Reals, axis: int) -> Reals:
     )
     halved: Reals = (first + second) * np.float32(0.5)
     return halved
-
-
-def _doubled(coarse: Reals, width: int, rows: range) -> Reals:
-    """``rows`` of the level below, of so many columns: linear between the centres of pixels."""
-    upper, lower, down = _places(np.arange(rows.start, rows.stop), len(coarse))
-    left, right, across = _places(np.arange(width), coarse.shape[1])
-    # Few rows first: what is not in this strip is not touched.
-    mixed = coarse[upper] + (coarse[lower] - coarse[upper]) * down[:, None, None]
-    doubled: Reals = mixed[:, left] + (mixed[:, right] - mixed[:, left]) * across[:, None]
-    return doubled
-
-
-def _places(
-    fine: npt.NDArray[np.int64], size: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Reals]:
-    """For every position of the finer level: the two of the coarser beside it, and the second's share."""
-    position = np.clip((fine - 0.5) / 2, 0, size - 1)
-    first = position.astype(np.int64)
-    second = np.minimum(first + 1, size - 1)
-    return first, second, (position - first).astype(np.float32)

@@ -9,7 +9,7 @@ from typing import Any
 from vrcodec.batch import places
 from vrcodec.batch.items import Item, Outcome, Work
 from vrcodec.bitstream.schema import MAGIC
-from vrcodec.errors import DeviceError, OutputError, VrcError
+from vrcodec.errors import DeviceError, VrcError
 from vrcodec.inspection import inspect
 
 
@@ -52,7 +52,7 @@ class Handler:
         """The source, unless the target is up to date or must not be touched."""
         try:
             if not self.overwrite and not self.resume:
-                _check_absent(item.target)
+                places.check_absent(item.target)
             data = places.read(item.source)
             digest = hashlib.sha256(data).hexdigest()
             if self.resume and item.known and self._is_up_to_date(item.known, item, digest):
@@ -109,7 +109,7 @@ class Handler:
             if not self._is_there(coded):
                 places.write(item.target, coded.data, overwrite=self._may_replace(item))
         except VrcError as error:
-            return _failure(item, error, passing=error.__cause__ is not None)
+            return _failure(item, error, passing=_is_io(error))
         return coded.outcome
 
     def _is_there(self, coded: Coded) -> bool:
@@ -122,11 +122,6 @@ class Handler:
         if self.overwrite:
             return True
         return bool(self.resume and item.known and places.size(item.target) == item.known.bytes)
-
-
-def _check_absent(target: str) -> None:
-    if places.size(target) is not None:
-        raise OutputError(f"{target}: exists already; add -f to overwrite it")
 
 
 def _is_whole(target: str) -> bool:

@@ -87,6 +87,12 @@ def size(place: str) -> int | None:
             return None
 
 
+def check_absent(place: str) -> None:
+    """Raise OutputError when there is something at ``place``."""
+    if size(place) is not None:
+        raise OutputError(f"{place}: exists already; add -f to overwrite it")
+
+
 def is_folder(place: str) -> bool:
     """Whether files may lie below. Raises InputError."""
     if not is_url(place):
@@ -112,8 +118,8 @@ def write(place: str, data: bytes, *, overwrite: bool) -> None:
         _make_folder(path.parent)
         write_atomically(path, data, overwrite=overwrite)
         return
-    if not overwrite and size(place) is not None:
-        raise OutputError(f"{place}: exists already; add -f to overwrite it")
+    if not overwrite:
+        check_absent(place)
     try:
         _put(place, data)
     except Exception as error:

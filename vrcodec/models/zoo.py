@@ -127,25 +127,23 @@ def load_wide(path: Path) -> HyperpriorModel:
 
 def check_content(entry: Entry) -> int:
     """Read all files of ``entry``, check them against their ids, return their size. Raises WeightsError."""
-    found = [(entry.path, entry.id)]
-    if entry.encoder_id is not None:
-        found.append((encoder_path(entry.path), entry.encoder_id))
-    size = 0
-    for path, identity in found:
-        data = _read(path)
-        check_weights(path, data, identity)
-        size += len(data)
+    data = _checked(entry.path, entry.id)
     with _as_weights_errors(str(entry.path)):
-        if "digests" in weights_description(_read(entry.path)):
+        if "digests" in weights_description(data):
             WeightsFile(entry.path, entry.id).check()
-    return size
+    if entry.encoder_id is None:
+        return len(data)
+    return len(data) + len(_checked(encoder_path(entry.path), entry.encoder_id))
 
 
-@lru_cache(maxsize=4)
-def _load(path: Path, identity: bytes) -> bytes:
+def _checked(path: Path, identity: bytes) -> bytes:
     data = _read(path)
     check_weights(path, data, identity)
     return data
+
+
+# Kept for the next model of the same weights.
+_load = lru_cache(maxsize=4)(_checked)
 
 
 def _read(path: Path) -> bytes:

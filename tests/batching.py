@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ from typing import Any
 import skimage.data
 from PIL import Image
 
+from vrcodec.batch.items import OneByOne
+from vrcodec.cli import batch
+from vrcodec.cli.encoding import EncodeWork
 from vrcodec.errors import InputError
 from vrcodec.inspection import inspect
 
 
 @dataclass
-class Echo:
+class Echo(OneByOne):
     """Gives back what it gets, with a letter in front."""
 
     weights: str = "w"
@@ -46,7 +50,20 @@ class Fragile(Echo):
 
 
 @dataclass
-class DeadlyEncoding:
+class Foreseeing(Fragile):
+    """Looks four ahead."""
+
+    @property
+    def ahead(self) -> int:
+        return 4
+
+    def foresee(self, coming: Sequence[tuple[str, bytes]]) -> None:
+        for name, data in coming:
+            self.code(name, data)
+
+
+@dataclass
+class DeadlyEncoding(OneByOne):
     """Encodes as the command does; the worker is killed by the first picture named ``victim``."""
 
     work: Any
@@ -67,6 +84,13 @@ class DeadlyEncoding:
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return self.work.code(name, data)
+
+
+def encode_work(model: str, *options: str) -> EncodeWork:
+    """What `vrcodec batch encode` would do."""
+    arguments = ["--manifest", "", "--out", "", "--model", model, *options]
+    given = batch.encode_command.make_context("encode", arguments).params
+    return EncodeWork.of({**batch.split(given)[1], "keep_partial": False})
 
 
 def make_photographs(folder: Path, count: int, side: int = 64) -> list[Path]:

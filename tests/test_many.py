@@ -10,13 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.batching import Echo, Fragile, is_whole, make_photographs
+from tests.batching import Echo, Foreseeing, Fragile, encode_work, is_whole, make_photographs
 from tests.conftest import GOLDEN, ROOT
 from vrcodec.batch.handler import Handler
 from vrcodec.batch.inputs import PICTURES, find, mirrored, read_list
@@ -26,6 +28,7 @@ from vrcodec.batch.record import Log, last_results
 from vrcodec.batch.targets import targets
 from vrcodec.cli.many import LOG_NAME, settings_key
 from vrcodec.errors import InputError, UsageError
+from vrcodec.models.base import Latents, VariableRateModel
 
 Run = Callable[..., int]
 
@@ -161,6 +164,17 @@ def test_a_worker_that_is_killed_costs_its_picture(tmp_path: Path) -> None:
     assert written == {f"{n}.x" for n in range(12)}
 
 
+def test_death_among_several_costs_one_picture(tmp_path: Path) -> None:
+    """A worker that looks ahead and dies of what it sees there: which one it was shows at a second look."""
+    contents = {f"{k}": b"deadly" if k == 3 else b"good" for k in range(8)}
+    items = make_sources(tmp_path, contents)
+    work = Foreseeing(folder=tmp_path)
+    found = {
+        Path(o.source).name: o.outcome for o in outcomes(Handler(work, False, False), items, 2)
+    }
+    assert found == {name: "failed" if name == "3" else "done" for name in contents}
+
+
 def test_what_may_pass_is_tried_again(tmp_path: Path) -> None:
     items = make_sources(tmp_path / "in", {"k": b"deadly", "a": b"fine"})
     handler = Handler(Fragile(folder=tmp_path, lives=1), overwrite=False, resume=False)
@@ -271,6 +285,47 @@ def test_folders_there_and_back(run: Run, tmp_path: Path, capsys: pytest.Capture
     assert run("decode", "two", "-o", "back") == 0
     back = sorted(str(p.relative_to(tmp_path / "back")) for p in tmp_path.glob("back/*/*"))
     assert back == ["left/001.png", "left/003.png", "right/000.png", "right/002.png"]
+
+
+def test_pictures_of_one_size_are_analysed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, with the same files in the end."""
+    small = make_photographs(tmp_path / "in" / "small", 5)
+    large = make_photographs(tmp_path / "in" / "large", 2, side=96)
+    bad = tmp_path / "in" / "broken.png"
+    bad.write_bytes(b"nothing")
+    sources = [small[0], large[0], bad, *small[1:], large[1]]
+    analyses = VariableRateModel.analyses
+    batches: list[int] = []
+
+    def counted(model: VariableRateModel, x: torch.Tensor) -> list[Latents]:
+        batches.append(len(x))
+        return analyses(model, x)
+
+    monkeypatch.setattr(VariableRateModel, "analyses", counted)
+
+    def files(together: int) -> list[bytes]:
+        handler = Handler(replace(encode_work("gained"), together=together), False, False)
+        folder = tmp_path / str(together)
+        folder.mkdir()
+        items = [Item(str(p), str(folder / f"{k}.vrc")) for k, p in enumerate(sources)]
+        found = list(handler.handle_all(items))
+        assert [o.outcome == "failed" for o in found] == [p == bad for p in sources]
+        return [Path(i.target).read_bytes() for i in items if i.source != str(bad)]
+
+    assert files(8) == files(1)
+    assert batches == [5, 2, *[1] * 7]
+
+
+@pytest.mark.parametrize("option", [("--model", "qmap"), ("--model", "gained", "--bpp", "1")])
+def test_what_cannot_be_foreseen_is_coded_all_the_same(
+    option: tuple[str, ...], tmp_path: Path
+) -> None:
+    pictures = make_photographs(tmp_path, 2)
+    handler = Handler(replace(encode_work(*option[1:]), together=2), False, False)
+    items = [Item(str(p), f"{p}.vrc") for p in pictures]
+    assert [o.outcome for o in handler.handle_all(items)] == ["done", "done"]
 
 
 def test_resume(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.batching import DeadlyEncoding, is_whole, make_photographs
+from tests.batching import DeadlyEncoding, encode_work, is_whole, make_photographs
 from vrcodec.batch.handler import Handler
 from vrcodec.batch.inputs import PICTURES
 from vrcodec.batch.manifest import Manifest, Shard
 from vrcodec.batch.record import read_log
 from vrcodec.batch.sharing import Share
-from vrcodec.cli import batch
-from vrcodec.cli.encoding import EncodeWork
 from vrcodec.cli.many import follow
 
 ray = pytest.importorskip("ray")
@@ -29,13 +27,6 @@ def cluster():
     ray.shutdown()
 
 
-def work() -> EncodeWork:
-    """What the command would do with --model gained."""
-    arguments = ["--manifest", "", "--out", "", "--model", "gained"]
-    given = batch.encode_command.make_context("encode", arguments).params
-    return EncodeWork.of({**batch.split(given)[1], "keep_partial": False})
-
-
 def test_a_killed_worker_loses_and_doubles_nothing(tmp_path: Path) -> None:
     pictures = make_photographs(tmp_path / "in", 20)
     (tmp_path / "in" / "broken.png").write_bytes(b"no picture")
@@ -43,7 +34,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(tmp_path: Path) -> None:
     listed = [*pictures, tmp_path / "in" / "broken.png"]
     manifest.write_text("".join(f"{p}\t{p.stem}.vrc\n" for p in listed))
     out = tmp_path / "out"
-    deadly = DeadlyEncoding(work(), "005.png", tmp_path)
+    deadly = DeadlyEncoding(encode_work("gained"), "005.png", tmp_path)
     log = str(tmp_path / "log.jsonl")
     share = Share(
         Manifest(str(manifest), str(out), ".vrc", PICTURES),

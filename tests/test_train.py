@@ -33,9 +33,10 @@ from vrcodec.training.calibrate import fit_tables
 from vrcodec.training.complexity import count_kmac
 from vrcodec.training.data import CropSampler, load_pictures
 from vrcodec.training.inherit import regulated_from_gained
-from vrcodec.training.loop import Budget, Log, Ranks, Trainer
+from vrcodec.training.loop import Budget, Log, Trainer
 from vrcodec.training.maps import random_maps
 from vrcodec.training.optim import GradientGuard, learning_rate_factor
+from vrcodec.training.ranks import Ranks
 from vrcodec.training.recipes import load_recipe
 from vrcodec.training.recipes.base import Recipe
 from vrcodec.training.session import Session, train
@@ -219,7 +220,8 @@ from tests.test_train import TINY, pictures, state
 from vrcodec.training.calibrate import fit_tables
 from vrcodec.training.complexity import count_kmac
 from vrcodec.training.data import CropSampler
-from vrcodec.training.loop import Budget, Log, Ranks, Trainer
+from vrcodec.training.loop import Budget, Log, Trainer
+from vrcodec.training.ranks import Ranks
 
 torch.set_num_threads(1)
 with Ranks.join("cpu") as ranks:
@@ -362,6 +364,16 @@ def test_pictures_that_cannot_be_read_are_named_and_left_out(tmp_path: Path) -> 
 def test_foreign_weights_are_no_start(tmp_path: Path) -> None:
     with pytest.raises(WeightsError):
         trainer_in(tmp_path).start_from({"unknown": torch.zeros(3)})
+
+
+@pytest.mark.parametrize("family", ["qvrf", "slim"])
+def test_weights_of_another_size_are_no_start(
+    family: str, shipped_gained: Path, data: Path, tmp_path: Path
+) -> None:
+    recipe = load_recipe(family)
+    recipe = replace(recipe, size=replace(recipe.size, blocks=1), crop=64)
+    with pytest.raises(WeightsError, match=r"blocks = 5, and this recipe has 1"):
+        train(Session(recipe, (data,), tmp_path, steps=1, init=shipped_gained))
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:

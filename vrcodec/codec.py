@@ -47,6 +47,7 @@ from vrcodec.setting import Setting
 from vrcodec.stages import stage
 from vrcodec.strips import DEFAULT_TILING, Tiling
 from vrcodec.taming import tamed
+from vrcodec.together import analyse_together
 from vrcodec.transparency import without_hidden
 from vrcodec.viewing import viewed_blocks
 from vrcodec.views import WHOLE, View
@@ -83,6 +84,15 @@ class Encoder:
         """The part of the work that does not depend on the rate."""
         with _memory_errors(self._engine.device):
             return self.model.analysis(tamed(picture.pixels))
+
+    def analyse_together(self, pictures: Sequence[Picture]) -> list[Latents] | None:
+        """What `encode` can take as latents of each, or None where the analysis depends on the setting."""
+        if not self.model.one_analysis:
+            return None
+        with _memory_errors(self._engine.device):
+            return analyse_together(
+                self.model, [tamed(without_hidden(picture).pixels) for picture in pictures]
+            )
 
     def encode(
         self,

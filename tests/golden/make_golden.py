@@ -30,7 +30,8 @@ from vrcodec.picture import Picture
 from vrcodec.setting import Setting
 from vrcodec.training.data import CropSampler
 from vrcodec.training.export import export_model
-from vrcodec.training.loop import Budget, Log, Ranks, Trainer
+from vrcodec.training.loop import Budget, Log, Trainer
+from vrcodec.training.ranks import Ranks
 from vrcodec.training.recipes.base import Recipe
 
 TINY = BackboneSize(channels=24, latent=32, hyper=8, blocks=1, prior=16)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,19 +36,45 @@ class Coded:
 
 @dataclass(frozen=True)
 class Handler:
-    """``overwrite`` what is there; with ``resume`` skip what is up to date, and renew what we wrote earlier."""
+    """``overwrite`` what is there; with ``resume`` skip what is up to date, and renew what we wrote earlier.
+
+    ``foresees``: whether several items may be prepared at once.
+    """
 
     work: Work
     overwrite: bool
     resume: bool
+    foresees: bool = True
+
+    @property
+    def ahead(self) -> int:
+        """How many items `foresee` likes to get, 1 at least."""
+        return self.work.ahead if self.foresees else 1
 
     def handle(self, item: Item) -> Outcome:
         """All of it, one step after the other."""
-        source = self.read(item)
+        return self._coded_and_written(self.read(item))
+
+    def _coded_and_written(self, source: Source) -> Outcome:
         if source.outcome is not None:
             return source.outcome
         coded = self.code(source)
         return coded if isinstance(coded, Outcome) else self.write(coded)
+
+    def handle_all(self, items: Sequence[Item]) -> Iterator[Outcome]:
+        """The same for several, in their order."""
+        for start in range(0, len(items), self.ahead):
+            sources = [self.read(item) for item in items[start : start + self.ahead]]
+            if len(sources) > 1:
+                self.foresee(sources)
+            yield from map(self._coded_and_written, sources)
+
+    def foresee(self, sources: Iterable[Source]) -> None:
+        """Say which ones `code` will get next."""
+        coming = [(source.item.source, source.data) for source in sources if not source.outcome]
+        # What goes wrong here goes wrong again, with a name, where each is coded by itself.
+        with contextlib.suppress(VrcError, RuntimeError):
+            self.work.foresee(coming)
 
     def read(self, item: Item) -> Source:
         """The source, unless the target is up to date or must not be touched."""

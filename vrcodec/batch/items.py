@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Protocol
 
@@ -85,8 +85,26 @@ class Work(Protocol):
     @property
     def settings(self) -> str: ...
 
+    @property
+    def ahead(self) -> int:
+        """How many pictures it likes to know of at a time, 1 at least. May load its libraries."""
+
+    def foresee(self, coming: Sequence[tuple[str, bytes]]) -> None:
+        """Prepare for these calls of `code`, which come next. Raises what is the fault of none of them."""
+
     def code(self, name: str, data: bytes) -> dict[str, Any]:
         """The result as ``data``, with ``width``, ``height``, ``seconds`` and what else there is to say.
 
         ``name``: how messages call the picture. Raises VrcError.
         """
+
+
+class OneByOne:
+    """The part of `Work` that does not look ahead."""
+
+    @property
+    def ahead(self) -> int:
+        return 1
+
+    def foresee(self, coming: Sequence[tuple[str, bytes]]) -> None:
+        pass

@@ -136,11 +136,18 @@ class Actor:
 
     def __call__(self, batch: dict[str, npt.NDArray[np.object_]]) -> dict[str, list[str]]:
         """The outcome of each row."""
-        return {"outcome": [self._outcome(text) for text in batch["item"]]}
+        numbers, items = zip(*map(_parsed, batch["item"]), strict=True)
+        found = zip(numbers, self._handler.handle_all(items), strict=True)
+        return {
+            "outcome": [
+                json.dumps({**outcome.as_record(), "number": number, "passing": outcome.passing})
+                for number, outcome in found
+            ]
+        }
 
-    def _outcome(self, text: str) -> str:
-        fields = json.loads(text)
-        number, known = fields.pop("number"), fields.pop("known")
-        item = Item(**fields, known=None if known is None else Outcome.from_record(known))
-        outcome = self._handler.handle(item)
-        return json.dumps({**outcome.as_record(), "number": number, "passing": outcome.passing})
+
+def _parsed(text: str) -> tuple[int, Item]:
+    """Inverse of `_plain`, as JSON."""
+    fields = json.loads(text)
+    number, known = fields.pop("number"), fields.pop("known")
+    return number, Item(**fields, known=None if known is None else Outcome.from_record(known))

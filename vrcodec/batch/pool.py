@@ -14,7 +14,7 @@ from multiprocessing.context import SpawnProcess
 
 from vrcodec.batch.handler import Handler
 from vrcodec.batch.items import Item, Outcome
-from vrcodec.batch.worker import serve
+from vrcodec.batch.worker import Appetite, serve
 
 # What a worker may take: the libraries, a model, and pictures of some megapixels.
 _WORKER_BYTES = 1 << 31
@@ -62,6 +62,7 @@ class _Member:
     held: dict[int, Item] = field(default_factory=dict)
     waiting: set[int] = field(default_factory=set)
     begun: int | None = None
+    appetite: int = 1
 
     def give(self, number: int, item: Item) -> None:
         self.held[number] = item
@@ -107,9 +108,9 @@ class _Pool:
                 yield from self._listen(busy[connection])
 
     def _feed(self, jobs: int) -> None:
-        """Give each worker one item beyond the one that it codes; idle workers come first."""
+        """Give each worker what it reads beyond the one that it codes; idle workers come first."""
         for member in sorted(self._members, key=lambda member: len(member.held)):
-            if not member.waiting and (item := self._next()):
+            while len(member.waiting) < member.appetite and (item := self._next()):
                 self._give(member, item)
         while len(self._members) < jobs and (item := self._next()):
             self._members.append(_started(self._handler))
@@ -127,10 +128,14 @@ class _Pool:
 
     def _listen(self, member: _Member) -> Iterator[Outcome]:
         try:
-            number, outcome = member.connection.recv()
+            message = member.connection.recv()
         except (EOFError, OSError):
             yield from self._bury(member)
             return
+        if isinstance(message, Appetite):
+            member.appetite = message.count
+            return
+        number, outcome = message
         if outcome is None:
             member.begins(number)
         else:
@@ -140,7 +145,12 @@ class _Pool:
         """One picture pays for a worker that died; what else it had is done by others."""
         self._members.remove(member)
         member.process.join()
-        item = member.blamed()
+        item = None
+        if member.appetite > 1 and member.begun not in member.held:
+            # It died of one of several. Others will take them one by one, and the one will show.
+            self._handler = replace(self._handler, foresees=False)
+        else:
+            item = member.blamed()
         self._again.extendleft(reversed(member.held.values()))
         member.connection.close()
         if item is not None:

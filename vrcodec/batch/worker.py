@@ -7,8 +7,9 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import FrameType
 
@@ -16,16 +17,24 @@ from vrcodec.batch.handler import Coded, Handler, Source
 from vrcodec.batch.items import Item, Outcome
 from vrcodec.files import discard_partials
 
+# The number of no item.
+NONE = 0
 # Before another try, doubled with each: what is out of order elsewhere needs time.
 _PAUSE_SECONDS = 0.25
-# Read ahead of the one that is coded.
-_AHEAD = 1
+
+
+@dataclass(frozen=True)
+class Appetite:
+    """The first thing that a worker says: how many pictures it likes to have read ahead."""
+
+    count: int
 
 
 def serve(handler: Handler, connection: Connection) -> None:
     """Do the items that come through ``connection`` (number, item) until None comes or the other end is gone.
 
-    Sends back (number, None) when the coding of one begins, and (number, outcome).
+    Sends back its `Appetite`, (number, None) when the coding of one begins, (`NONE`, None) before it looks at
+    several, and (number, outcome).
     """
     signal.signal(signal.SIGTERM, _leave)
     # Ctrl-C reaches all processes of a terminal; the parent decides.
@@ -50,19 +59,41 @@ class _Line:
         self._handler = handler
         self._connection = connection
         self._sending = threading.Lock()
-        self._ready: queue.Queue[tuple[int, Source] | None] = queue.Queue(_AHEAD)
+        self._ahead = handler.ahead
+        self._ready: queue.Queue[tuple[int, Source] | None] = queue.Queue(self._ahead)
 
     def run(self) -> None:
         """Code in this thread, until there is no more."""
+        self._connection.send(Appetite(self._ahead))
         threading.Thread(target=self._read, daemon=True).start()
         with ThreadPoolExecutor(1) as writer:
-            while (entry := self._ready.get()) is not None:
-                number, source = entry
-                if source.outcome is not None:
-                    self._send(number, source.outcome)
-                    continue
-                self._send(number, None)
-                writer.submit(self._finish, number, self._handler.code(source))
+            while group := self._next():
+                self._foresee([source for _, source in group])
+                for number, source in group:
+                    if source.outcome is not None:
+                        self._send(number, source.outcome)
+                        continue
+                    self._send(number, None)
+                    writer.submit(self._finish, number, self._handler.code(source))
+
+    def _foresee(self, sources: Sequence[Source]) -> None:
+        if self._ahead > 1:
+            # Whoever dies here does not die of the picture that was begun last.
+            self._send(NONE, None)
+            self._handler.foresee(sources)
+
+    def _next(self) -> list[tuple[int, Source]]:
+        """What has been read, one at least; nothing when there is no more."""
+        group = []
+        entry = self._ready.get()
+        while entry is not None:
+            group.append(entry)
+            if len(group) == self._ahead or self._ready.empty():
+                return group
+            entry = self._ready.get()
+        # For the next call.
+        self._ready.put(None)
+        return group
 
     def _read(self) -> None:
         try:

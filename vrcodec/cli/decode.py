@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vrcodec.batch.inputs import FILES
+from vrcodec.batch.items import OneByOne
 from vrcodec.cli import options, output
 from vrcodec.cli.decoding import lazy_decoder
 from vrcodec.cli.many import ManyOptions, Request, many_options, run_many, settings_key
@@ -172,7 +173,7 @@ def _format_of(target: str | None) -> OutputFormat:
 
 
 @dataclass
-class DecodeWork:
+class DecodeWork(OneByOne):
     """Decoding for worker processes (`vrcodec.batch.items.Work`)."""
 
     device: str

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,21 +15,33 @@ from vrcodec.cli import options, output
 from vrcodec.cli.many import settings_key
 from vrcodec.cli.paths import about, display_name, read_picture_file
 from vrcodec.effort import Effort, Tune, Watch
-from vrcodec.errors import UsageError, WeightsError
+from vrcodec.errors import UsageError, VrcError, WeightsError
 from vrcodec.inspection import inspect
 from vrcodec.intake.choice import IccChoice, Intake
 from vrcodec.limits import Limits
 from vrcodec.strips import Tiling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from vrcodec.bitstream.qmap import QualityMap
     from vrcodec.codec import Decoder, Encoder
+    from vrcodec.models.base import Latents
     from vrcodec.picture import Picture
     from vrcodec.ratecontrol import Target
 
 REGION_LEVEL, BACKGROUND_LEVEL = 0.8, 0.3
+# On a GPU.
+_TOGETHER = 16
+
+
+@dataclass(frozen=True)
+class _Foreseen:
+    """A picture that was read and analysed ahead, and what there was to say on reading it."""
+
+    picture: Picture
+    latents: Latents
+    messages: Sequence[str]
 
 
 @dataclass
@@ -54,6 +67,8 @@ class Job:
     encoder: Encoder | None = None
     # Of `verify`: networks of its own, loaded anew.
     decoder: Decoder | None = None
+    # By name, those that were analysed ahead of their turn.
+    foreseen: dict[str, _Foreseen] = field(default_factory=dict)
 
     def encode(self, name: str) -> dict[str, Any]:
         """Encode one input: its bytes as ``data``, and what there is to say about it."""
@@ -61,12 +76,41 @@ class Job:
 
     def encode_file(self, name: str, content: bytes) -> dict[str, Any]:
         """The same for an input that was read."""
+        if found := self.foreseen.pop(name, None):
+            output.repeat(found.messages)
+            return self._encode(name, found.picture, found.latents)
         return self._encode(name, self._read(name, content))
 
-    def _encode(self, name: str, picture: Picture) -> dict[str, Any]:
+    def foresee(self, coming: Sequence[tuple[str, bytes]]) -> None:
+        """Analyse these inputs at once, where `encode_file` has a use for that. Raises DeviceError."""
+        self.foreseen.clear()
+        if self.target is not None:
+            return
+        read: list[tuple[str, Picture, list[str]]] = []
+        for name, content in coming:
+            # What cannot be read is said when its turn comes.
+            with contextlib.suppress(VrcError), output.collected() as messages:
+                picture = self._read(name, content)
+                if picture.mode != "1":
+                    read.append((name, picture, messages))
+        latents = self._loaded().analyse_together([picture for _, picture, _ in read])
+        for (name, picture, messages), own in zip(read, latents or (), strict=False):
+            self.foreseen[name] = _Foreseen(picture, own, messages)
+
+    def _loaded(self) -> Encoder:
+        from vrcodec.codec import Encoder, Engine
+
+        if self.encoder is None:
+            options.set_threads(self.threads)
+            self.encoder = Encoder(self.model, Engine(self.device, self.precision, self.tiling))
+        return self.encoder
+
+    def _encode(
+        self, name: str, picture: Picture, latents: Latents | None = None
+    ) -> dict[str, Any]:
         start = time.perf_counter()
         with about(name):
-            data, achieved = self._encode_picture(picture, name)
+            data, achieved = self._encode_picture(picture, name, latents)
             if self.verify:
                 self._verify(data, picture)
         info = inspect(data, self.intake.limits)
@@ -108,34 +152,33 @@ class Job:
         spent = {"effort": own.level} if own.seconds is None else {"time_budget": own.seconds}
         return {**spent, "tune": own.tune}
 
-    def _encode_picture(self, picture: Picture, name: str) -> tuple[bytes, dict[str, Any]]:
+    def _encode_picture(
+        self, picture: Picture, name: str, latents: Latents | None
+    ) -> tuple[bytes, dict[str, Any]]:
         """The file, and what became of the target."""
-        from vrcodec.codec import Decoder, Encoder, Engine
         from vrcodec.setting import Setting
 
-        engine = Engine(self.device, self.precision, self.tiling)
-        if self.encoder is None:
-            options.set_threads(self.threads)
-            self.encoder = Encoder(self.model, engine)
+        encoder = self._loaded()
         search: dict[str, Any] = {
             "effort": self.effort,
             "watch": self.watch,
             "lossless_fallback": self.lossless_fallback,
         }
         if self.bin_size is not None:
-            setting = self.encoder.bin_setting(self.bin_size)
-            data = self.encoder.encode(picture, setting, **search)
+            setting = encoder.bin_setting(self.bin_size)
+            data = encoder.encode(picture, setting, latents, **search)
             return data, {"bin_size": self.bin_size}
         qmap = self.shape(picture.width, picture.height) if self.shape else None
         if self.target is None:
             setting = Setting.at(self.rate, qmap, self.width)
-            return self.encoder.encode(picture, setting, **search), {}
+            return encoder.encode(picture, setting, latents, **search), {}
+        from vrcodec.codec import Decoder, Engine
         from vrcodec.ratecontrol import encode_to_target, nearest_words
 
-        decoder = Decoder(engine, self.intake.limits)
+        decoder = Decoder(Engine(self.device, self.precision, self.tiling), self.intake.limits)
         target = self.target
         found = encode_to_target(
-            self.encoder,
+            encoder,
             decoder,
             picture,
             target,
@@ -159,6 +202,8 @@ class EncodeWork:
     job: Job
     weights: str
     settings: str
+    # As the device has it, where nobody says how many.
+    together: int | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> EncodeWork:
@@ -169,14 +214,32 @@ class EncodeWork:
             raise UsageError("--keep-partial is for one picture at a time")
         return cls(job, find_by_family(job.model).id.hex(), settings_key(given))
 
+    @property
+    def ahead(self) -> int:
+        """A GPU takes several pictures of one size at once."""
+        if self.together is None:
+            from vrcodec.device import resolve_device
+
+            on_cpu = resolve_device(self.job.device).type == "cpu"
+            self.together = 1 if on_cpu else _TOGETHER
+        return self.together
+
+    def foresee(self, coming: Sequence[tuple[str, bytes]]) -> None:
+        """Analyse these inputs at once."""
+        self._check_weights()
+        self.job.foresee(coming)
+
     def code(self, name: str, data: bytes) -> dict[str, Any]:
         """Encode one input that was read."""
+        self._check_weights()
+        with output.collected() as messages:
+            return {**self.job.encode_file(name, data), "messages": messages}
+
+    def _check_weights(self) -> None:
         if self.job.encoder is None and find_by_family(self.job.model).id.hex() != self.weights:
             raise WeightsError(
                 f"this machine has other weights for {self.job.model} than {self.weights}"
             )
-        with output.collected() as messages:
-            return {**self.job.encode_file(name, data), "messages": messages}
 
 
 def make_job(

@@ -47,6 +47,11 @@ from vrcodec.errors import UsageError
     "Karhunen-Loeve transform of the training pictures.",
 )
 @click.option(
+    "--transforms",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Weights of qvrf or qarv whose analysis and synthesis replace those of the start (gained and qvrf).",
+)
+@click.option(
     "--eval",
     "eval_folder",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -73,6 +78,7 @@ def command(
     resume: bool,
     target: Path,
     init: Path | None,
+    transforms: Path | None,
     eval_folder: Path | None,
     small: bool,
     batch: int | None,
@@ -111,6 +117,7 @@ def command(
                 pause_minutes=pause,
                 resume=resume,
                 init=init,
+                transforms=transforms,
                 eval_folder=eval_folder,
                 device=device,
                 seed=seed,

@@ -22,7 +22,7 @@ from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.blocks import Block as ResidualBlock
 from vrcodec.models.latents import ScrollingLatents
 from vrcodec.models.plan import Plan
-from vrcodec.models.transforms import Network, synthesise
+from vrcodec.models.transforms import Network, as_tensor, synthesise
 from vrcodec.stages import stage
 from vrcodec.strips import DEFAULT_TILING, Tiling
 from vrcodec.views import WHOLE, View
@@ -65,6 +65,8 @@ class VariableRateModel(nn.Module, ABC):
     family: ClassVar[str]
     method: ClassVar[int]
     exact: ClassVar[tuple[str, ...]] = ()
+    # Whether the analysis is the same at every rate.
+    one_analysis: ClassVar[bool] = True
     # Whether the rate may be a map.
     mapped: ClassVar[bool] = False
     # Whether a weights file need not be read whole (`vrcodec.models.weightsfile`).
@@ -151,9 +153,19 @@ class VariableRateModel(nn.Module, ABC):
     def forward(self, x: Tensor, rate: Tensor) -> dict[str, Tensor | dict[str, Tensor]]:
         """Training pass: x (B, 3, 16h, 16w) in [0, 1], rate (B,) -> {"x_hat", "likelihoods"}."""
 
-    @abstractmethod
     def analysis(self, pixels: Pixels) -> Latents:
         """Picture (H, W, 3) uint8 -> what every rate has in common."""
+        return self.analyses(as_tensor(pixels))[0]
+
+    @torch.inference_mode()
+    def analyses(self, x: Tensor) -> list[Latents]:
+        """The same of each picture in ``x`` (B, 3, H, W) uint8, on any device."""
+        with stage("analysis"):
+            return [Latents(y) for y in torch.split(self.analyse_pictures(x), 1)]
+
+    @abstractmethod
+    def analyse_pictures(self, x: Tensor) -> Tensor:
+        """y (B, M, h, w) of ``x`` (B, 3, H, W) uint8; ``x`` itself where the analysis knows the rate."""
 
     @abstractmethod
     def compress(self, latents: Latents, rate: RateState) -> list[Stream]:

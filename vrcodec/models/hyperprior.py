@@ -23,7 +23,7 @@ from vrcodec.bitstream.streams import StreamReader, StreamWriter
 from vrcodec.bitstream.tables import TableSet
 from vrcodec.models import backbone
 from vrcodec.models.backbone import BackboneSize
-from vrcodec.models.base import Latents, Pixels, RateState, VariableRateModel, rough_bits_of
+from vrcodec.models.base import Latents, RateState, VariableRateModel, rough_bits_of
 from vrcodec.models.blocks import pad_to_multiple, round_straight_through
 from vrcodec.models.context import Exchange, Pick
 from vrcodec.models.entropy import (
@@ -35,7 +35,7 @@ from vrcodec.models.entropy import (
 from vrcodec.models.exchange import CodedBlock, Step, coded_step, read_step
 from vrcodec.models.plan import Plan
 from vrcodec.models.statics import get_block, put_block
-from vrcodec.models.transforms import Network, analyse, as_tensor, in_tiles
+from vrcodec.models.transforms import Network, analyse, in_tiles
 from vrcodec.rate import rate_from_code
 from vrcodec.stages import stage
 from vrcodec.strips import Tile
@@ -194,15 +194,9 @@ class HyperpriorModel(VariableRateModel):
 
     # --- analysis and synthesis: float, any precision ---
 
-    @torch.inference_mode()
-    def analysis(self, pixels: Pixels) -> Latents:
-        with stage("analysis"):
-            return self.analyse_picture(as_tensor(pixels))
-
-    def analyse_picture(self, x: Tensor, *beside: Tensor) -> Latents:
-        """Latents of (1, 3, H, W) uint8."""
+    def analyse_pictures(self, x: Tensor, *beside: Tensor) -> Tensor:
         own = self.size.halo, self.tiling, self.device
-        return Latents(analyse(self.analysis_net, x, *own, *beside))
+        return analyse(self.analysis_net, x, *own, *beside)
 
     def conditions(self, rate: Scaling) -> tuple[Tensor, ...]:
         """`beside` for coding: where the networks run, in float32."""

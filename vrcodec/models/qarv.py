@@ -27,7 +27,6 @@ from vrcodec.models import backbone
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.base import (
     Latents,
-    Pixels,
     RateState,
     VariableRateModel,
     register,
@@ -54,7 +53,7 @@ from vrcodec.models.modulation import condition_net
 from vrcodec.models.plan import Plan
 from vrcodec.models.posterior import Posterior
 from vrcodec.models.statics import all_blocks
-from vrcodec.models.transforms import Network, analyse, as_tensor
+from vrcodec.models.transforms import Network, analyse
 from vrcodec.rate import rate_from_code
 from vrcodec.stages import stage
 
@@ -195,11 +194,9 @@ class Qarv(VariableRateModel):
 
     # --- coding ---
 
-    @torch.inference_mode()
-    def analysis(self, pixels: Pixels) -> Latents:
-        with stage("analysis"):
-            net, x = self._encoder().analysis_net, as_tensor(pixels)
-            return Latents(analyse(net, x, self.size.halo, self.tiling, self.device))
+    def analyse_pictures(self, x: Tensor) -> Tensor:
+        net = self._encoder().analysis_net
+        return analyse(net, x, self.size.halo, self.tiling, self.device)
 
     def compress(self, latents: Latents, rate: RateState) -> list[Stream]:
         """Quantise and code, level by level in each block."""

@@ -57,6 +57,7 @@ class Qmap(Gained):
     family = "qmap"
     method = 3
     mapped = True
+    one_analysis = False
     dead_zone = 0.5
 
     def __init__(self, size: BackboneSize) -> None:
@@ -104,8 +105,8 @@ class Qmap(Gained):
 
     # The analysis knows the map, so it comes with the rate.
 
-    def analyse_picture(self, x: Tensor, *beside: Tensor) -> Latents:
-        return super().analyse_picture(x, *beside) if beside else Latents(x)
+    def analyse_pictures(self, x: Tensor, *beside: Tensor) -> Tensor:
+        return super().analyse_pictures(x, *beside) if beside else x
 
     def rough_bits(self, latents: Latents, rate: RateState) -> None:
         """Unknown: there are no latents before the map is known."""
@@ -115,7 +116,7 @@ class Qmap(Gained):
         """The analysis, which needs the map."""
         assert isinstance(rate, Scaling)
         with stage("analysis"):
-            return self.analyse_picture(latents.y, *self.conditions(rate))
+            return Latents(self.analyse_pictures(latents.y, *self.conditions(rate)))
 
 
 def _at_hyper(levels: Tensor) -> Tensor:

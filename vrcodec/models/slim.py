@@ -30,7 +30,6 @@ from vrcodec.models.activity import LATENT_LIMIT
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.base import (
     Latents,
-    Pixels,
     RateState,
     VariableRateModel,
     register,
@@ -42,7 +41,7 @@ from vrcodec.models.plan import Plan
 from vrcodec.models.slicing import Source, channels_first, leading
 from vrcodec.models.statics import all_blocks
 from vrcodec.models.stored import StoredWidths, cut_parameter, join_parameter, tensors_of
-from vrcodec.models.transforms import Network, analyse, as_tensor
+from vrcodec.models.transforms import Network, analyse
 from vrcodec.models.widths import NETWORKS, Width
 from vrcodec.rate import RATE_CODE_MAX, rate_from_code
 from vrcodec.stages import stage
@@ -80,6 +79,7 @@ class Slim(VariableRateModel):
     family = "slim"
     method = 4
     read_in_groups = True
+    one_analysis = False
     # As in `vrcodec.models.hyperprior`.
     dead_zone: ClassVar[float] = 0.5
     schedule: Tensor
@@ -243,9 +243,8 @@ class Slim(VariableRateModel):
 
     # --- coding ---
 
-    @torch.inference_mode()
-    def analysis(self, pixels: Pixels) -> Latents:
-        return Latents(as_tensor(pixels))
+    def analyse_pictures(self, x: Tensor) -> Tensor:
+        return x
 
     @torch.inference_mode()
     def compress(self, latents: Latents, rate: RateState) -> list[Stream]:

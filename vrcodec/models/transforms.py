@@ -33,7 +33,7 @@ def as_tensor(pixels: Pixels) -> Tensor:
 
 
 def latent_size(x: Tensor) -> tuple[int, int]:
-    """(h, w) of y for a picture (1, 3, H, W)."""
+    """(h, w) of y for pictures (B, 3, H, W)."""
     height, width = x.shape[-2:]
     return -(-height // STRIDE), -(-width // STRIDE)
 
@@ -41,7 +41,7 @@ def latent_size(x: Tensor) -> tuple[int, int]:
 def analyse(
     net: Network, x: Tensor, halo: int, tiling: Tiling, device: torch.device, *beside: Tensor
 ) -> Tensor:
-    """Latents (1, M, h, w) of uint8 (1, 3, H, W), whose last row and column go on to whole samples of y."""
+    """Latents (B, M, h, w) of uint8 (B, 3, H, W), whose last row and column go on to whole samples of y."""
     size = latent_size(x)
 
     def run(tile: Tile) -> Tensor:
@@ -50,7 +50,7 @@ def analyse(
         whole = pad_to_multiple(part, STRIDE).contiguous(memory_format=torch.channels_last)
         return net(whole, *(cut(own, tile.seen) for own in beside))
 
-    held = LATENT_BYTES_PER_PIXEL * x.shape[-2] * x.shape[-1]
+    held = LATENT_BYTES_PER_PIXEL * x.shape[0] * x.shape[-2] * x.shape[-1]
     area = Block(0, size[0], 0, size[1])
     return in_tiles(run, tiling.tiles(area, size, halo, STRIDE, held), size)
 

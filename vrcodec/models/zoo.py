@@ -106,6 +106,13 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
     return {k: v.float() for k, v in state.items() if v.is_floating_point()}
 
 
+def load_size(path: Path) -> BackboneSize:
+    """The architecture of the weights at ``path``. Raises WeightsError."""
+    data = _read(path)
+    with _as_weights_errors(str(path)):
+        return BackboneSize(**weights_description(data)["size"])
+
+
 def load_trainable(entry: Entry) -> VariableRateModel:
     """The model of ``entry`` with the density of its prior, so that gradients flow through all of it.
 

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from vrcodec.errors import WeightsError
+from vrcodec.models import VariableRateModel
+from vrcodec.models.gained import Gained
 from vrcodec.models.gains import KNOTS
 from vrcodec.models.hierarchy import channel_ranges
 from vrcodec.models.qarv import Qarv
 from vrcodec.models.qvrf import Qvrf
+from vrcodec.models.regulator import Regulator
 
 State = dict[str, Tensor]
 
 _LAST_ANALYSIS, _FIRST_SYNTHESIS = "analysis_net.9.", "synthesis_net.0."
 _LAST_HYPER = "hyper_synthesis_net.12."
+_NETWORKS = ("analysis_net.", "synthesis_net.")
+# Of a level of `qarv` at 1/16.
+_GAIN_OF_Y = re.compile(r"descent\.scales\.2\.\d+\.log2_gain")
 # Of channels that hardly vary.
 _LEAST_DEVIATION = 1e-3
 # What a head adds to the scales at first, over what it would.
@@ -78,3 +88,58 @@ def start_hierarchy(model: Qarv, source: Qvrf, x: Tensor) -> set[str]:
         level.head.bias.copy_(torch.cat((mean[own], log2_scale[own])))
     inherited = ("encoder.analysis_net.", "synthesis_net.")
     return {name for name, _ in model.named_parameters() if name.startswith(inherited)}
+
+
+@dataclass(frozen=True)
+class Transforms:
+    """Analysis and synthesis as tensors by name, and the knots of what acts between them.
+
+    ``log_restoration`` (L, M): factors of y_hat before the synthesis. ``log_gain`` (L,): the reciprocal of the
+    quantisation step, on average over the channels.
+    """
+
+    networks: State
+    log_restoration: Tensor
+    log_gain: Tensor
+
+    @staticmethod
+    def of(state: Mapping[str, Tensor]) -> Transforms:
+        """Those in the tensors of `qvrf` or `qarv`. Raises WeightsError for other families."""
+        if "log_restoration" not in state:
+            raise WeightsError("transforms are taken from weights of qvrf or qarv only")
+        names = {name: name.removeprefix("encoder.") for name in state}
+        networks = {own: state[name] for name, own in names.items() if own.startswith(_NETWORKS)}
+        return Transforms(networks, state["log_restoration"], _log_gain(state))
+
+
+@torch.no_grad()
+def take_transforms(model: VariableRateModel, transforms: Transforms) -> set[str]:
+    """Let ``model``, of `gained` or `qvrf`, transform as another family does; its prior stays as it is.
+
+    Returns the names of the parameters that were replaced. Raises WeightsError for other families, and
+    where the sizes differ.
+    """
+    new = dict(transforms.networks)
+    if isinstance(model, Gained):
+        gain = transforms.log_gain.unsqueeze(1)
+        new["log_gain"] = gain.expand_as(model.log_gain)
+        new["log_inverse_gain"] = transforms.log_restoration - gain
+    elif isinstance(model, Qvrf):
+        new["log_restoration"] = transforms.log_restoration
+    else:
+        raise WeightsError(f"{model.family} cannot take over transforms; gained and qvrf can")
+    try:
+        model.load_state_dict(new, strict=False)
+    except RuntimeError as error:
+        raise WeightsError("the transforms are not of this recipe's size") from error
+    return set(new)
+
+
+def _log_gain(state: Mapping[str, Tensor]) -> Tensor:
+    knots = torch.linspace(0, 1, KNOTS)
+    if "regulator.first" in state:
+        regulator = Regulator()
+        regulator.load_state_dict({k: state[f"regulator.{k}"] for k in ("first", "rises")})
+        return math.log(2) * regulator.log2_scale(knots).flatten()
+    levels = [v for k, v in state.items() if _GAIN_OF_Y.fullmatch(k)]
+    return math.log(2) * torch.cat(levels, dim=1).mean(1)

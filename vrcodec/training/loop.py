@@ -6,15 +6,13 @@ run that is interrupted and resumed follows the schedule of one that was not.
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
 import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -33,14 +31,13 @@ from vrcodec.training.optim import (
     make_optimizers,
     set_learning_rate,
 )
+from vrcodec.training.ranks import Ranks
 from vrcodec.training.recipes.base import Recipe
 
 CHECKPOINT = "checkpoint.pt"
 _LOG_EVERY = 50
 _SAVE_SECONDS = 120.0
 _EVALUATE_SECONDS = 600.0
-
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -63,36 +60,6 @@ class Budget:
         if self.steps is not None:
             return step / self.steps
         return seconds / (60 * (self.minutes or 0) + 1e-9)
-
-
-@dataclass
-class Ranks:
-    """This process among those that torchrun started; alone when it did not."""
-
-    rank: int = 0
-    count: int = 1
-    local: int = 0
-
-    @staticmethod
-    @contextlib.contextmanager
-    def join(device: str) -> Iterator[Ranks]:
-        """Join the process group that the environment describes, and leave it at the end."""
-        if "RANK" not in os.environ:
-            yield Ranks()
-            return
-        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-        try:
-            yield Ranks(dist.get_rank(), dist.get_world_size(), int(os.environ["LOCAL_RANK"]))
-        finally:
-            dist.destroy_process_group()
-
-    def agreed(self, value: Value) -> Value:
-        """What rank 0 has for ``value``, which may be anything that can be pickled."""
-        if self.count == 1:
-            return value
-        box = [value]
-        dist.broadcast_object_list(box, 0)
-        return box[0]
 
 
 class Trainer:

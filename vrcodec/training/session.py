@@ -13,25 +13,17 @@ from torch import Tensor
 
 from vrcodec.cli import output
 from vrcodec.device import resolve_device
-from vrcodec.errors import OutputError, WeightsError
+from vrcodec.errors import OutputError
 from vrcodec.folders import find_pictures
-from vrcodec.models.hyperprior import HyperpriorModel
-from vrcodec.models.qarv import Qarv
-from vrcodec.models.qvrf import Qvrf
-from vrcodec.models.slim import Slim
-from vrcodec.models.zoo import load_state, load_wide
 from vrcodec.training.data import CropSampler, large_enough, load_pictures
 from vrcodec.training.evaluate import evaluate
 from vrcodec.training.export import export_model
-from vrcodec.training.inherit import regulated_from_gained, start_hierarchy
-from vrcodec.training.klt import principal_components, start_from_klt
-from vrcodec.training.loop import CHECKPOINT, Budget, Log, Ranks, Trainer
+from vrcodec.training.loop import CHECKPOINT, Budget, Log, Trainer
 from vrcodec.training.plot import plot_log
+from vrcodec.training.ranks import Ranks
 from vrcodec.training.recipes.base import Recipe
-from vrcodec.training.slimming import start_from_wide
+from vrcodec.training.starting import begin, exchange_transforms
 
-# Enough to tell which channels carry most.
-_ORDERING_CROPS = 32
 # The central part of a held-out picture is cut to a multiple of 16 pixels.
 _MIN_HELD_OUT = 16
 
@@ -48,6 +40,7 @@ class Session:
     pause_minutes: float | None = None
     resume: bool = False
     init: Path | None = None
+    transforms: Path | None = None
     eval_folder: Path | None = None
     device: str = "auto"
     seed: int = 0
@@ -119,45 +112,21 @@ def _start(
     if goes_on:
         trainer.resume()
         return _read_history(session.target / "history.json")
-    history: list[dict[str, Any]] = []
-    if session.init:
-        _inherit(trainer, session.init, pictures)
-        card = session.init.with_suffix(".json")
-        history = _read_history(card) if card.exists() else [{"start": session.init.name}]
-    elif isinstance(trainer.model, HyperpriorModel | Slim):
-        start_from_klt(trainer.model, *principal_components(pictures, session.seed))
-        trainer.restart_average()
+    begin(trainer, session.init, pictures, session.seed)
+    if session.transforms:
+        exchange_transforms(trainer, session.transforms)
+    # Most of what a model has learnt is in its transforms.
+    history = _history_of(session.transforms or session.init)
     if trainer.ranks.rank == 0:
         (session.target / "history.json").write_text(json.dumps({"training": history}))
     return history
 
 
-def _inherit(trainer: Trainer, path: Path, pictures: list[Tensor]) -> None:
-    """Start from the weights at ``path``, translated when they are of another family."""
-    model, state = trainer.model, load_state(path)
-    if isinstance(model, Qarv) and not any(k.startswith("descent") for k in state):
-        trainer.inherited = start_hierarchy(model, _qvrf(path), _crops(trainer, pictures))
-        trainer.restart_average()
-    elif isinstance(model, Slim) and not any(k.startswith("widths.") for k in state):
-        start_from_wide(model, load_wide(path), _crops(trainer, pictures))
-        trainer.restart_average()
-    elif isinstance(model, Qvrf) and "log_gain" in state:
-        trainer.start_from(regulated_from_gained(state, model.size.groups))
-    else:
-        trainer.start_from(state)
-
-
-def _crops(trainer: Trainer, pictures: list[Tensor]) -> Tensor:
-    """A few, (B, 3, H, W) in [0, 1]."""
-    sampler = CropSampler(pictures, trainer.recipe.crop, 0, "cpu")
-    return sampler.batch(_ORDERING_CROPS).to(trainer.device)
-
-
-def _qvrf(path: Path) -> Qvrf:
-    model = load_wide(path)
-    if not isinstance(model, Qvrf):
-        raise WeightsError(f"{path}: qarv starts from the weights of qvrf, or from its own")
-    return model
+def _history_of(weights: Path | None) -> list[dict[str, Any]]:
+    if weights is None:
+        return []
+    card = weights.with_suffix(".json")
+    return _read_history(card) if card.exists() else [{"start": weights.name}]
 
 
 def _read_history(path: Path) -> list[dict[str, Any]]:
@@ -183,6 +152,8 @@ def _finish(
         "hours": round(trainer.seconds / 3600, 3),
         "device": _device_words(trainer.device),
     }
+    sources = {"init": session.init, "transforms": session.transforms}
+    stage |= {name: path.name for name, path in sources.items() if path}
     path = export_model(trainer.averaged_model(), session.target, [*history, stage], pictures)
     plot_log(session.target / "log.csv", session.target / "log.png")
     output.say(f"{path}: {trainer.step} steps, {trainer.samples} samples")

@@ -27,12 +27,13 @@ from vrcodec.errors import CorruptError, InputError, OutputError, UsageError, We
 from vrcodec.folders import find_pictures
 from vrcodec.models import FAMILIES, Gained, Qmap, Qvrf
 from vrcodec.models.backbone import BackboneSize
-from vrcodec.models.zoo import load_state, load_trainable
+from vrcodec.models.gains import log_linear
+from vrcodec.models.zoo import load_size, load_state, load_trainable
 from vrcodec.picture import Picture
 from vrcodec.training.calibrate import fit_tables
 from vrcodec.training.complexity import count_kmac
 from vrcodec.training.data import CropSampler, load_pictures
-from vrcodec.training.inherit import regulated_from_gained
+from vrcodec.training.inherit import Transforms, regulated_from_gained, take_transforms
 from vrcodec.training.loop import Budget, Log, Trainer
 from vrcodec.training.maps import random_maps
 from vrcodec.training.optim import GradientGuard, learning_rate_factor
@@ -367,13 +368,11 @@ def test_foreign_weights_are_no_start(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("family", ["qvrf", "slim"])
-def test_weights_of_another_size_are_no_start(
-    family: str, shipped_gained: Path, data: Path, tmp_path: Path
-) -> None:
-    recipe = load_recipe(family)
-    recipe = replace(recipe, size=replace(recipe.size, blocks=1), crop=64)
-    with pytest.raises(WeightsError, match=r"blocks = 5, and this recipe has 1"):
-        train(Session(recipe, (data,), tmp_path, steps=1, init=shipped_gained))
+def test_weights_of_another_size_are_no_start(family: str, data: Path, tmp_path: Path) -> None:
+    recipe = replace(load_recipe(family), crop=64)
+    init = GOLDEN / "gained.safetensors"
+    with pytest.raises(WeightsError, match=r"channels = \d+, and this recipe has 256"):
+        train(Session(recipe, (data,), tmp_path, steps=1, init=init))
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
@@ -414,6 +413,55 @@ def test_a_regulated_model_starts_where_the_gained_one_is() -> None:
             atol=1e-4,
             rtol=1e-3,
         )
+
+
+@pytest.mark.parametrize("target", ["gained", "qvrf"])
+@pytest.mark.parametrize("source", ["qvrf", "qarv"])
+def test_transforms_of_another_family(source: str, target: str) -> None:
+    """What is not rounded comes back as in the family that the transforms are of, at every rate."""
+    theirs = load_trainable(find_by_family(source))
+    model = load_trainable(find_by_family(target))
+    names = take_transforms(model, Transforms.of(load_state(GOLDEN / f"{source}.safetensors")))
+    assert names <= {name for name, _ in model.named_parameters()}
+    x = torch.rand(1, 3, 64, 64) - 0.5
+    encoder = theirs.encoder if source == "qarv" else theirs
+    assert isinstance(model, Gained | Qvrf)
+    for level in (0.0, 0.3, 1.0):
+        rate = torch.tensor([level])
+        with torch.no_grad():
+            y = model.analysis_net(x)
+            assert torch.equal(y, encoder.analysis_net(x))
+            factors = model.factors(rate)
+            y_hat = y * factors.gain * factors.inverse_gain
+            if isinstance(model, Qvrf):
+                y_hat = model.restored(y_hat, factors)
+            expected = y * log_linear(theirs.log_restoration, rate)
+            torch.testing.assert_close(y_hat, expected, rtol=1e-4, atol=1e-5)
+            assert torch.equal(model.synthesis_net(y), theirs.synthesis_net(y))
+
+
+def test_a_mapped_model_takes_them_too() -> None:
+    model = load_trainable(find_by_family("qmap"))
+    transforms = Transforms.of(load_state(GOLDEN / "qvrf.safetensors"))
+    names = take_transforms(model, transforms)
+    own = dict(model.named_parameters())
+    assert all(torch.equal(own[name], value) for name, value in transforms.networks.items())
+    assert names == {*transforms.networks, "log_gain", "log_inverse_gain"}
+
+
+def test_transforms_that_do_not_fit(data: Path, tmp_path: Path) -> None:
+    for family, source, words in (
+        ("slim", "qvrf", "slim cannot take over"),
+        ("gained", "gained", "qvrf or qarv only"),
+    ):
+        recipe = replace(load_recipe(family), crop=64, batch=1)
+        recipe = replace(recipe, size=load_size(GOLDEN / f"{family}.safetensors"))
+        init, transforms = (GOLDEN / f"{name}.safetensors" for name in (family, source))
+        session = Session(
+            recipe, (data,), tmp_path / family, steps=1, init=init, transforms=transforms
+        )
+        with pytest.raises(WeightsError, match=words):
+            train(session)
 
 
 def test_a_mapped_model_starts_where_the_gained_one_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,8 @@ from vrcodec.errors import UsageError
 @click.option(
     "--transforms",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Weights of qvrf or qarv whose analysis and synthesis replace those of the start (gained and qvrf).",
+    help="Weights of qvrf or qarv whose analysis and synthesis are to replace those of the start; for "
+    "gained, qmap and qvrf.",
 )
 @click.option(
     "--eval",

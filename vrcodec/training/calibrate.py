@@ -32,6 +32,8 @@ from vrcodec.rate import RATE_CODE_MAX
 OFFSETS = (-12, -9, -6, -3, 0, 3, 6, 9, 12, 15, 21, 30)
 # Symbols that a table is taken to have seen from the Gaussian itself: rare tables stay close to it.
 _PRIOR_COUNT = 2000.0
+# What stands for a likelihood of 0 in a division.
+_IMPOSSIBLE = 1e-200
 _ITERATIONS = 200
 # Symbols beyond this are counted at the end; only scales far outside of use reach it.
 REACH = 4096
@@ -86,6 +88,8 @@ def _fit_table(counts: npt.NDArray[np.float64], index: int) -> npt.NDArray[np.in
     weights /= weights.sum()
     for _ in range(_ITERATIONS):
         # Expectation maximisation of the weights alone: concave, so it finds the maximum.
-        mixture = np.maximum(weights @ likelihoods, np.finfo(float).tiny)
+        mixture = np.maximum(weights @ likelihoods, _IMPOSSIBLE)
         weights = weights * (likelihoods @ (target / mixture)) / target.sum()
+        # Less than 1 where there are residuals that no component has a place for.
+        weights /= weights.sum()
     return trimmed_table(weights @ components)

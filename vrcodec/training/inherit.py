@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vrcodec.errors import WeightsError
 from vrcodec.models import VariableRateModel
+from vrcodec.models.base import ENCODER
 from vrcodec.models.gained import Gained
 from vrcodec.models.gains import KNOTS
 from vrcodec.models.hierarchy import channel_ranges
@@ -105,29 +106,31 @@ class Transforms:
     @staticmethod
     def of(state: Mapping[str, Tensor]) -> Transforms:
         """Those in the tensors of `qvrf` or `qarv`. Raises WeightsError for other families."""
-        if "log_restoration" not in state:
-            raise WeightsError("transforms are taken from weights of qvrf or qarv only")
-        names = {name: name.removeprefix("encoder.") for name in state}
+        names = {name: name.removeprefix(ENCODER) for name in state}
         networks = {own: state[name] for name, own in names.items() if own.startswith(_NETWORKS)}
+        whole = all(any(name.startswith(part) for name in networks) for part in _NETWORKS)
+        if "log_restoration" not in state or not whole:
+            raise WeightsError("transforms are taken from whole weights of qvrf or qarv only")
         return Transforms(networks, state["log_restoration"], _log_gain(state))
 
 
 @torch.no_grad()
 def take_transforms(model: VariableRateModel, transforms: Transforms) -> set[str]:
-    """Let ``model``, of `gained` or `qvrf`, transform as another family does; its prior stays as it is.
+    """Let ``model``, of `gained`, `qmap` or `qvrf`, transform as another family does; its prior stays as it is.
 
     Returns the names of the parameters that were replaced. Raises WeightsError for other families, and
     where the sizes differ.
     """
     new = dict(transforms.networks)
     if isinstance(model, Gained):
+        # And `qmap`, whose modulations stay, too.
         gain = transforms.log_gain.unsqueeze(1)
         new["log_gain"] = gain.expand_as(model.log_gain)
         new["log_inverse_gain"] = transforms.log_restoration - gain
     elif isinstance(model, Qvrf):
         new["log_restoration"] = transforms.log_restoration
     else:
-        raise WeightsError(f"{model.family} cannot take over transforms; gained and qvrf can")
+        raise WeightsError(f"{model.family} cannot take over transforms; gained, qmap and qvrf can")
     try:
         model.load_state_dict(new, strict=False)
     except RuntimeError as error:

@@ -48,8 +48,11 @@ def begin(trainer: Trainer, init: Path | None, pictures: Sequence[Tensor], seed:
 def exchange_transforms(trainer: Trainer, path: Path) -> None:
     """Replace analysis and synthesis by those in the weights at ``path``. Raises WeightsError."""
     _check_size(trainer.model, path)
-    transforms = Transforms.of(load_state(path))
-    trainer.inherited = take_transforms(trainer.model, transforms)
+    try:
+        transforms = Transforms.of(load_state(path))
+        trainer.inherited = take_transforms(trainer.model, transforms)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
     trainer.restart_average()
 
 

@@ -144,7 +144,7 @@ def update_card(family: Family, curves: Sequence[Curve], outcome: Outcome, folde
     samples = outcome.samples[family.name]
     rates = _bd_rates(own, curves)
     if training := entry.card.get("training"):
-        training[-1]["bd_rate_percent"] = rates
+        training[-1] |= {"id": entry.card["id"], "bd_rate_percent": rates}
     card = {
         **entry.card,
         "pictures": {"folder": folder.name, "count": len(samples)},

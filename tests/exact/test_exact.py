@@ -108,6 +108,12 @@ VARIANTS: dict[str, tuple[Engine, Callable[[], object], Callable[[VariableRateMo
 }
 
 
+# What acts on the float part alone, behind the symbols: a third of the pictures will do.
+BEHIND_SYMBOLS = frozenset(
+    name for name in VARIANTS if name.startswith("tiles") or name.endswith("synthesis")
+)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_symbols_are_the_same(
     files: dict[str, bytes], variant: str, monkeypatch: pytest.MonkeyPatch
@@ -117,13 +123,14 @@ def test_symbols_are_the_same(
     finish = StreamReader.finish
     monkeypatch.setattr(StreamReader, "finish", lambda r: (finish(r), hashes.append(r._crc)))
     decoder = Decoder(engine)
+    chosen = list(files.values())[:: 3 if variant in BEHIND_SYMBOLS else 1]
     with context():  # type: ignore[attr-defined]
-        decoder.decode(next(iter(files.values())))
+        decoder.decode(chosen[0])
         for model in decoder._models.values():
             change(model)
-        for data in files.values():
+        for data in chosen:
             decoder.decode(data)
-    assert len(hashes) > len(files)
+    assert len(hashes) > len(chosen)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -148,7 +155,7 @@ def test_pixels_differ_by_a_step_at_most(files: dict[str, bytes]) -> None:
     }
     apart = dict.fromkeys(others, 0)
     samples = 0
-    for data in files.values():
+    for data in list(files.values())[::3]:
         expected = reference.decode(data).pixels.astype(np.int16)
         samples += expected.size
         for precision, decoders in others.items():

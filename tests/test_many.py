@@ -328,6 +328,16 @@ def test_what_cannot_be_foreseen_is_coded_all_the_same(
     assert [o.outcome for o in handler.handle_all(items)] == ["done", "done"]
 
 
+def test_a_device_that_is_not_there(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_photographs(tmp_path / "in", 2)
+    assert run("encode", "in", "-o", "out", "--device", "cuda:9") == 1
+    said = capsys.readouterr().err
+    assert said.count("no device 'cuda:9'") == 2
+    assert "0 encoded, 0 up to date, 2 failed" in said
+
+
 def test_resume(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pictures = make_photographs(tmp_path / "in", 3)
     options = ("-o", "out", "--model", "gained", "--resume", "--jobs", "1")

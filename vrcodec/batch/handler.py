@@ -73,7 +73,7 @@ class Handler:
         """Say which ones `code` will get next."""
         coming = [(source.item.source, source.data) for source in sources if not source.outcome]
         # What goes wrong here goes wrong again, with a name, where each is coded by itself.
-        with contextlib.suppress(VrcError, RuntimeError):
+        with contextlib.suppress(Exception):
             self.work.foresee(coming)
 
     def read(self, item: Item) -> Source:

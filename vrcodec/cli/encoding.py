@@ -220,8 +220,11 @@ class EncodeWork:
         if self.together is None:
             from vrcodec.device import resolve_device
 
-            on_cpu = resolve_device(self.job.device).type == "cpu"
-            self.together = 1 if on_cpu else _TOGETHER
+            self.together = 1
+            # What is wrong with a device is said of the first picture.
+            with contextlib.suppress(VrcError):
+                on_cpu = resolve_device(self.job.device).type == "cpu"
+                self.together = 1 if on_cpu else _TOGETHER
         return self.together
 
     def foresee(self, coming: Sequence[tuple[str, bytes]]) -> None:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import ROOT, Pixels
+from vrcodec import catalog
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +64,15 @@ def test_every_file_of_the_package_is_installed(installed: Path) -> None:
     files = {path.relative_to(ROOT) for path in (ROOT / "vrcodec").rglob("*") if path.is_file()}
     wanted = {path for path in files if path.suffix != ".pyc"}
     assert {str(path) for path in wanted if not (installed / path).is_file()} == set()
+
+
+def test_a_folder_that_is_named_twice_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, packaged = tmp_path / "own", catalog.search_path()[-1]
+    own.mkdir()
+    again = packaged.parent / "." / packaged.name / ".." / packaged.name
+    monkeypatch.setenv("VRCODEC_WEIGHTS", f"{own}{os.pathsep}{again}{os.pathsep}{own}")
+    assert catalog.search_path() == [own, again]
+    families = [entry.family for entry in catalog.installed()]
+    assert sorted(families) == sorted(set(families))

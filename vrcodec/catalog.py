@@ -80,10 +80,11 @@ def _has_digests(header: bytes) -> bool:
 
 
 def search_path() -> list[Path]:
-    """Folders to look in: those of ``VRCODEC_WEIGHTS``, then the ones that came with the package."""
+    """Folders to look in, each once: those of ``VRCODEC_WEIGHTS``, then the ones that came with the package."""
     named = os.environ.get(ENVIRONMENT, "")
-    folders = [Path(part) for part in named.split(os.pathsep) if part]
-    return [*folders, _packaged()]
+    folders = [*(Path(part) for part in named.split(os.pathsep) if part), _packaged()]
+    first = {folder.resolve(): folder for folder in reversed(folders)}
+    return [folder for folder in folders if first.get(folder.resolve()) is folder]
 
 
 def _packaged() -> Path:

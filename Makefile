@@ -9,12 +9,13 @@ demo: $(BIN)/python
 	$(BIN)/pip install --quiet '.[demo]'
 	$(BIN)/python benchmarks/demo.py
 
+# One worker for each core, each with one thread: two that spin on the same core would slow each other down.
 test: $(BIN)/python
 	$(BIN)/pip install --quiet '.[dev]'
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 # The manual page and the magic of file(1), from the program.
 share: $(BIN)/python

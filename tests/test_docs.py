@@ -138,6 +138,14 @@ def test_the_performance_document_is_that_of_its_record() -> None:
     assert document(json.loads(RECORD.read_text())) == DOCUMENT.read_text()
 
 
+def test_the_curve_of_training_is_that_of_the_cards() -> None:
+    from benchmarks.common import with_blocks
+    from benchmarks.learning import DOCUMENT, shipped, table
+
+    text = DOCUMENT.read_text()
+    assert with_blocks(text, {"learning": table(shipped())}) == text
+
+
 def test_the_scaling_page_is_that_of_its_record() -> None:
     from benchmarks.batch import DOCUMENT, RECORD, blocks
     from benchmarks.common import with_blocks

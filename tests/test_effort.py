@@ -36,7 +36,7 @@ from vrcodec.refinement.distortion import Original, SquaredError
 from vrcodec.refinement.prices import Prices
 from vrcodec.refinement.refine import surrogate_of
 from vrcodec.refinement.search import Pace, Search
-from vrcodec.refinement.surrogate import Surrogate, with_dead_zone
+from vrcodec.refinement.surrogate import Surrogate
 from vrcodec.setting import Setting
 from vrcodec.windows import cut
 
@@ -228,7 +228,7 @@ def test_rounding_lies_between_integers_and_ends_as_the_coder_rounds(
     annealed = rounding.AnnealedRounding(CPU, 24)
     annealed.cool(0.5)
     found = annealed(residual, scale)
-    coder = round_with_dead_zone(residual, scale, rounding.DEAD_ZONE)
+    coder = round_with_dead_zone(residual, scale)
     assert (rounding.rounded(residual, scale) == coder).all()
     assert ((found - coder).abs() <= 1 + 1e-5).all()
 
@@ -277,8 +277,6 @@ def test_the_coder_is_left_as_it_was(photograph: Pixels) -> None:
     before = encoder.encode(picture, CODE)
     encoder.encode(picture, CODE, effort=Effort(1))
     assert encoder.encode(picture, CODE) == before
-    assert encoder.model.dead_zone == 0.0
-    assert with_dead_zone(encoder.model).dead_zone == rounding.DEAD_ZONE
 
 
 # --- time ---

@@ -18,7 +18,7 @@ from vrcodec.bitstream.tables import gaussian_tables
 from vrcodec.catalog import find_by_family
 from vrcodec.codec import Encoder, Engine
 from vrcodec.errors import WeightsError
-from vrcodec.models import Gained, Slim
+from vrcodec.models import Gained, Slim, entropy
 from vrcodec.models.activity import CLASSES, LATENT_LIMIT, ActivityPrior
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.mixture import LogisticMixture
@@ -227,12 +227,14 @@ def test_busy_places_get_tables_of_their_own() -> None:
     assert (seen["busy"][2] > 0).any()
 
 
-def test_training_estimate_and_bytes_agree(photograph: Pixels) -> None:
+def test_training_estimate_and_bytes_agree(
+    photograph: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = load_trainable(find_by_family("slim"))
     coder = Encoder("slim", Engine("cpu", "float32")).model
     assert isinstance(model, Slim)
     assert isinstance(coder, Slim)
-    model.dead_zone = coder.dead_zone = 0.0  # type: ignore[misc]
+    monkeypatch.setattr(entropy, "DEAD_ZONE", 0.0)
     pixels, x = photograph[:128, :192], crops(photograph)
     for width in SIZE.widths:
         rate = coder.width_state(RATE_CODE_MAX // 5, width)

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 # A floor of about 2^-20: the price of an escaped symbol in the tables, so that training pays for
 # outliers what coding will.
 LIKELIHOOD_FLOOR = 1e-6
+# By how many centroid shifts encoders move all bins but that of zero outwards. At 0 they would round to the
+# nearest; at 1 the centroids of bins would lie on their symbols.
+DEAD_ZONE = 0.5
 _SQRT_HALF = 0.5**0.5
 
 
@@ -50,17 +53,19 @@ def centroid_shift(log2_scale: Tensor) -> Tensor:
     return 0.5 / torch.tanh(0.5 / b) - b
 
 
-def round_with_dead_zone(value: Tensor, log2_scale: Tensor, dead_zone: float) -> Tensor:
+def within_dead_zone(value: Tensor, log2_scale: Tensor) -> Tensor:
+    """What the dead zone takes from ``value`` in steps, of this scale, before it is rounded; same shape."""
+    zone = DEAD_ZONE * centroid_shift(log2_scale)
+    return value.clamp(-zone, zone)
+
+
+def round_with_dead_zone(value: Tensor, log2_scale: Tensor) -> Tensor:
     """Integers that are cheap for what they lose; ``value`` in steps has this scale, same shape or broadcast.
 
     What is improbable costs more bits than its distortion is worth, so bins begin further out the smaller the
-    scale: those beyond zero by ``dead_zone`` times the shift of their centroids. 0 rounds plainly; with 1
-    the centroids of bins lie on their symbols.
+    scale.
     """
-    if not dead_zone:
-        return value.round()
-    zone = dead_zone * centroid_shift(log2_scale)
-    return (value - value.clamp(-zone, zone)).round()
+    return (value - within_dead_zone(value, log2_scale)).round()
 
 
 def gaussian_likelihood(residual: Tensor, log2_scale: Tensor) -> Tensor:

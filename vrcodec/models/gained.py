@@ -5,7 +5,7 @@ Per-channel gain vectors scale the latents before rounding, and vectors learned 
 y_q = round(y * g(r) - mu), y_hat = (y_q + mu) * ig(r); a second pair does the same to z. Mean and
 scale live in the scaled domain, and h_a sees the scaled y. Differences from the paper: the backbone is
 ours; logarithms of the vectors are learned, so that a gain cannot change sign; there are 8 knots over
-the continuous rate; and the entropy model is the symmetric Gaussian.
+the continuous rate; the entropy model is the symmetric Gaussian; and encoders round with a dead zone.
 """
 
 from __future__ import annotations

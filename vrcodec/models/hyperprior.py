@@ -82,9 +82,6 @@ class HyperpriorModel(VariableRateModel):
     """Mean-scale hyperprior on the shared backbone; a family adds its `Scaling`."""
 
     exact: ClassVar[tuple[str, ...]] = ("hyper_synthesis_net",)
-    # By how many centroid shifts the encoder moves all bins but that of zero outwards. At 0 it rounds
-    # plainly; at 1 the centroids of bins lie on their symbols.
-    dead_zone: ClassVar[float] = 0.0
 
     def __init__(self, size: BackboneSize) -> None:
         super().__init__(size)
@@ -135,12 +132,8 @@ class HyperpriorModel(VariableRateModel):
         """
 
     def round(self, residual: Tensor, log2_scale: Tensor) -> Tensor:
-        """Symbols of ``residual``, with a dead zone: same shape.
-
-        What is improbable costs more bits than its distortion is worth, so bins begin further out the
-        smaller the scale.
-        """
-        return round_with_dead_zone(residual, log2_scale.detach(), self.dead_zone)
+        """Symbols of ``residual``, same shape, with a dead zone."""
+        return round_with_dead_zone(residual, log2_scale.detach())
 
     def rate_state(self, code: int) -> Scaling:
         """The factors of rate ``code``."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -94,8 +93,6 @@ class Qarv(VariableRateModel):
     family = "qarv"
     method = 5
     exact = ("condition_net", "descent")
-    # As in `vrcodec.models.hyperprior`.
-    dead_zone: ClassVar[float] = 0.5
 
     def __init__(self, size: BackboneSize) -> None:
         super().__init__(size)
@@ -171,7 +168,7 @@ class Qarv(VariableRateModel):
 
     def round(self, residual: Tensor, log2_scale: Tensor) -> Tensor:
         """Symbols of ``residual``, same shape, with a dead zone."""
-        return round_with_dead_zone(residual, log2_scale.detach(), self.dead_zone)
+        return round_with_dead_zone(residual, log2_scale.detach())
 
     def _encoder(self) -> EncoderSide:
         if self.encoder is None:

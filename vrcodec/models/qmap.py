@@ -58,7 +58,6 @@ class Qmap(Gained):
     method = 3
     mapped = True
     one_analysis = False
-    dead_zone = 0.5
 
     def __init__(self, size: BackboneSize) -> None:
         super().__init__(size)

@@ -32,7 +32,6 @@ class Qvrf(HyperpriorModel):
     family = "qvrf"
     method = 2
     exact = ("hyper_synthesis_net", "context")
-    dead_zone = 0.5
 
     def __init__(self, size: BackboneSize) -> None:
         super().__init__(size)

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -80,8 +79,6 @@ class Slim(VariableRateModel):
     method = 4
     read_in_groups = True
     one_analysis = False
-    # As in `vrcodec.models.hyperprior`.
-    dead_zone: ClassVar[float] = 0.5
     schedule: Tensor
 
     def __init__(self, size: BackboneSize) -> None:
@@ -213,7 +210,7 @@ class Slim(VariableRateModel):
         gain, inverse = (log_linear(k, rate) for k in (own.log_gain, own.log_inverse_gain))
         y = self.call_narrow(own, "analysis_net", x - 0.5).float() * gain
         centre = own.centres(gain)
-        symbols = round_with_dead_zone(y.detach() - centre, own.log2_scales(gain), self.dead_zone)
+        symbols = round_with_dead_zone(y.detach() - centre, own.log2_scales(gain))
         through = y + (symbols + centre - y).detach()
         coded = y + torch.rand_like(y) - 0.5 if self.training else through
         likelihood = own.prior.density.likelihood(coded.flatten(2), gain.flatten(2))
@@ -291,7 +288,7 @@ class Slim(VariableRateModel):
         gain = rate.gain.to(y)
         own = self.own(rate.width)
         scaled = y * gain - own.centres(gain)
-        rounded = round_with_dead_zone(scaled, own.log2_scales(gain), self.dead_zone)
+        rounded = round_with_dead_zone(scaled, own.log2_scales(gain))
         symbols: Symbols = rounded.clamp_(-LATENT_LIMIT, LATENT_LIMIT)[0].int().cpu().numpy()
         return symbols
 

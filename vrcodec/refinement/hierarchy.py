@@ -20,7 +20,6 @@ from vrcodec.refinement.surrogate import (
     Surrogate,
     Wanted,
     in_float32,
-    with_dead_zone,
 )
 
 
@@ -30,7 +29,7 @@ class HierarchySurrogate(Surrogate):
     def __init__(
         self, model: Qarv, latents: Latents, rate: LevelRate, start: Wanted | None
     ) -> None:
-        self._coder, self._twin, self._rate = with_dead_zone(model), in_float32(model), rate
+        self._coder, self._twin, self._rate = model, in_float32(model), rate
         self._at = rate.rate.to(latents.y)
         self._prices = Prices(model.tables, latents.y.device)
         super().__init__(LatentGrid(*latents.y.shape[-2:]), self._at.reshape(1, 1, 1, 1))

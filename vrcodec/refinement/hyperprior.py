@@ -20,7 +20,6 @@ from vrcodec.refinement.surrogate import (
     Surrogate,
     Wanted,
     in_float32,
-    with_dead_zone,
 )
 from vrcodec.windows import cut, grown, within
 
@@ -34,7 +33,7 @@ class HyperpriorSurrogate(Surrogate):
     def __init__(
         self, model: HyperpriorModel, latents: Latents, rate: Scaling, start: Wanted | None
     ) -> None:
-        self._coder, self._twin, self._rate = with_dead_zone(model), in_float32(model), rate
+        self._coder, self._twin, self._rate = model, in_float32(model), rate
         if start is None:
             latents = model.conditioned(latents, rate)
             z = model.scaled_z(latents, rate) / rate.factors.hyper_gain.to(latents.y)

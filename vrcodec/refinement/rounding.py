@@ -10,10 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vrcodec.models.entropy import centroid_shift
+from vrcodec.models.entropy import within_dead_zone
 
-# In centroid shifts, as `HyperpriorModel.dead_zone`.
-DEAD_ZONE = 0.5
 # At the end of a search of so few steps; longer ones may end colder, by this power of their length.
 _LAST_TEMPERATURE, _FEW_STEPS, _COOLING = 0.25, 24, 0.18
 # How a search of up to so many steps begins. Longer ones have the time to begin warmer.
@@ -66,5 +64,4 @@ def _narrowed(residual: Tensor, log2_scale: Tensor | None) -> Tensor:
     """Moved towards zero, for the dead zone; the gradient passes as if it were not."""
     if log2_scale is None:
         return residual
-    zone = DEAD_ZONE * centroid_shift(log2_scale.detach())
-    return residual - residual.detach().clamp(-zone, zone)
+    return residual - within_dead_zone(residual.detach(), log2_scale.detach())

@@ -18,7 +18,7 @@ from vrcodec.models.base import Latents
 from vrcodec.models.slim import Slim, WidthState
 from vrcodec.rate import rate_from_code
 from vrcodec.refinement.prices import Prices
-from vrcodec.refinement.surrogate import Rounding, Surrogate, Wanted, with_dead_zone
+from vrcodec.refinement.surrogate import Rounding, Surrogate, Wanted
 from vrcodec.windows import cut
 
 
@@ -28,7 +28,7 @@ class SlimSurrogate(Surrogate):
     def __init__(
         self, model: Slim, latents: Latents, rate: WidthState, start: Wanted | None
     ) -> None:
-        self._coder, self._rate, self._own = with_dead_zone(model), rate, model.own(rate.width)
+        self._coder, self._rate, self._own = model, rate, model.own(rate.width)
         y = model.narrow_analysis(latents, rate.width).clone()
         if start is not None and start[0].shape == y.shape:
             y = start[0].clone()

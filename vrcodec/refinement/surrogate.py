@@ -14,7 +14,6 @@ from vrcodec.bitstream.grid import Block, LatentGrid
 from vrcodec.bitstream.payload import Stream
 from vrcodec.models.base import VariableRateModel
 from vrcodec.models.statics import all_blocks
-from vrcodec.refinement.rounding import DEAD_ZONE
 
 # Residuals in steps and their log2 scales, or None, to values between symbols.
 Rounding = Callable[[Tensor, Tensor | None], Tensor]
@@ -73,11 +72,4 @@ def in_float32(model: Model) -> Model:
     for name in model.exact:
         net = copy.deepcopy(model.get_submodule(name))
         twin._modules[name] = net.to(model.device, torch.float32)
-    return twin
-
-
-def with_dead_zone(model: Model) -> Model:
-    """The same model, which rounds as the search expects."""
-    twin = copy.copy(model)
-    object.__setattr__(twin, "dead_zone", DEAD_ZONE)
     return twin

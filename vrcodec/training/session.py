@@ -150,7 +150,7 @@ def _finish(
         "steps": trainer.step,
         "samples": trainer.samples,
         "hours": round(trainer.seconds / 3600, 3),
-        "device": _device_words(trainer.device),
+        "device": _device_words(trainer.device, trainer.ranks),
     }
     sources = {"init": session.init, "transforms": session.transforms}
     stage |= {name: path.name for name, path in sources.items() if path}
@@ -159,10 +159,16 @@ def _finish(
     output.say(f"{path}: {trainer.step} steps, {trainer.samples} samples")
 
 
-def _device_words(device: str) -> str:
+def _device_words(device: str, ranks: Ranks) -> str:
+    """What trained, for the card: "CPU, 2 threads"; "CPU, 2 processes of 1 thread"."""
     if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
+        name, each = torch.cuda.get_device_name(device), ""
+    else:
+        count = torch.get_num_threads()
+        name, each = "CPU", f"{count} thread{'s' if count > 1 else ''}"
+    if ranks.count > 1:
+        each = f"{ranks.count} processes" + (f" of {each}" if each else "")
+    return ", ".join(filter(None, (name, each)))
 
 
 class _Evaluator:

@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from benchmarks.along import along_table
 from benchmarks.common import with_blocks
 from vrcodec.bench.card import card_table, families_table
 from vrcodec.bench.codecs import Family
@@ -51,6 +52,8 @@ RATES = tuple(step / 10 for step in range(11))
 METRICS = ("psnr", "ms-ssim")
 # What a card is compared with: key in the card -> curve.
 CARD_ANCHORS = {"jpeg": "jpeg420", "webp": "webp", "avif": "avif", "vtm18": "VTM 18.0 (VVC intra)"}
+# What our curves are compared with point by point.
+ALONG = ("webp", "avif", "avif-psnr", CARD_ANCHORS["vtm18"])
 COMMAND = "make results KODAK=/path/to/kodak"
 
 
@@ -102,6 +105,9 @@ def document(against_jpeg: Results, against_vtm: Results) -> str:
         markdown(codec_table(against_jpeg, METRICS)),
         "## Against VTM 18.0",
         markdown(codec_table(against_vtm, METRICS[:1])),
+        "## Along the curves",
+        "Difference in bits at equal PSNR, by straight lines between the points of the mean curves.",
+        markdown(along_table(against_jpeg.own, _rivals(against_jpeg.curves))),
         "## Speed and memory",
         "Seconds for a 768x512 picture, warm, with file; megapixels a second; peak memory beyond what was "
         "there before (libraries, weights and the picture). Our encoder and decoder use all threads, as "
@@ -115,6 +121,10 @@ def document(against_jpeg: Results, against_vtm: Results) -> str:
         "\n".join(f"- {curve.title}: {curve.description}" for curve in against_jpeg.curves),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _rivals(curves: Sequence[Curve]) -> list[Curve]:
+    return [c for c in curves if c.name in ALONG]
 
 
 def _family(curve: Curve) -> str:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+import sys
 from itertools import product
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import GOLDEN, ROOT
-from tools.magic import magic
-from tools.manual import EXAMPLES, manual
+from tools.manual import EXAMPLES
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Container, Header, build_container
 from vrcodec.cli.main import COMMANDS
@@ -49,9 +48,11 @@ def needs(*programs: str) -> None:
             pytest.skip(f"no {program}")
 
 
-@pytest.mark.parametrize(("path", "made"), [(MANUAL, manual), (MAGIC, magic)])
-def test_what_is_kept_is_what_is_made(path: Path, made: Callable[[], str]) -> None:
-    assert path.read_text() == made(), "run `make share`"
+@pytest.mark.parametrize(("path", "tool"), [(MANUAL, "manual"), (MAGIC, "magic")])
+def test_what_is_kept_is_what_is_made(path: Path, tool: str) -> None:
+    # In a process of its own: a command keeps the help option that it was first asked for.
+    made = output(sys.executable, "-W", "ignore", "-m", f"tools.{tool}", cwd=ROOT)
+    assert path.read_text() == made, "run `make share`"
 
 
 def test_man_shows_every_command() -> None:

@@ -18,10 +18,10 @@ from matplotlib.figure import Figure
 
 from benchmarks.common import with_blocks
 from vrcodec.bench.text import markdown
+from vrcodec.training.recipes import FAMILIES
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT, PLOT = ROOT / "docs" / "TRAINING.md", ROOT / "docs" / "learning.svg"
-FAMILIES = ("gained", "qvrf", "qmap", "slim", "qarv")
 # Five widths share what `slim` learns: its curve is another one.
 _NOT_FITTED = "slim"
 _FURTHER = 10
@@ -62,8 +62,7 @@ def points(cards: Iterable[dict[str, object]]) -> list[Point]:
         for stage, samples in zip(stages, accumulate(s["samples"] for s in stages), strict=True):
             rates = stage.get("bd_rate_percent")
             if rates:
-                family = stage["family"]
-                found.add(Point(samples, family, rates["webp"], rates["vtm18"]))
+                found.add(Point(samples, stage["family"], rates["webp"], rates["vtm18"]))
     return sorted(found)
 
 
@@ -71,7 +70,8 @@ def slope(found: Iterable[Point]) -> float:
     """Of the distance over the logarithm of samples: least squares, parallel lines for the families."""
     own: dict[str, list[Point]] = {}
     for point in found:
-        own.setdefault(point.family, []).append(point)
+        if point.family != _NOT_FITTED:
+            own.setdefault(point.family, []).append(point)
     above = below = 0.0
     for family in own.values():
         x = [math.log(p.samples) for p in family]
@@ -82,11 +82,10 @@ def slope(found: Iterable[Point]) -> float:
     return above / below
 
 
-def further(found: Iterable[Point]) -> list[Point]:
-    """The last weights of each family, moved along the slope to ten times the samples."""
-    found = sorted(p for p in found if p.family != _NOT_FITTED)
+def further(found: list[Point]) -> list[Point]:
+    """The last weights of each family in ``found``, ascending, moved along to ten times the samples."""
     gain = math.exp(slope(found) * math.log(_FURTHER))
-    last = {p.family: p for p in found}
+    last = {p.family: p for p in found if p.family != _NOT_FITTED}
     return [
         Point(
             p.samples * _FURTHER,
@@ -104,7 +103,7 @@ def table(found: list[Point]) -> str:
     rows += [(p, f"predicted: {p.samples / 1e6:.1f} million") for p in further(found)]
     cells = [[words, f"`{p.family}`", f"{p.webp:+.1f} %", f"{p.vtm18:+.1f} %"] for p, words in rows]
     head = ["samples, all stages", "family", "against WebP", "against VTM-18"]
-    each = 100 * math.expm1(slope(p for p in found if p.family != _NOT_FITTED) * math.log(2))
+    each = 100 * math.expm1(slope(found) * math.log(2))
     words = f"Within a family, twice the samples change the bits by {each:+.1f} %."
     return f"{markdown((head, cells))}\n\n{words}"
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -30,7 +30,7 @@ from vrcodec.training.counting import fit_prior
 from vrcodec.training.klt import principal_components, start_from_klt
 from vrcodec.training.loss import rate_distortion_loss
 from vrcodec.training.objectives import Sandwich, objective_for
-from vrcodec.training.scheduling import LEVELS, Curve, find_schedule
+from vrcodec.training.scheduling import LEVELS, Curve, find_schedule, mean_work
 from vrcodec.training.slimming import start_from_wide
 
 # As the tiny frozen `gained`, at three widths.
@@ -285,10 +285,11 @@ def curves(seed: int) -> dict[int, Curve]:
 WORK = {8: 1.0, 16: 4.0, 24: 9.0}
 
 
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000))
 def test_no_picture_steps_back_at_a_switch(seed: int) -> None:
     measured = curves(seed)
-    rows = find_schedule(measured, WORK, even_schedule(SIZE.reach)[:, 0].tolist()).tolist()
+    rows = find_schedule(measured, WORK).tolist()
     assert rows[0][0] == 0
     assert [row[0] for row in rows] == sorted(row[0] for row in rows)
     used = zip(measured.values(), rows, strict=True)
@@ -300,13 +301,26 @@ def test_no_picture_steps_back_at_a_switch(seed: int) -> None:
     assert all(0 <= low <= high <= RATE_CODE_MAX for _, low, high in rows)
 
 
-def test_a_schedule_wastes_fewer_bits_for_as_much_work() -> None:
-    """Where the narrow networks level off early, they are left early, and the middle one serves longer."""
-    even = [0, RATE_CODE_MAX // 3, 2 * RATE_CODE_MAX // 3]
-    firsts = find_schedule(curves(0), WORK, even)[:, 0].tolist()
-    shares = np.diff([*firsts, RATE_CODE_MAX]) / RATE_CODE_MAX
-    assert shares @ list(WORK.values()) <= 1.1 * np.mean(list(WORK.values()))
-    assert 0 < shares[0] < 0.5
+@settings(max_examples=20)
+@given(seed=st.integers(0, 1000))
+def test_a_schedule_does_half_of_the_widest_network_s_work(seed: int) -> None:
+    """What there is left to do it is not given away; where narrow networks level off, they are left."""
+    schedule = find_schedule(curves(seed), WORK)
+    assert 0.4 * WORK[24] <= mean_work(schedule, WORK) <= 0.5 * WORK[24]
+    narrow = curves(seed)[8]
+    bits, quality = (float(v.mean()) for v in narrow.at(int(schedule[0, 2]) / RATE_CODE_MAX))
+    widest = curves(seed)[24]
+    needed = np.interp(quality, widest.psnr.mean(0), widest.log_bytes.mean(0))
+    assert bits - needed < 0.25
+
+
+def test_files_of_one_size_at_every_level_still_have_a_schedule() -> None:
+    """As those of a model that has hardly been trained."""
+    same = np.full((5, len(LEVELS)), 9.0)
+    flat = {width: Curve(same, same + 20) for width in WORK}
+    rows = find_schedule(flat, WORK).tolist()
+    assert rows[0][0] == 0
+    assert all(0 <= value <= RATE_CODE_MAX for row in rows for value in row)
 
 
 def test_an_even_schedule_keeps_the_trade_off() -> None:

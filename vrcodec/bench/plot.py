@@ -23,6 +23,7 @@ def plot(curves: Sequence[Curve], metrics: Sequence[str], file_format: str) -> b
     """
     from matplotlib import colormaps
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     columns = _LEGEND_COLUMNS * len(metrics)
     looks = cycle((m, colormaps["tab20"](number)) for m in _MARKERS for number in range(20))
@@ -40,6 +41,11 @@ def plot(curves: Sequence[Curve], metrics: Sequence[str], file_format: str) -> b
                 x, y = curve.columns["bpp"], curve.columns[column]
                 width = 2.4 if curve.own else 1.2
                 axes.plot(x, y, label=curve.title, color=colour, linewidth=width, **style)
+        # Codecs differ by factors of bits: apart by as much at low rates as at high ones.
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("bits per pixel")
         axes.set_ylabel(METRICS[metric].title)
         axes.grid(alpha=0.3)

@@ -16,7 +16,7 @@ from vrcodec.catalog import encoder_path, weights_id
 from vrcodec.files import write_atomically
 from vrcodec.models import Guarded, VariableRateModel
 from vrcodec.models.base import DENSITY
-from vrcodec.models.slim import Slim, even_schedule
+from vrcodec.models.slim import Slim
 from vrcodec.models.zoo import pack_encoder, pack_model, unpack_model
 from vrcodec.training.calibrate import calibrated_tables
 from vrcodec.training.complexity import count_kmac, width_figures
@@ -70,7 +70,7 @@ def _fit(model: Slim, pictures: Sequence[Tensor], crops: int) -> None:
     chosen = np.random.default_rng(0).permutation(len(pictures))[:_SCHEDULE_PICTURES]
     curves = measure(_ready(model), [pictures[k] for k in chosen])
     work = {w: sum(f["kmac_per_pixel"].values()) for w, f in width_figures(model).items()}
-    model.schedule = find_schedule(curves, work, even_schedule(model.size.reach)[:, 0].tolist())
+    model.schedule = find_schedule(curves, work)
 
 
 def _ready(model: Slim) -> Slim:

@@ -1,9 +1,9 @@
 """Which width a rate should have: a schedule found on pictures.
 
 Yang et al. (CVPR 2021, section 4) move, for each width, the trade-off up to where the next width does better.
-Here the widths are given as much work, on average over the rate, as under an even schedule; with it, the
-bits they waste against the widest are made as few as can be. At a switch the level of the wider network
-is set so that on no picture the file shrinks, or the quality falls.
+Here the widths are given half of the widest's work, on average over the rate; with it, the bits they waste
+against the widest are made as few as can be. At a switch the level of the wider network is set so that on
+no picture the file shrinks, or the quality falls.
 """
 
 from __future__ import annotations
@@ -27,6 +27,12 @@ _CROP = 512
 # At a switch, on every picture: so much larger in the logarithm of bytes, and so many dB better.
 _BYTES_MARGIN = 0.005
 _PSNR_MARGIN = 0.02
+# Levels at which a width may begin.
+_FINE = np.linspace(0, 1, 1001)
+# Mean work over the rate, as a share of the widest's.
+_WORK = 0.5
+# Halvings of the range in which the price of work is looked for.
+_HALVINGS = 30
 # Rates at which a width is chosen.
 _RATES = np.linspace(0, 1, 201)
 
@@ -42,10 +48,10 @@ class Curve:
         """The level whose mean size this is, as far as the curve goes."""
         return float(np.interp(log_bytes, self.log_bytes.mean(0), LEVELS))
 
-    def at(self, level: float) -> tuple[Reals, Reals]:
-        """Sizes and PSNR (pictures,) at a level between those measured."""
-        place = level * (len(LEVELS) - 1)
-        left = min(int(place), len(LEVELS) - 2)
+    def at(self, level: float | Reals) -> tuple[Reals, Reals]:
+        """Sizes and PSNR (pictures,) at a level between those measured, or (pictures, n) at n levels."""
+        place = np.asarray(level) * (len(LEVELS) - 1)
+        left = np.minimum(place.astype(int), len(LEVELS) - 2)
         weight = place - left
         mixed = (
             v[:, left] * (1 - weight) + v[:, left + 1] * weight for v in (self.log_bytes, self.psnr)
@@ -60,19 +66,22 @@ def measure(model: Slim, pictures: Sequence[Tensor]) -> dict[int, Curve]:
     return {width: _measure_width(model, width, crops) for width in model.size.widths}
 
 
-def find_schedule(
-    curves: Mapping[int, Curve], kmac: Mapping[int, float], even: Sequence[int]
-) -> Tensor:
-    """The schedule, (widths, 3) as `vrcodec.models.slim` has it.
-
-    ``kmac``: the work of each width. ``even``: first rate codes of the schedule whose mean work is not
-    exceeded.
-    """
-    shares = np.diff([*even, RATE_CODE_MAX]) / RATE_CODE_MAX
-    budget = float(np.dot(shares, [kmac[width] for width in curves]))
+def find_schedule(curves: Mapping[int, Curve], kmac: Mapping[int, float]) -> Tensor:
+    """The schedule, (widths, 3) as `vrcodec.models.slim` has it. ``kmac``: the work of each width."""
     waste = {width: _waste(curve, curves[max(curves)]) for width, curve in curves.items()}
-    ends = _cheapest(waste, kmac, budget)
-    return _joined(curves, ends)
+    budget = _WORK * kmac[max(curves)]
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        price = (low + high) / 2
+        work = mean_work(_joined(curves, _ends(waste, kmac, price)), kmac)
+        low, high = (price, high) if work > budget else (low, price)
+    return _joined(curves, _ends(waste, kmac, high))
+
+
+def mean_work(schedule: Tensor, kmac: Mapping[int, float]) -> float:
+    """Of a schedule, over the rate: in the unit of ``kmac``, that of each width."""
+    shares = np.diff([*schedule[:, 0].tolist(), RATE_CODE_MAX]) / RATE_CODE_MAX
+    return float(np.dot(shares, [kmac[width] for width in sorted(kmac)]))
 
 
 def _measure_width(model: Slim, width: int, crops: Sequence[npt.NDArray[np.uint8]]) -> Curve:
@@ -107,17 +116,6 @@ def _waste(curve: Curve, widest: Curve) -> Reals:
     return np.interp(_sizes_at(_RATES, widest), sizes, sizes - needed, right=np.inf)
 
 
-def _cheapest(waste: Mapping[int, Reals], kmac: Mapping[int, float], budget: float) -> list[float]:
-    """The rate at which each width ends: least mean waste at no more than ``budget`` mean work."""
-    low, high = 0.0, 1.0
-    for _ in range(40):
-        price = (low + high) / 2
-        ends = _ends(waste, kmac, price)
-        work = np.dot(np.diff([0.0, *ends]), list(kmac.values()))
-        low, high = (price, high) if work > budget else (low, price)
-    return _ends(waste, kmac, high)
-
-
 def _ends(waste: Mapping[int, Reals], kmac: Mapping[int, float], price: float) -> list[float]:
     """The rates at which each width ends when work costs ``price`` in logarithms of bits."""
     costs = [waste[width] + price * kmac[width] for width in waste]
@@ -142,17 +140,17 @@ def _joined(curves: Mapping[int, Curve], ends: Sequence[float]) -> Tensor:
         levels.append((low, high))
         lengths.append(float(np.diff([curve.at(level)[0].mean() for level in (low, high)])[0]))
         before = curve.at(high)
-    firsts = np.cumsum([0.0, *lengths[:-1]]) / sum(lengths)
+    # Where nothing has been learnt yet, files may be of one size at all levels.
+    total = sum(lengths)
+    firsts = np.cumsum([0.0, *lengths[:-1]]) / total if total > 0 else [0.0, *ends[:-1]]
     rows = [[first, *pair] for first, pair in zip(firsts, levels, strict=True)]
     return torch.tensor(rows, dtype=torch.float64).mul(RATE_CODE_MAX).round().int()
 
 
 def _level_beyond(curve: Curve, before: tuple[Reals, Reals]) -> float:
     """The lowest level at which every picture is larger and better than ``before``."""
-    for level in np.linspace(0, 1, 1001):
-        log_bytes, psnr = curve.at(level)
-        larger = log_bytes - before[0] >= _BYTES_MARGIN
-        better = psnr - before[1] >= _PSNR_MARGIN
-        if np.all(larger & better):
-            return float(level)
-    return 1.0
+    log_bytes, psnr = curve.at(_FINE)
+    larger = log_bytes - before[0][:, None] >= _BYTES_MARGIN
+    better = psnr - before[1][:, None] >= _PSNR_MARGIN
+    beyond = np.all(larger & better, axis=0)
+    return float(_FINE[beyond.argmax()]) if beyond.any() else 1.0

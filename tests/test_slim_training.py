@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,11 +28,16 @@ from vrcodec.models.widths import Width
 from vrcodec.models.zoo import load_trainable, load_wide
 from vrcodec.rate import RATE_CODE_MAX
 from vrcodec.training.counting import fit_prior
+from vrcodec.training.export import export_model
 from vrcodec.training.klt import principal_components, start_from_klt
+from vrcodec.training.loop import Trainer
 from vrcodec.training.loss import rate_distortion_loss
 from vrcodec.training.objectives import Sandwich, objective_for
+from vrcodec.training.ranks import Ranks
+from vrcodec.training.recipes.base import Recipe
 from vrcodec.training.scheduling import LEVELS, Curve, find_schedule, mean_work
 from vrcodec.training.slimming import start_from_wide
+from vrcodec.training.starting import begin
 
 # As the tiny frozen `gained`, at three widths.
 SIZE = BackboneSize(
@@ -132,7 +138,7 @@ def test_one_width_alone_has_the_plain_loss(photograph: Pixels) -> None:
     torch.manual_seed(3)
     found = objective_for(model)(model, x)
     torch.manual_seed(3)
-    rate = torch.rand(1)
+    rate, _ = torch.rand(2, 1)
     out = model(x, rate, 24)
     expected = rate_distortion_loss(x, out["x_hat"], out["likelihoods"], rate)
     assert float(found.total.detach()) == pytest.approx(float(expected.total.detach()))
@@ -141,6 +147,7 @@ def test_one_width_alone_has_the_plain_loss(photograph: Pixels) -> None:
 def test_narrow_networks_learn_from_the_widest(photograph: Pixels) -> None:
     """The sum of the losses is lower the nearer their pictures are to that of the widest."""
     x = crops(photograph)
+    size = replace(SIZE, widths=(8, 24), reach=(0.5, 1.0))
 
     def total(narrow: Tensor) -> float:
         def forward(_: Tensor, level: Tensor, width: int) -> dict[str, object]:
@@ -148,10 +155,38 @@ def test_narrow_networks_learn_from_the_widest(photograph: Pixels) -> None:
             return {"x_hat": picture, "likelihoods": {"y": torch.full((1, 4), 0.5)}}
 
         torch.manual_seed(0)
-        return float(Sandwich((8, 24), (0.5, 1.0))(forward, x).total)  # type: ignore[arg-type]
+        return float(Sandwich(new_model(size))(forward, x).total)  # type: ignore[arg-type]
 
     # Both are as far from the picture itself.
     assert total(x + 0.1) < total(x - 0.1)
+
+
+def test_half_of_the_crops_are_where_the_schedule_uses_a_width(photograph: Pixels) -> None:
+    model = new_model()
+    model.schedule[1, 1:] = torch.tensor([20000, 20001])
+    x = crops(photograph).expand(64, -1, -1, -1)
+    seen: dict[int, Tensor] = {}
+
+    def forward(_: Tensor, level: Tensor, width: int) -> dict[str, object]:
+        seen[width] = level
+        return {"x_hat": x, "likelihoods": {"y": torch.full((64, 4), 0.5)}}
+
+    torch.manual_seed(0)
+    Sandwich(model)(forward, x)  # type: ignore[arg-type]
+    there = torch.isin((seen[16] * RATE_CODE_MAX).round(), torch.tensor([20000.0, 20001.0]))
+    assert 16 <= int(there.sum()) <= 48
+    assert seen[16].min() < 0.1
+    assert seen[16].max() > 0.9
+
+
+def test_a_further_stage_knows_the_schedule(tmp_path: Path) -> None:
+    earlier = new_model()
+    earlier.schedule[1] = torch.tensor([12345, 23456, 34567])
+    path = export_model(earlier, tmp_path, [])
+    trainer = Trainer(Recipe("slim", size=SIZE), tmp_path, "cpu", Ranks(), seed=0)
+    begin(trainer, path, [], seed=0)
+    assert isinstance(trainer.model, Slim)
+    assert torch.equal(trainer.model.schedule, earlier.schedule)
 
 
 # --- tables ---

@@ -65,6 +65,12 @@ from vrcodec.errors import UsageError
 )
 @click.option("--batch", type=click.IntRange(min=1), help="Crops per step and process.")
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True))
+@click.option(
+    "--warmup",
+    type=click.IntRange(min=1),
+    metavar="STEPS",
+    help="How long the learning rate rises at first; a short stage wants fewer than the recipe has.",
+)
 @click.option("--optimizer", type=click.Choice(["adam", "muon"]))
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @options.device_option
@@ -84,6 +90,7 @@ def command(
     small: bool,
     batch: int | None,
     learning_rate: float | None,
+    warmup: int | None,
     optimizer: Literal["adam", "muon"] | None,
     seed: int,
     device: str,
@@ -105,6 +112,7 @@ def command(
         recipe,
         batch=batch or recipe.batch,
         learning_rate=learning_rate or recipe.learning_rate,
+        warmup_steps=warmup or recipe.warmup_steps,
         optimizer=optimizer or recipe.optimizer,
     )
     with signals.raised():

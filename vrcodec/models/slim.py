@@ -131,9 +131,10 @@ class Slim(VariableRateModel):
     def trainable_state(
         cls, size: BackboneSize, state: Mapping[str, Tensor]
     ) -> Mapping[str, Tensor]:
-        """With the parameters of the wide networks whole."""
+        """With the parameters of the wide networks whole; the schedule, too, in numbers that are kept."""
         widths = cls(size).all_widths()
         whole = {k: v for k, v in state.items() if not k.startswith(NETWORKS)}
+        whole[_SCHEDULE] = state[_SCHEDULE].float()
         for net, template in widths[size.channels].templates.items():
             for own, _ in template.named_parameters():
                 name = f"{net}.{own}"

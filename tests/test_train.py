@@ -50,6 +50,19 @@ TINY = Recipe(
     warmup_steps=3,
     optimizer="muon",
 )
+TINY_SLIM = replace(
+    TINY,
+    family="slim",
+    size=BackboneSize(
+        channels=12,
+        latent=12,
+        hyper=0,
+        blocks=1,
+        prior=0,
+        widths=(4, 6, 8, 10, 12),
+        reach=(1.0,) * 5,
+    ),
+)
 
 
 @pytest.fixture(scope="module")
@@ -210,14 +223,18 @@ def test_outlying_gradients_are_left_out() -> None:
     assert guard.admit([weight])[0]
 
 
-def test_two_processes_learn_the_same(data: Path, tmp_path: Path) -> None:
-    """torchrun with gloo: each rank sees other crops, and both hold the same weights after them."""
+@pytest.mark.parametrize("recipe", ["TINY", "TINY_SLIM"])
+def test_two_processes_learn_the_same(data: Path, tmp_path: Path, recipe: str) -> None:
+    """torchrun with gloo: each rank sees other crops, and both hold the same weights after them.
+
+    The ranks of `slim` draw other widths, too.
+    """
     script = tmp_path / "rank.py"
     script.write_text(
         f"""
 import os, torch
 from pathlib import Path
-from tests.test_train import TINY, pictures, state
+from tests.test_train import TINY, TINY_SLIM, pictures, state
 from vrcodec.training.calibrate import fit_tables
 from vrcodec.training.complexity import count_kmac
 from vrcodec.training.data import CropSampler
@@ -228,11 +245,17 @@ torch.set_num_threads(1)
 with Ranks.join("cpu") as ranks:
     assert ranks.count == 2
     folder = Path({str(tmp_path)!r})
-    trainer = Trainer(TINY, folder, "cpu", ranks, seed=0)
+    trainer = Trainer({recipe}, folder, "cpu", ranks, seed=0)
     torch.manual_seed(ranks.rank)
     sampler = CropSampler(pictures(Path({str(data)!r})), 64, ranks.rank, "cpu")
     crops = sampler.batch(1).sum()
     trainer.run(sampler, Budget(steps=3), Log(None, print))
+    layer = torch.nn.Linear(2, 1)
+    layer.weight.grad = torch.full((1, 2), 1.0 + ranks.rank)
+    layer.bias.grad = torch.ones(1) if ranks.rank else None
+    ranks.average_gradients(layer)
+    assert torch.equal(layer.weight.grad, torch.full((1, 2), 1.5))
+    assert torch.equal(layer.bias.grad, torch.full((1,), 0.5))
     torch.save({{"state": state(trainer), "crops": crops}}, folder / f"rank{{ranks.rank}}.pt")
 """
     )
@@ -252,7 +275,7 @@ with Ranks.join("cpu") as ranks:
     )
     saved = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
     assert not torch.equal(saved[0]["crops"], saved[1]["crops"])
-    start = state(trainer_in(tmp_path))
+    start = state(trainer_in(tmp_path, {"TINY": TINY, "TINY_SLIM": TINY_SLIM}[recipe]))
     for key, value in saved[0]["state"].items():
         assert torch.equal(value, saved[1]["state"][key]), key
     assert any(not torch.equal(v, start[k]) for k, v in saved[0]["state"].items())

@@ -16,8 +16,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
 from vrcodec.errors import CorruptError, UsageError, WeightsError
 from vrcodec.models import FAMILIES, VariableRateModel
@@ -120,7 +119,7 @@ class Trainer:
 
         ``evaluator`` is called every few minutes, and at the end, on rank 0.
         """
-        forward = DistributedDataParallel(self.model) if self.ranks.count > 1 else self.model
+        self.ranks.share(self.model)
         before, start = self.seconds, time.perf_counter()
         saved = evaluated = before
         while True:
@@ -128,7 +127,7 @@ class Trainer:
             progress, pause = self._agree(budget, self.seconds - before)
             if progress >= 1 or pause:
                 break
-            loss, norm = self._train_step(forward, sampler, progress)
+            loss, norm = self._train_step(sampler, progress)
             if self.step % _LOG_EVERY == 0:
                 log.add(self, loss, norm)
             if self.seconds - saved > _SAVE_SECONDS:
@@ -149,9 +148,7 @@ class Trainer:
             dist.broadcast(state, 0)
         return float(state[0]), bool(state[1])
 
-    def _train_step(
-        self, forward: nn.Module, sampler: CropSampler, progress: float
-    ) -> tuple[Loss, float]:
+    def _train_step(self, sampler: CropSampler, progress: float) -> tuple[Loss, float]:
         recipe = self.recipe
         factor = learning_rate_factor(
             self.step, progress, recipe.warmup_steps, recipe.final_fraction
@@ -159,8 +156,9 @@ class Trainer:
         set_learning_rate(self.optimizers, recipe.learning_rate * factor)
         x = sampler.batch(recipe.batch)
         with torch.autocast(self.device.partition(":")[0], torch.bfloat16):
-            loss = self.objective(forward, x)
+            loss = self.objective(self.model, x)
         loss.total.backward()  # type: ignore[no-untyped-call]
+        self.ranks.average_gradients(self.model)
         self._hold_inherited()
         take, norm = self.guard.admit(self.model.parameters())
         self.skipped += not take

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+import torch
 import torch.distributed as dist
+from torch import nn
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
@@ -52,6 +54,33 @@ class Ranks:
         box = [value]
         dist.broadcast_object_list(box, 0)
         return box[0]
+
+    @torch.no_grad()
+    def share(self, model: nn.Module) -> None:
+        """Give every rank the parameters that ``model`` has on rank 0."""
+        if self.count > 1:
+            for parameter in model.parameters():
+                dist.broadcast(parameter, 0)
+
+    @torch.no_grad()
+    def average_gradients(self, model: nn.Module) -> None:
+        """Set gradients to their means over the ranks.
+
+        A parameter that took no part on some ranks, as those of a width that was not drawn there, counts as
+        zero: `DistributedDataParallel` would want the same ones everywhere, in one forward pass.
+        """
+        if self.count == 1:
+            return
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        together = torch.cat([g.flatten() for g in gradients])
+        dist.all_reduce(together)
+        parts = torch.split(together / self.count, [g.numel() for g in gradients])
+        for gradient, mean in zip(gradients, parts, strict=True):
+            gradient.copy_(mean.view_as(gradient))
 
 
 def unused_part(store: Store, rank: int, count: int) -> Store:

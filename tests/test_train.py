@@ -21,7 +21,7 @@ from tests.conftest import GOLDEN, ROOT, Pixels
 from vrcodec.bench.estimate import table_bits
 from vrcodec.bitstream.rans import CodingTables
 from vrcodec.bitstream.tables import TOTAL, gaussian_pmf, gaussian_tables, scale_of
-from vrcodec.catalog import find_by_family
+from vrcodec.catalog import find_by_family, weights_id
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, InputError, OutputError, UsageError, WeightsError
 from vrcodec.folders import find_pictures
@@ -288,15 +288,16 @@ def test_the_command_trains_and_resumes(data: Path, tmp_path: Path) -> None:
     large.mkdir()
     Image.fromarray(skimage.data.astronaut()).save(large / "a.png")
     out = tmp_path / "run"
-    common = ["train", "gained", "--data", str(large), "-o", str(out), "--device", "cpu", "-q"]
+    small = ["train", "gained", "--small", "--batch", "1", "--warmup", "1"]
+    common = [*small, "--data", str(large), "-o", str(out), "--device", "cpu", "-q"]
     assert run([*common, "--resume", "--steps", "1"]) == 2
-    assert run([*common, "--steps", "2", "--batch", "1", "--pause", "0.0001"]) == 0
-    assert run([*common, "--steps", "2", "--batch", "1"]) == 9
-    assert run([*common, "--steps", "2", "--batch", "1", "--resume"]) == 0
+    assert run([*common, "--steps", "2", "--pause", "0.0001"]) == 0
+    assert run([*common, "--steps", "2"]) == 9
+    assert run([*common, "--steps", "2", "--resume"]) == 0
     card = json.loads((out / "gained.json").read_text())
     assert card["training"][0]["steps"] == 2
-    assert card["parameters"] > 1_000_000
-    assert (out / "gained.safetensors").stat().st_size < 15 * 2**20
+    assert card["training"][0]["batch"] == 1
+    assert card["id"] == weights_id((out / "gained.safetensors").read_bytes()).hex()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -77,8 +78,14 @@ def fit_tables(counts: Histogram) -> TableSet:
     return stack_tables([_fit_table(row, index) for index, row in enumerate(counts)])
 
 
+@cache
+def _component(index: int) -> npt.NDArray[np.float64]:
+    """The Gaussian of a table's scale, or of one beyond those of the tables. Tables share most of them."""
+    return gaussian_pmf(scale_of(index), REACH)
+
+
 def _fit_table(counts: npt.NDArray[np.float64], index: int) -> npt.NDArray[np.int64]:
-    components = np.array([gaussian_pmf(scale_of(index + k), REACH) for k in OFFSETS])
+    components = np.array([_component(index + k) for k in OFFSETS])
     own = components[OFFSETS.index(0)]
     # Tables are symmetric: a residual's sign carries nothing.
     target = 0.5 * (counts + counts[::-1]) + _PRIOR_COUNT * own

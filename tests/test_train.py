@@ -185,7 +185,7 @@ def test_the_schedule_does_not_know_of_interruptions(data: Path, tmp_path: Path)
     for stop in (3, 8):
         budget = Budget(steps=8)
         while trainer.step < stop:
-            trainer._train_step(trainer.model, sampler, budget.progress(0, trainer.step))
+            trainer._train_step(sampler, budget.progress(0, trainer.step))
             rates.append(trainer.optimizers[0].param_groups[0]["lr"])
         trainer.save()
         trainer = trainer_in(tmp_path)

@@ -34,6 +34,7 @@ from vrcodec.models.weightsfile import WeightsFile
 from vrcodec.picture import Picture
 from vrcodec.rate import code_from_rate
 from vrcodec.setting import Setting
+from vrcodec.training.scheduling import mean_work
 
 DOCS = Path(__file__).parents[1] / "docs"
 DOCUMENT = DOCS / "SLIM.md"
@@ -102,6 +103,8 @@ def measure_curves(pictures: Sequence[Picture]) -> dict[str, str]:
     """The widths one by one, the schedule across them, and an even schedule."""
     encoder, decoder = Encoder("slim"), Decoder()
     model = _slim(encoder.model)
+    card = find_by_family("slim").card["widths"]
+    kmac = {int(width): own["kmac_per_pixel"]["synthesis"] for width, own in card.items()}
     total = CURVE_POINTS + EVEN_POINTS + WIDTH_POINTS * len(model.size.widths)
     with progress_bar(total) as step:
 
@@ -115,7 +118,7 @@ def measure_curves(pictures: Sequence[Picture]) -> dict[str, str]:
 
         widths = {w: curve(np.linspace(0, 1, WIDTH_POINTS), width=w) for w in model.size.widths}
         scheduled = curve(np.linspace(0, 1, CURVE_POINTS))
-        rates = model.scheduled_rates()
+        rates, work = model.scheduled_rates(), mean_work(model.schedule, kmac)
         # The decoder has a model of its own, whose schedule must be the same.
         for own in (model, *decoder._models.values()):
             _slim(own).schedule = even_schedule(model.size.reach)
@@ -129,7 +132,7 @@ def measure_curves(pictures: Sequence[Picture]) -> dict[str, str]:
             scheduled,
             even,
             widths[model.size.channels],
-            (mean_work(rates), mean_work(even_rates)),
+            (work, mean_work(model.schedule, kmac)),
         ),
         "monotone": monotone_words(scheduled, even),
     }
@@ -176,13 +179,6 @@ def schedule_table(
         for width in scheduled
     ]
     return ["width", "rates, as found", "rates, even shares"], rows
-
-
-def mean_work(rates: Mapping[int, tuple[float, float]]) -> float:
-    """kMAC a pixel of one side, mean over the rates."""
-    widths = find_by_family("slim").card["widths"]
-    shares = {width: last - first for width, (first, last) in rates.items()}
-    return sum(s * widths[str(w)]["kmac_per_pixel"]["synthesis"] for w, s in shares.items())
 
 
 def curve_words(scheduled: Curve, even: Curve, widest: Curve, work: tuple[float, float]) -> str:

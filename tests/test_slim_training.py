@@ -32,7 +32,7 @@ from vrcodec.training.export import export_model
 from vrcodec.training.klt import principal_components, start_from_klt
 from vrcodec.training.loop import Trainer
 from vrcodec.training.loss import rate_distortion_loss
-from vrcodec.training.objectives import Sandwich, objective_for
+from vrcodec.training.objectives import objective_for, with_widths
 from vrcodec.training.ranks import Ranks
 from vrcodec.training.recipes.base import Recipe
 from vrcodec.training.scheduling import LEVELS, Curve, find_schedule, mean_work
@@ -113,7 +113,7 @@ def test_gradient_reaches_every_parameter(photograph: Pixels) -> None:
         torch.nn.init.normal_(parameter, std=0.1)
     torch.manual_seed(1)
     objective = objective_for(model)
-    assert isinstance(objective, Sandwich)
+    assert objective is with_widths
     # Levels are drawn: a few steps meet all knots of the gains, and all middle widths.
     for _ in range(8):
         objective(model, crops(photograph).repeat(4, 1, 1, 1)).total.backward()
@@ -144,7 +144,9 @@ def test_one_width_alone_has_the_plain_loss(photograph: Pixels) -> None:
     assert float(found.total.detach()) == pytest.approx(float(expected.total.detach()))
 
 
-def test_narrow_networks_learn_from_the_widest(photograph: Pixels) -> None:
+def test_narrow_networks_learn_from_the_widest(
+    photograph: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The sum of the losses is lower the nearer their pictures are to that of the widest."""
     x = crops(photograph)
     size = replace(SIZE, widths=(8, 24), reach=(0.5, 1.0))
@@ -154,14 +156,18 @@ def test_narrow_networks_learn_from_the_widest(photograph: Pixels) -> None:
             picture = x + 0.1 if width == 24 else narrow
             return {"x_hat": picture, "likelihoods": {"y": torch.full((1, 4), 0.5)}}
 
+        model = new_model(size)
         torch.manual_seed(0)
-        return float(Sandwich(new_model(size))(forward, x).total)  # type: ignore[arg-type]
+        monkeypatch.setattr(model, "forward", forward)
+        return float(with_widths(model, x).total)
 
     # Both are as far from the picture itself.
     assert total(x + 0.1) < total(x - 0.1)
 
 
-def test_half_of_the_crops_are_where_the_schedule_uses_a_width(photograph: Pixels) -> None:
+def test_half_of_the_crops_are_where_the_schedule_uses_a_width(
+    photograph: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = new_model()
     model.schedule[1, 1:] = torch.tensor([20000, 20001])
     x = crops(photograph).expand(64, -1, -1, -1)
@@ -171,8 +177,9 @@ def test_half_of_the_crops_are_where_the_schedule_uses_a_width(photograph: Pixel
         seen[width] = level
         return {"x_hat": x, "likelihoods": {"y": torch.full((64, 4), 0.5)}}
 
+    monkeypatch.setattr(model, "forward", forward)
     torch.manual_seed(0)
-    Sandwich(model)(forward, x)  # type: ignore[arg-type]
+    with_widths(model, x)
     there = torch.isin((seen[16] * RATE_CODE_MAX).round(), torch.tensor([20000.0, 20001.0]))
     assert 16 <= int(there.sum()) <= 48
     assert seen[16].min() < 0.1

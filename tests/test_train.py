@@ -25,7 +25,7 @@ from vrcodec.catalog import find_by_family, weights_id
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, InputError, OutputError, UsageError, WeightsError
 from vrcodec.folders import find_pictures
-from vrcodec.models import FAMILIES, Gained, Qmap, Qvrf
+from vrcodec.models import FAMILIES, Gained, Qarv, Qmap, Qvrf
 from vrcodec.models.backbone import BackboneSize
 from vrcodec.models.gains import log_linear
 from vrcodec.models.zoo import load_size, load_state, load_trainable
@@ -471,6 +471,28 @@ def test_a_mapped_model_takes_them_too() -> None:
     own = dict(model.named_parameters())
     assert all(torch.equal(own[name], value) for name, value in transforms.networks.items())
     assert names == {*transforms.networks, "log_gain", "log_inverse_gain"}
+
+
+def test_a_hierarchy_takes_them_too() -> None:
+    """Its analysis is the encoder's; y has the steps of the other family, and coarse latents keep theirs."""
+    model = load_trainable(find_by_family("qarv"))
+    theirs = load_trainable(find_by_family("qvrf"))
+    assert isinstance(model, Qarv)
+    assert model.encoder is not None
+    coarse = [level.log2_gain.clone() for own in model.descent.levels()[:-1] for level in own]
+    names = take_transforms(model, Transforms.of(load_state(GOLDEN / "qvrf.safetensors")))
+    assert names <= {name for name, _ in model.named_parameters()}
+    x, rate = torch.rand(1, 3, 64, 64) - 0.5, torch.tensor([0.3])
+    with torch.no_grad():
+        y = theirs.analysis_net(x)
+        assert torch.equal(model.encoder.analysis_net(x), y)
+        assert torch.equal(model.synthesis_net(y), theirs.synthesis_net(y))
+    assert torch.equal(model.log_restoration, theirs.log_restoration)
+    steps = theirs.regulator.log2_scale(rate).flatten()
+    for level in model.descent.levels()[-1]:
+        assert torch.allclose(level.log2_gains(rate), steps, atol=1e-5)
+    kept = [level.log2_gain for own in model.descent.levels()[:-1] for level in own]
+    assert all(torch.equal(was, now) for was, now in zip(coarse, kept, strict=True))
 
 
 def test_transforms_that_do_not_fit(data: Path, tmp_path: Path) -> None:

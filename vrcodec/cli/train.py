@@ -50,7 +50,7 @@ from vrcodec.errors import UsageError
     "--transforms",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Weights of qvrf or qarv whose analysis and synthesis are to replace those of the start; for "
-    "gained, qmap and qvrf.",
+    "all families but slim.",
 )
 @click.option(
     "--eval",

@@ -24,7 +24,8 @@ State = dict[str, Tensor]
 
 _LAST_ANALYSIS, _FIRST_SYNTHESIS = "analysis_net.9.", "synthesis_net.0."
 _LAST_HYPER = "hyper_synthesis_net.12."
-_NETWORKS = ("analysis_net.", "synthesis_net.")
+_ANALYSIS = "analysis_net."
+_NETWORKS = (_ANALYSIS, "synthesis_net.")
 # Of a level of `qarv` at 1/16.
 _GAIN_OF_Y = re.compile(r"descent\.scales\.2\.\d+\.log2_gain")
 # Of channels that hardly vary.
@@ -116,10 +117,10 @@ class Transforms:
 
 @torch.no_grad()
 def take_transforms(model: VariableRateModel, transforms: Transforms) -> set[str]:
-    """Let ``model``, of `gained`, `qmap` or `qvrf`, transform as another family does; its prior stays as it is.
+    """Let ``model``, of any family but `slim`, transform as another one does; its prior stays as it is.
 
-    Returns the names of the parameters that were replaced. Raises WeightsError for other families, and
-    where the sizes differ.
+    Returns the names of the parameters that were replaced. Raises WeightsError for `slim`, and where the sizes
+    differ.
     """
     new = dict(transforms.networks)
     if isinstance(model, Gained):
@@ -129,13 +130,28 @@ def take_transforms(model: VariableRateModel, transforms: Transforms) -> set[str
         new["log_inverse_gain"] = transforms.log_restoration - gain
     elif isinstance(model, Qvrf):
         new["log_restoration"] = transforms.log_restoration
+    elif isinstance(model, Qarv):
+        new = _of_hierarchy(model, transforms)
     else:
-        raise WeightsError(f"{model.family} cannot take over transforms; gained, qmap and qvrf can")
+        raise WeightsError(f"{model.family} cannot take over transforms; all other families can")
     try:
         model.load_state_dict(new, strict=False)
     except RuntimeError as error:
         raise WeightsError("the transforms are not of this recipe's size") from error
     return set(new)
+
+
+def _of_hierarchy(model: Qarv, transforms: Transforms) -> State:
+    new = {_in_hierarchy(name): value for name, value in transforms.networks.items()}
+    new["log_restoration"] = transforms.log_restoration
+    log2_gain = transforms.log_gain.unsqueeze(1) / math.log(2)
+    gains = {k: p for k, p in model.named_parameters() if _GAIN_OF_Y.fullmatch(k)}
+    return new | {name: log2_gain.expand_as(own) for name, own in gains.items()}
+
+
+def _in_hierarchy(name: str) -> str:
+    """What `qarv` calls a tensor of the others, whose encoders are not apart."""
+    return ENCODER + name if name.startswith(_ANALYSIS) else name
 
 
 def _log_gain(state: Mapping[str, Tensor]) -> Tensor:

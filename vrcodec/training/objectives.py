@@ -34,9 +34,17 @@ def objective_for(model: VariableRateModel) -> Objective:
 
 def with_rates(model: VariableRateModel, x: Tensor) -> Loss:
     """A random rate for each picture."""
-    rate = torch.rand(len(x), device=x.device)
+    rate = levels_of_batch(len(x), x.device)
     out = model(x, rate)
     return rate_distortion_loss(x, out["x_hat"], out["likelihoods"], rate)
+
+
+def levels_of_batch(count: int, device: torch.device) -> Tensor:
+    """Random levels (count,), each uniform in [0, 1), one in each of ``count`` equal parts of it.
+
+    So that no step sees high rates only, and none low ones only: gradients differ less from step to step.
+    """
+    return (torch.randperm(count, device=device) + torch.rand(count, device=device)) / count
 
 
 def with_maps(model: VariableRateModel, x: Tensor) -> Loss:
@@ -68,7 +76,7 @@ def with_widths(model: Slim, x: Tensor) -> Loss:
 
 def _levels(model: Slim, x: Tensor) -> dict[int, Tensor]:
     """Random levels (B,) for each width; a crop's lie as far along the range of every one."""
-    share, often = torch.rand(2, len(x), device=x.device)
+    share, often = levels_of_batch(len(x), x.device), torch.rand(len(x), device=x.device)
     ends = (model.schedule[:, 1:] / RATE_CODE_MAX).tolist()
     return {
         width: torch.where(often < _SCHEDULED, low + (high - low) * share, share)

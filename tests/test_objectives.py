@@ -1,0 +1,55 @@
+"""What levels, and maps of them, a training step sees."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vrcodec.catalog import find_by_family
+from vrcodec.models import Slim
+from vrcodec.models.zoo import load_trainable
+from vrcodec.training import objectives
+from vrcodec.training.maps import random_maps
+from vrcodec.training.objectives import levels_of_batch
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_a_batch_spans_all_rates(count: int) -> None:
+    torch.manual_seed(0)
+    draws = torch.stack([levels_of_batch(count, torch.device("cpu")) for _ in range(400)])
+    parts = (draws * count).floor().sort(dim=1).values
+    assert torch.equal(parts, torch.arange(count).float().expand_as(parts))
+    # No place in the batch is bound to a part, and within a part all levels are as likely.
+    assert torch.allclose(draws.mean(0), torch.full((count,), 0.5), atol=0.08)
+    assert torch.allclose((draws * count).frac().mean(), torch.tensor(0.5), atol=0.05)
+
+
+def test_widths_see_all_of_their_levels() -> None:
+    """Levels of a width are within its range, of which 1 is the end."""
+    torch.manual_seed(0)
+    model = load_trainable(find_by_family("slim"))
+    assert isinstance(model, Slim)
+    drawn = [objectives._levels(model, torch.zeros(8, 3, 4, 4)) for _ in range(100)]
+    for width in model.size.widths:
+        levels = torch.cat([step[width] for step in drawn])
+        assert float(levels.min()) >= 0
+        assert float(levels.max()) <= 1
+        assert float(levels.max()) > 0.9
+        assert float(levels.min()) < 0.1
+
+
+def test_random_maps_are_what_files_can_hold() -> None:
+    torch.manual_seed(0)
+    x = torch.rand(200, 3, 64, 96)
+    maps = random_maps(x)
+    assert maps.shape == (200, 1, 2, 3)
+    steps = maps * 255
+    assert torch.allclose(steps, steps.round(), atol=1e-3)
+    assert float(maps.min()) >= 0
+    assert float(maps.max()) <= 1
+    uniform = float((maps.amax((1, 2, 3)) == maps.amin((1, 2, 3))).float().mean())
+    assert 0.3 < uniform < 0.6
+    # Uniform ones are the rates themselves: all of them.
+    levels = maps[maps.amax((1, 2, 3)) == maps.amin((1, 2, 3))][:, 0, 0, 0]
+    assert float(levels.min()) < 0.1
+    assert float(levels.max()) > 0.9

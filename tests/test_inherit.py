@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests.conftest import GOLDEN, Pixels
 from vrcodec.catalog import find_by_family
+from vrcodec.cli.main import run
 from vrcodec.errors import WeightsError
 from vrcodec.models import Gained, Qarv, Qmap, Qvrf
 from vrcodec.models.backbone import BackboneSize
@@ -28,6 +29,23 @@ def data(tmp_path: Path, photograph: Pixels) -> Path:
     folder.mkdir()
     Image.fromarray(photograph[:100, :100]).save(folder / "a.png")
     return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"), [((), 300), (("--freeze", "0"), 0), (("--freeze", "7"), 7)]
+)
+def test_how_long_a_start_stands_still(
+    options: tuple[str, ...],
+    steps: int,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sessions: list[Session] = []
+    monkeypatch.setattr("vrcodec.training.session.train", sessions.append)
+    folders = ["--data", str(data), "-o", str(tmp_path / "run")]
+    assert run(["train", "qarv", *folders, "--steps", "9", *options]) == 0
+    assert [session.recipe.frozen_steps for session in sessions] == [steps]
 
 
 @pytest.mark.parametrize("family", ["qvrf", "slim"])

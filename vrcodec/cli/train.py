@@ -71,6 +71,13 @@ from vrcodec.errors import UsageError
     metavar="STEPS",
     help="How long the learning rate rises at first; a short stage wants fewer than the recipe has.",
 )
+@click.option(
+    "--freeze",
+    type=click.IntRange(min=0),
+    metavar="STEPS",
+    help="How long tensors that --transforms or --init brought stand still at first, where others are new or "
+    "must get used to them.",
+)
 @click.option("--optimizer", type=click.Choice(["adam", "muon"]))
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @options.device_option
@@ -91,6 +98,7 @@ def command(
     batch: int | None,
     learning_rate: float | None,
     warmup: int | None,
+    freeze: int | None,
     optimizer: Literal["adam", "muon"] | None,
     seed: int,
     device: str,
@@ -113,6 +121,7 @@ def command(
         batch=batch or recipe.batch,
         learning_rate=learning_rate or recipe.learning_rate,
         warmup_steps=warmup or recipe.warmup_steps,
+        frozen_steps=recipe.frozen_steps if freeze is None else freeze,
         optimizer=optimizer or recipe.optimizer,
     )
     with signals.raised():

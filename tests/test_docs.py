@@ -122,8 +122,16 @@ def test_results_are_those_of_the_cards() -> None:
         card = json.loads(path.read_text())
         assert card["id"] in text
         for point in card["curve"]:
-            row = f"| {point['setting']:.3f} | {point['bpp']:.4f} | {point['psnr']:.2f} |"
-            assert row in text, (path.name, row)
+            assert _has_row(text, point["setting"], point["bpp"], point["psnr"]), (path.name, point)
+
+
+def _has_row(text: str, setting: float, bpp: float, psnr: float) -> bool:
+    """Whether there is a row of these figures, which cards and tables round to different places."""
+    rows = re.findall(rf"^\| {setting:.3f} \| ([\d.]+) \| ([\d.]+) \|", text, re.MULTILINE)
+    return any(
+        abs(float(own_bpp) - bpp) < 6e-5 and abs(float(own_psnr) - psnr) < 6e-3
+        for own_bpp, own_psnr in rows
+    )
 
 
 @pytest.mark.parametrize("family", ["qarv", "qmap", "slim"])

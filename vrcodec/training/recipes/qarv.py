@@ -6,5 +6,7 @@ from vrcodec.training.recipes.base import Recipe
 RECIPE = Recipe(
     family="qarv",
     size=BackboneSize(hyper=0, prior=256, groups=(16, 16, 32, 64, 192)),
+    # Its matrices are many, and what Muon does with them takes as long for any batch.
+    batch=16,
     optimizer="muon",
 )

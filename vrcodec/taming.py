@@ -3,8 +3,8 @@
 Dithered greys, lines of one pixel or noise of black and white drive a network beyond all that it was trained
 on: what comes out are black regions or noise, in a file larger than the samples. Where neighbours differ more
 than in any photograph, their differences are therefore reduced to the largest that are handled well. The mean
-of any place stays about what it was. Photographs are untouched, but for a few that lose a little of their sharpest
-detail.
+of any place stays about what it was. Photographs are untouched, but for a few that lose a little of
+their sharpest detail.
 """
 
 from __future__ import annotations

@@ -164,6 +164,19 @@ def test_a_worker_that_is_killed_costs_its_picture(tmp_path: Path) -> None:
     assert written == {f"{n}.x" for n in range(12)}
 
 
+def test_what_a_dead_worker_had_written_is_done(tmp_path: Path) -> None:
+    """It died before it could say so: the same result is taken for its own, another is not touched."""
+    items = make_sources(tmp_path, {"same": b"fine", "other": b"fine"})
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "same.x").write_bytes(b"!fine")
+    (tmp_path / "out" / "other.x").write_bytes(b"mine!")
+    handler = Handler(Echo(), overwrite=False, resume=False)
+    assert [handler.handle(item).outcome for item in items] == ["failed", "failed"]
+    returned = [replace(item, returned=True) for item in items]
+    assert [handler.handle(item).outcome for item in returned] == ["done", "failed"]
+    assert (tmp_path / "out" / "other.x").read_bytes() == b"mine!"
+
+
 def test_death_among_several_costs_one_picture(tmp_path: Path) -> None:
     """A worker that looks ahead and dies of what it sees there: which one it was shows at a second look."""
     contents = {f"{k}": b"deadly" if k == 3 else b"good" for k in range(8)}

@@ -79,7 +79,7 @@ class Handler:
     def read(self, item: Item) -> Source:
         """The source, unless the target is up to date or must not be touched."""
         try:
-            if not self.overwrite and not self.resume:
+            if not self.overwrite and not self.resume and not item.returned:
                 places.check_absent(item.target)
             data = places.read(item.source)
             digest = hashlib.sha256(data).hexdigest()
@@ -141,8 +141,9 @@ class Handler:
         return coded.outcome
 
     def _is_there(self, coded: Coded) -> bool:
-        """Whether a run that was killed before it could say so has written the same."""
-        if not self.resume or places.size(coded.item.target) != len(coded.data):
+        """Whether a run, or a worker, that was killed before it could say so has written the same."""
+        unsaid = self.resume or coded.item.returned
+        if not unsaid or places.size(coded.item.target) != len(coded.data):
             return False
         return places.read(coded.item.target) == coded.data
 

@@ -53,12 +53,16 @@ _NOT_IN_LOG = frozenset({"facts", "passing"})
 
 @dataclass(frozen=True)
 class Item:
-    """``source`` -> ``target``, both places. ``known``: the last record of the target. ``attempt`` from 0."""
+    """``source`` -> ``target``, both places. ``known``: the last record of the target. ``attempt`` from 0.
+
+    ``returned``: a worker died that had it, perhaps after writing the target and before saying so.
+    """
 
     source: str
     target: str
     known: Outcome | None = None
     attempt: int = 0
+    returned: bool = False
 
     def failed(self, words: str, error_class: str, *, passing: bool = False) -> Outcome:
         """The outcome of an item that nothing came of."""

@@ -151,7 +151,8 @@ class _Pool:
             self._handler = replace(self._handler, foresees=False)
         else:
             item = member.blamed()
-        self._again.extendleft(reversed(member.held.values()))
+        others = [replace(other, returned=True) for other in member.held.values()]
+        self._again.extendleft(reversed(others))
         member.connection.close()
         if item is not None:
             words = f"{item.source}: its process {_end_words(member.process.exitcode)}"

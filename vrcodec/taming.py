@@ -17,8 +17,8 @@ from vrcodec.interpolation import Reals, between_cells
 
 Pixels = npt.NDArray[np.uint8]
 
-# Root mean square, over a cell, of what grey has beyond the mean of 3 x 3 pixels. Two of 737 photographs have more,
-# 68.5 at most; of the shipped models the first breaks down between 70 and 72.
+# Root mean square, over a cell, of what grey has beyond the mean of 3 x 3 pixels. Two of 737 photographs have
+# more, 68.5 at most; of the shipped models the first breaks down between 70 and 72.
 _TOLERATED = 66.0
 _CELL = 16
 # Rows of pixels that are in floating point at a time: whole cells.

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.slim import WIDTH_POINTS, Curve, add_point
+from vrcodec.bitstream.rate_setting import Setting
 from vrcodec.catalog import ENVIRONMENT
 from vrcodec.codec import Decoder, Encoder
-from vrcodec.folders import read_folder
+from vrcodec.picture.folders import read_folder
 from vrcodec.rate import code_from_rate
-from vrcodec.setting import Setting
 from vrcodec.training.recipes import load_recipe
 from vrcodec.training.session import Session, train
 

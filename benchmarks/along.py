@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vrcodec.bench.curves import Curve
-from vrcodec.bench.text import Table
+from vrcodec.bench.summary import Table
 
 # In dB: what the files of all our families reach.
 QUALITIES = (27, 28, 30, 32, 34, 36, 38, 39)

@@ -29,12 +29,12 @@ from vrcodec.batch.handler import Handler
 from vrcodec.batch.items import Item, Outcome, Work
 from vrcodec.batch.pool import outcomes
 from vrcodec.bench.machine import machine, versions
-from vrcodec.bench.text import markdown
+from vrcodec.bench.summary import markdown
 from vrcodec.catalog import DEFAULT_MODEL, find_by_family
 from vrcodec.cli import batch
 from vrcodec.cli.decode import DecodeWork
-from vrcodec.cli.encoding import EncodeWork
-from vrcodec.folders import find_pictures
+from vrcodec.cli.shared.encoding import EncodeWork
+from vrcodec.picture.folders import find_pictures
 
 RECORD = Path(__file__).with_suffix(".json")
 DOCUMENT = Path(__file__).parents[1] / "docs" / "SCALING.md"

@@ -13,7 +13,7 @@ import skimage.data
 import torch
 
 from vrcodec.catalog import find_by_family
-from vrcodec.picture import Picture
+from vrcodec.picture.picture import Picture
 
 REPEATS = 15
 # Large enough for the matrix units, small enough for the cache.

@@ -24,17 +24,17 @@ from torch import Tensor, nn
 from benchmarks.common import median, photograph
 from benchmarks.results import RATES
 from vrcodec.bench.curves import compare
-from vrcodec.bench.metrics import psnr
 from vrcodec.bitstream.payload import build_stream
 from vrcodec.catalog import find_by_family
-from vrcodec.folders import find_pictures, read_folder
+from vrcodec.metrics import psnr
 from vrcodec.models import Gained, Qvrf
-from vrcodec.models.context import Exchange
-from vrcodec.models.hyperprior import Factors, HyperpriorModel
-from vrcodec.models.zoo import load_state, unpack_model
-from vrcodec.picture import Picture
+from vrcodec.models.coding.hyperprior import Factors, HyperpriorModel
+from vrcodec.models.networks.context import Exchange
+from vrcodec.models.weights import load_state, unpack_model
+from vrcodec.picture.folders import find_pictures, read_folder
+from vrcodec.picture.picture import Picture
 from vrcodec.rate import code_from_rate
-from vrcodec.training.calibrate import calibrated_tables
+from vrcodec.training.calibration import calibrated_tables
 from vrcodec.training.data import CropSampler, load_pictures
 from vrcodec.training.loss import LAMBDA_MIN, rate_to_lambda
 from vrcodec.training.optim import learning_rate_factor

@@ -12,7 +12,7 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from vrcodec.bench.metrics import psnr
+from vrcodec.metrics import psnr
 
 FOLDER = Path("demo-output")
 RATES = ("0.2", "0.5", "0.8")

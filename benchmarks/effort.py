@@ -34,13 +34,13 @@ from vrcodec.bench.machine import machine
 from vrcodec.bench.request import Request, make_plan
 from vrcodec.bench.rivals import RIVALS, Rival, at_efforts, choose_rivals
 from vrcodec.bench.runner import run
-from vrcodec.bench.text import markdown
+from vrcodec.bench.summary import markdown
 from vrcodec.catalog import find_by_family
-from vrcodec.cli.output import progress_bar
+from vrcodec.cli.shared.output import progress_bar
 from vrcodec.codec import Engine
-from vrcodec.effort import Tune
-from vrcodec.folders import find_pictures
-from vrcodec.picture import Picture
+from vrcodec.picture.folders import find_pictures
+from vrcodec.picture.picture import Picture
+from vrcodec.search.effort import Tune
 
 DOCS = Path(__file__).parents[1] / "docs"
 DOCUMENT = DOCS / "EFFORT.md"

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 
 from vrcodec.bench.kernels import table_indices
-from vrcodec.bitstream.guard import GUARD, round_to_table
+from vrcodec.bitstream.guard_band import GUARD, round_to_table
 from vrcodec.bitstream.tables import SCALE_COUNT
 from vrcodec.catalog import find_by_family
-from vrcodec.folders import read_folder
 from vrcodec.models import Guarded
 from vrcodec.models.base import Latents
-from vrcodec.models.zoo import load_model
+from vrcodec.models.weights import load_model
+from vrcodec.picture.folders import read_folder
 from vrcodec.rate import RATE_CODE_MAX
 
 

@@ -25,7 +25,7 @@ import torch
 from benchmarks.common import photograph, with_blocks
 from tests import trouble
 from tests.conftest import GOLDEN
-from vrcodec.bench.text import markdown
+from vrcodec.bench.summary import markdown
 
 RECORD = Path(__file__).parent / "faults.json"
 DOCUMENT = Path(__file__).parents[1] / "docs" / "ROBUSTNESS.md"

@@ -25,7 +25,7 @@ from tests.fuzz.honest import honest_files
 from tests.fuzz.judge import Judge, forgiving
 from tests.fuzz.mutations import mutate
 from vrcodec.bench.memory import peak_memory
-from vrcodec.bench.text import markdown
+from vrcodec.bench.summary import markdown
 from vrcodec.bitstream.schema import MAGIC
 from vrcodec.codec import Decoder, Engine
 from vrcodec.errors import CorruptError, VrcError

@@ -23,7 +23,7 @@ from PIL import Image
 from benchmarks.common import fill_in
 from benchmarks.processes import timed_process
 from vrcodec.bench.machine import machine, versions
-from vrcodec.bench.text import markdown
+from vrcodec.bench.summary import markdown
 from vrcodec.catalog import DEFAULT_MODEL
 
 RECORD = Path(__file__).parent / "large.json"

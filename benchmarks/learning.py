@@ -17,7 +17,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from benchmarks.common import with_blocks
-from vrcodec.bench.text import markdown
+from vrcodec.bench.summary import markdown
 from vrcodec.training.recipes import FAMILIES
 
 ROOT = Path(__file__).parents[1]

@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks import compressai_models, processes, stages
 from vrcodec.bench.machine import machine, versions
-from vrcodec.bench.text import markdown
+from vrcodec.bench.summary import markdown
 
 RECORD = Path(__file__).parent / "performance.json"
 DOCUMENT = Path(__file__).parents[1] / "docs" / "PERFORMANCE.md"

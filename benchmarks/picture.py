@@ -12,9 +12,9 @@ import numpy as np
 import skimage.data
 from PIL import Image, ImageDraw, ImageFont
 
-from vrcodec.bench.metrics import capped_psnr
 from vrcodec.codec import Decoder, Encoder
-from vrcodec.picture import Picture
+from vrcodec.metrics import capped_psnr
+from vrcodec.picture.picture import Picture
 from vrcodec.rate import code_from_rate
 
 PICTURE = Path(__file__).parents[1] / "docs" / "photograph.jpg"

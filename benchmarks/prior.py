@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vrcodec.bench.text import markdown
+from vrcodec.bench.summary import markdown
 from vrcodec.codec import Encoder
-from vrcodec.folders import find_pictures, read_folder
-from vrcodec.models.activity import ActivityPrior
-from vrcodec.models.slim import Slim
+from vrcodec.models.coding.activity import ActivityPrior
+from vrcodec.models.families.slim import Slim
+from vrcodec.picture.folders import find_pictures, read_folder
 from vrcodec.rate import code_from_rate
-from vrcodec.training import counting
+from vrcodec.training import activity_fit
 from vrcodec.training.data import load_pictures
 
 RATES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -69,8 +69,8 @@ def fitted_sizes(
     own = model.own(width)
     own.prior.freeze(own.table_gains())
     left_out = {name: stand_in for name, stand_in in _WITHOUT.items() if name not in kept}
-    with patch.multiple(counting, **left_out) if left_out else patch.dict({}):
-        counting.fit_prior(model, width, photographs, CROPS, seed=0)
+    with patch.multiple(activity_fit, **left_out) if left_out else patch.dict({}):
+        activity_fit.fit_prior(model, width, photographs, CROPS, seed=0)
     own.__dict__.pop("tables", None)
     sizes = np.zeros(len(RATES))
     for pixels in kodak:

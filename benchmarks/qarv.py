@@ -19,20 +19,20 @@ from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.common import fill_in, median, photograph
 from vrcodec.bench.kernels import threads
-from vrcodec.bench.metrics import psnr
 from vrcodec.bench.profile import stage_medians
-from vrcodec.bench.text import Table, markdown
+from vrcodec.bench.summary import Table, markdown
 from vrcodec.bitstream.container import parse_container
+from vrcodec.bitstream.inspection import inspect
 from vrcodec.bitstream.payload import build_stream
 from vrcodec.bitstream.rans import CodingTables
-from vrcodec.bitstream.streams import StreamWriter
-from vrcodec.cli.output import progress_bar
+from vrcodec.bitstream.symbol_coding import StreamWriter
+from vrcodec.cli.shared.output import progress_bar
 from vrcodec.codec import Coded, Decoder, Encoder
-from vrcodec.folders import read_folder
-from vrcodec.inspection import inspect
-from vrcodec.models.exchange import CodedBlock
-from vrcodec.models.qarv import Qarv
-from vrcodec.picture import Picture
+from vrcodec.metrics import psnr
+from vrcodec.models.coding.symbols import CodedBlock
+from vrcodec.models.families.qarv import Qarv
+from vrcodec.picture.folders import read_folder
+from vrcodec.picture.picture import Picture
 from vrcodec.rate import code_from_rate
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -21,21 +21,21 @@ from torch import nn
 from benchmarks.common import fill_in
 from benchmarks.task_example import compare, examples, judged, map_for, trained_classifier
 from vrcodec.bench.estimate import symbol_bits
-from vrcodec.bench.metrics import psnr
-from vrcodec.bench.text import Table, markdown
+from vrcodec.bench.summary import Table, markdown
 from vrcodec.bitstream.container import parse_container
 from vrcodec.bitstream.grid import STRIDE
-from vrcodec.bitstream.guard import round_to_table
-from vrcodec.bitstream.qmap import QualityMap
+from vrcodec.bitstream.guard_band import round_to_table
+from vrcodec.bitstream.quality_map import QualityMap
 from vrcodec.bitstream.rans import CodingTables
+from vrcodec.bitstream.rate_setting import Setting
 from vrcodec.codec import Decoder, Encoder, rate_state
-from vrcodec.folders import read_folder
-from vrcodec.mapmaking import saliency, text
-from vrcodec.models.qmap import Qmap
-from vrcodec.picture import Picture
-from vrcodec.qmaps import Levels, Region, on_grid, over_picture, regions_map
-from vrcodec.ratecontrol import Target, encode_to_target
-from vrcodec.setting import Setting
+from vrcodec.maps.generation import saliency, text
+from vrcodec.maps.levels import Levels, Region, on_grid, over_picture, regions_map
+from vrcodec.metrics import psnr
+from vrcodec.models.families.qmap import Qmap
+from vrcodec.picture.folders import read_folder
+from vrcodec.picture.picture import Picture
+from vrcodec.search.rate_control import Target, encode_to_target
 
 DOCS = Path(__file__).parents[1] / "docs"
 DOCUMENT = DOCS / "QMAP.md"

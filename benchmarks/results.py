@@ -25,7 +25,7 @@ from vrcodec.bench.plot import plot
 from vrcodec.bench.request import Request, context, make_plan
 from vrcodec.bench.results import Results, gather
 from vrcodec.bench.runner import Outcome, run
-from vrcodec.bench.text import (
+from vrcodec.bench.summary import (
     Table,
     codec_table,
     cost_table,
@@ -35,9 +35,9 @@ from vrcodec.bench.text import (
     verdicts,
 )
 from vrcodec.catalog import DEFAULT_MODEL, find_by_family, installed
-from vrcodec.cli.output import progress_bar
+from vrcodec.cli.shared.output import progress_bar
 from vrcodec.codec import Encoder
-from vrcodec.folders import read_folder
+from vrcodec.picture.folders import read_folder
 from vrcodec.rate import code_from_rate
 from vrcodec.training.export import write_card
 

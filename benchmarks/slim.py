@@ -23,18 +23,18 @@ from benchmarks.common import fill_in, median, photograph
 from benchmarks.processes import run_process
 from vrcodec.bench.bdrate import bd_rate
 from vrcodec.bench.kernels import threads
-from vrcodec.bench.metrics import psnr
-from vrcodec.bench.text import Table, markdown
+from vrcodec.bench.summary import Table, markdown
+from vrcodec.bitstream.rate_setting import Setting
 from vrcodec.catalog import find_by_family
-from vrcodec.cli.output import progress_bar
+from vrcodec.cli.shared.output import progress_bar
 from vrcodec.codec import Decoder, Encoder, Engine
-from vrcodec.folders import read_folder
-from vrcodec.models.slim import Slim, even_schedule
-from vrcodec.models.weightsfile import WeightsFile
-from vrcodec.picture import Picture
+from vrcodec.metrics import psnr
+from vrcodec.models.families.slim import Slim, even_schedule
+from vrcodec.models.weights_file import WeightsFile
+from vrcodec.picture.folders import read_folder
+from vrcodec.picture.picture import Picture
 from vrcodec.rate import code_from_rate
-from vrcodec.setting import Setting
-from vrcodec.training.scheduling import mean_work
+from vrcodec.training.width_schedule import mean_work
 
 DOCS = Path(__file__).parents[1] / "docs"
 DOCUMENT = DOCS / "SLIM.md"

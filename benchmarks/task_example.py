@@ -17,14 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrcodec.bitstream.qmap import QualityMap
+from vrcodec.bitstream.quality_map import QualityMap
+from vrcodec.bitstream.rate_setting import Setting
 from vrcodec.catalog import find_by_family
 from vrcodec.codec import Decoder, Encoder
-from vrcodec.picture import Picture
-from vrcodec.qmaps import on_grid
-from vrcodec.ratecontrol import Target, encode_to_target
-from vrcodec.setting import Setting
-from vrcodec.taskmaps import task_map
+from vrcodec.maps.levels import on_grid
+from vrcodec.maps.tasks import task_map
+from vrcodec.picture.picture import Picture
+from vrcodec.search.rate_control import Target, encode_to_target
 
 DIRECTIONS = 4
 _SIDE, _PATCH, _PERIOD, _AMPLITUDE = 192, 36, 5.0, 8.0

@@ -13,10 +13,10 @@ import skimage.data
 from PIL import Image
 
 from vrcodec.batch.items import OneByOne
+from vrcodec.bitstream.inspection import inspect
 from vrcodec.cli import batch
-from vrcodec.cli.encoding import EncodeWork
+from vrcodec.cli.shared.encoding import EncodeWork
 from vrcodec.errors import InputError
-from vrcodec.inspection import inspect
 
 
 @dataclass

@@ -19,9 +19,9 @@ from PIL import Image
 
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Chunk, build_container, parse_container
-from vrcodec.bitstream.qmap import QualityMap
+from vrcodec.bitstream.quality_map import QualityMap
 from vrcodec.codec import Decoder, Encoder
-from vrcodec.picture import Picture
+from vrcodec.picture.picture import Picture
 
 Pixels = npt.NDArray[np.uint8]
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -109,7 +109,8 @@ def vrcodec(tmp_path: Path) -> Command:
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Run the command line inside this process, which is faster; returns the exit code."""
-    from vrcodec.cli import main, output
+    from vrcodec.cli import main
+    from vrcodec.cli.shared import output
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(output, "verbosity", output.NORMAL)

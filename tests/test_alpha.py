@@ -16,18 +16,18 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from tests.conftest import GOLDEN, Pixels, with_chunks
-from vrcodec import assembly, blocks
-from vrcodec.bitstream import schema
+from vrcodec.bitstream import assembly, schema
 from vrcodec.bitstream.container import parse_container
-from vrcodec.blocks import pack_blocks, unpack_blocks
+from vrcodec.bitstream.inspection import check_structure, inspect
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, TargetError
-from vrcodec.images import Samples, check, pack, unpack
-from vrcodec.inspection import check_structure, inspect
-from vrcodec.metadata import Metadata
-from vrcodec.picture import Picture
-from vrcodec.ratecontrol import Target, encode_to_target
-from vrcodec.transparency import without_hidden
+from vrcodec.lossless import blocks
+from vrcodec.lossless.blocks import pack_blocks, unpack_blocks
+from vrcodec.lossless.packing import Samples, check, pack, unpack
+from vrcodec.picture.metadata import Metadata
+from vrcodec.picture.picture import Picture
+from vrcodec.picture.transparency import without_hidden
+from vrcodec.search.rate_control import Target, encode_to_target
 
 RGBA = (GOLDEN / "sides" / "rgba.vrc").read_bytes()
 
@@ -268,7 +268,7 @@ def test_only_what_is_hidden_changes(seed: int, height: int, width: int, share: 
 
 
 def test_fills_are_smooth_over_strips(monkeypatch: pytest.MonkeyPatch, photograph: Pixels) -> None:
-    from vrcodec import transparency
+    from vrcodec.picture.picture import transparency
 
     alpha = np.zeros(photograph.shape[:2], np.uint8)
     alpha[10:30, 20:50] = alpha[100:140, 120:] = 9

@@ -20,9 +20,9 @@ from vrcodec.batch import places
 from vrcodec.batch.handler import Handler
 from vrcodec.batch.inputs import PICTURES
 from vrcodec.batch.items import Item, Outcome
+from vrcodec.batch.log import Log, last_results
 from vrcodec.batch.manifest import Manifest, Shard, lines
 from vrcodec.batch.merging import merged_report
-from vrcodec.batch.record import Log, last_results
 from vrcodec.errors import InputError, OutputError, UsageError
 
 Run = Callable[..., int]

@@ -17,7 +17,7 @@ from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import parse_container
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, UsageError
-from vrcodec.picture import Picture
+from vrcodec.picture.picture import Picture
 from vrcodec.rate import BIN_CODE_MAX, bin_size_from_code, code_from_bin_size
 
 # From far finer to far coarser than any rate of any weights.

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from tests.conftest import GOLDEN, GOLDEN_NAMES, Pixels, with_chunks
 from vrcodec.bench.estimate import counted_bits
-from vrcodec.bench.metrics import psnr
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import build_container, parse_container
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, LimitError, UsageError, VrcError
 from vrcodec.limits import Limits
-from vrcodec.picture import Picture
+from vrcodec.metrics import psnr
+from vrcodec.picture.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX, code_from_rate, rate_from_code
 
 _sides = random.Random(0)

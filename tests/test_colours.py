@@ -15,11 +15,17 @@ from PIL import Image, ImageCms
 from tests.conftest import Pixels
 from tests.pictures import stored, with_chunk
 from vrcodec.errors import InputError
-from vrcodec.intake.choice import IccChoice, Intake
-from vrcodec.intake.othercolours import _PRIMARIES
-from vrcodec.intake.profiles import BT709_CURVE, SRGB_CURVE, Curve, grey_profile, rgb_profile
-from vrcodec.picture import Picture
-from vrcodec.reading import read_picture
+from vrcodec.picture.intake.colour_description import _PRIMARIES
+from vrcodec.picture.intake.icc_profile import (
+    BT709_CURVE,
+    SRGB_CURVE,
+    Curve,
+    grey_profile,
+    rgb_profile,
+)
+from vrcodec.picture.intake.policy import IccChoice, Intake
+from vrcodec.picture.picture import Picture
+from vrcodec.picture.reading import read_picture
 
 P3, SRGB = _PRIMARIES[12], _PRIMARIES[1]
 TO_SRGB, DROPPED = Intake(icc="srgb"), Intake(icc="strip")

@@ -22,10 +22,10 @@ from tests.conftest import GOLDEN, ROOT
 from tests.documents import COMMANDS, DOCUMENTS, blocks
 from vrcodec.cli import view
 from vrcodec.models import FAMILIES
-from vrcodec.models.backbone import BackboneSize
-from vrcodec.models.zoo import pack_model
+from vrcodec.models.networks.backbone import BackboneSize
+from vrcodec.models.weights import pack_model
 from vrcodec.training import recipes
-from vrcodec.training.recipes.base import Recipe
+from vrcodec.training.recipes.recipe import Recipe
 
 Run = Callable[..., int]
 

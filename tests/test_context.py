@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from vrcodec.models.context import ParallelContext, Pick
-from vrcodec.models.entropy import gaussian_likelihood
-from vrcodec.models.regulator import Regulator, dequantise, quantise
+from vrcodec.models.coding.entropy import gaussian_likelihood
+from vrcodec.models.networks.context import ParallelContext, Pick
+from vrcodec.models.networks.regulator import Regulator, dequantise, quantise
 
 FEATURES, WIDTH = 6, 8
 GROUPS = (1, 2, 4)

@@ -11,10 +11,10 @@ from PIL import Image
 from tests.conftest import Pixels
 from tests.pictures import chunk, deep_png, deep_tiff, stored
 from vrcodec.errors import InputError
-from vrcodec.intake.choice import Intake
-from vrcodec.intake.depth import to_8_bits
-from vrcodec.picture import Picture
-from vrcodec.reading import picture_from_image, read_picture
+from vrcodec.picture.intake.depth import to_8_bits
+from vrcodec.picture.intake.policy import Intake
+from vrcodec.picture.picture import Picture
+from vrcodec.picture.reading import picture_from_image, read_picture
 
 REDUCED = Intake(reduce_depth=True)
 

@@ -21,24 +21,24 @@ import vrcodec
 from tests.conftest import ROOT, Pixels, random_map
 from tests.test_codec import gradient
 from vrcodec.bench.estimate import symbol_bits
-from vrcodec.bench.metrics import ms_ssim, psnr
 from vrcodec.bitstream.grid import Block
 from vrcodec.bitstream.rans import CodingTables
+from vrcodec.bitstream.rate_setting import Setting
 from vrcodec.bitstream.tables import gaussian_tables
 from vrcodec.codec import Decoder, Encoder, Engine, rate_state
-from vrcodec.effort import MAX_EFFORT, STEPS, Effort, Watch
 from vrcodec.errors import UsageError
-from vrcodec.models.entropy import round_with_dead_zone
-from vrcodec.picture import Picture
-from vrcodec.ratecontrol import Target, encode_to_target
-from vrcodec.refinement import rounding, search
-from vrcodec.refinement.distortion import Original, SquaredError
-from vrcodec.refinement.prices import Prices
-from vrcodec.refinement.refine import surrogate_of
-from vrcodec.refinement.search import Pace, Search
-from vrcodec.refinement.surrogate import Surrogate
-from vrcodec.setting import Setting
-from vrcodec.windows import cut
+from vrcodec.metrics import ms_ssim, psnr
+from vrcodec.models.coding.entropy import round_with_dead_zone
+from vrcodec.picture.picture import Picture
+from vrcodec.regions.window import cut
+from vrcodec.search.effort import MAX_EFFORT, STEPS, Effort, Watch
+from vrcodec.search.rate_control import Target, encode_to_target
+from vrcodec.search.refinement import descent, rounding
+from vrcodec.search.refinement.bit_cost import Prices
+from vrcodec.search.refinement.descent import Pace, Search
+from vrcodec.search.refinement.distortion import Original, SquaredError
+from vrcodec.search.refinement.refine import surrogate_of
+from vrcodec.search.refinement.surrogate import Surrogate
 
 FAMILIES = ("gained", "qvrf", "qmap", "slim", "qarv")
 CODE = 40_000
@@ -104,7 +104,7 @@ def test_any_picture_at_any_rate_comes_back_and_is_not_worse(
 def test_a_search_that_finds_nothing_better_leaves_the_plain_file(
     monkeypatch: pytest.MonkeyPatch, photograph: Pixels
 ) -> None:
-    monkeypatch.setattr(search, "_LEARNING_RATE", 50.0)
+    monkeypatch.setattr(descent, "_LEARNING_RATE", 50.0)
     encoder, picture = Encoder("qvrf"), Picture.from_array(photograph)
     assert encoder.encode(picture, CODE, effort=Effort(3)) == encoder.encode(picture, CODE)
 
@@ -253,7 +253,7 @@ def test_strips_do_not_change_gradients(
     pixels = gradient(*size)
     _, _, own = surrogate("qvrf", pixels)
     whole = pulled(pixels, own)
-    monkeypatch.setattr(search, "_STRIP_PIXELS", 16 * size[0] * 2)
+    monkeypatch.setattr(descent, "_STRIP_PIXELS", 16 * size[0] * 2)
     assert torch.allclose(
         pulled(pixels, own), whole, rtol=1e-3, atol=1e-3 * float(whole.abs().max())
     )
@@ -289,7 +289,7 @@ def test_steps_double() -> None:
 
 def test_a_budget_of_time_is_shared_by_blocks_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr(search.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(descent.time, "monotonic", lambda: clock[0])
     pace = Pace(end=110.0)
     for block in range(4):
         began = clock[0]
@@ -353,7 +353,8 @@ def test_an_interrupt_keeps_what_was_found_if_asked_to(family: str, photograph: 
 _SEARCHING = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from vrcodec.cli import main, output
+from vrcodec.cli import main
+from vrcodec.cli.shared import output
 output.part_done = lambda share: print("searching", file=sys.stderr, flush=True)
 main.main()
 """

@@ -21,7 +21,7 @@ from vrcodec import files
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import OutputError
 from vrcodec.files import write_atomically
-from vrcodec.picture import Picture
+from vrcodec.picture.picture import Picture
 
 Run = Callable[..., int]
 
@@ -244,7 +244,7 @@ def test_many_pictures_in_one_process(photograph: Pixels) -> None:
 
 
 def test_signals_raise_where_there_is_something_to_keep() -> None:
-    from vrcodec.cli import signals
+    from vrcodec.cli.shared import signals
 
     before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
     try:

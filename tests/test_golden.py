@@ -12,11 +12,11 @@ from PIL import Image
 
 from tests.conftest import GOLDEN, GOLDEN_NAMES
 from vrcodec.bitstream.container import build_container, parse_container
-from vrcodec.bitstream.ladder import build_ladder
+from vrcodec.bitstream.inspection import check_structure, ladder_of
 from vrcodec.bitstream.payload import build_stream, parse_stream
+from vrcodec.bitstream.progressive import build_ladder
 from vrcodec.codec import Decoder, Engine
 from vrcodec.errors import WeightsError
-from vrcodec.inspection import check_structure, ladder_of
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -14,10 +14,10 @@ import pytest
 from tests.conftest import ROOT
 from tests.fuzz.bombs import bombs
 from tests.fuzz.honest import honest_files
+from vrcodec.bitstream.inspection import check_structure
 from vrcodec.bitstream.schema import MAGIC
 from vrcodec.codec import Decoder
 from vrcodec.errors import CorruptError, FormatError, VrcError
-from vrcodec.inspection import check_structure
 
 Run = Callable[..., int]
 FILES = honest_files()
@@ -78,7 +78,7 @@ import resource, sys
 from tests.fuzz.bombs import bombs
 from vrcodec.codec import Decoder, Engine
 from vrcodec.errors import VrcError
-from vrcodec.inspection import inspect
+from vrcodec.bitstream.inspection import inspect
 decoder = Decoder(Engine("cpu", "float32"))
 made = dict(bombs())
 for name in made:

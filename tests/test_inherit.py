@@ -14,12 +14,12 @@ from vrcodec.catalog import find_by_family
 from vrcodec.cli.main import run
 from vrcodec.errors import WeightsError
 from vrcodec.models import Gained, Qarv, Qmap, Qvrf
-from vrcodec.models.backbone import BackboneSize
-from vrcodec.models.gains import log_linear
-from vrcodec.models.zoo import load_size, load_state, load_trainable
-from vrcodec.training.inherit import Transforms, regulated_from_gained, take_transforms
+from vrcodec.models.networks.backbone import BackboneSize
+from vrcodec.models.networks.gains import log_linear
+from vrcodec.models.weights import load_size, load_state, load_trainable
 from vrcodec.training.recipes import load_recipe
 from vrcodec.training.session import Session, train
+from vrcodec.training.transfer import Transforms, regulated_from_gained, take_transforms
 
 
 @pytest.fixture

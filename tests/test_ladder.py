@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vrcodec.bitstream.guard import Reals
-from vrcodec.bitstream.ladder import MAX_LEVELS, build_ladder, parse_ladder
+from vrcodec.bitstream.guard_band import Reals
 from vrcodec.bitstream.payload import LevelEnd, Stream, build_stream
+from vrcodec.bitstream.progressive import MAX_LEVELS, build_ladder, parse_ladder
 from vrcodec.bitstream.rans import CodingTables, Symbols
-from vrcodec.bitstream.streams import StreamReader, StreamWriter
+from vrcodec.bitstream.symbol_coding import StreamReader, StreamWriter
 from vrcodec.bitstream.tables import gaussian_tables
 from vrcodec.errors import CorruptError
 

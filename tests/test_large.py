@@ -17,13 +17,13 @@ import vrcodec
 from tests.conftest import GOLDEN, Pixels, random_map
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import parse_container
+from vrcodec.bitstream.rate_setting import Setting
 from vrcodec.bitstream.source import FileSource
 from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.errors import CorruptError, UsageError
-from vrcodec.picture import Picture
-from vrcodec.setting import Setting
-from vrcodec.strips import Tiling
-from vrcodec.views import Rectangle, View
+from vrcodec.picture.picture import Picture
+from vrcodec.regions.region import Rectangle, View
+from vrcodec.regions.tiling import Tiling
 
 FAMILIES = ("gained", "qvrf", "qmap", "slim", "qarv")
 KINDS = (*FAMILIES, "map", "alpha", "lossless")

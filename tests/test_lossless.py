@@ -16,13 +16,13 @@ from tests.conftest import GOLDEN, Pixels, with_chunks
 from tests.golden.make_sides import METADATA
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Chunk, build_container, parse_container
+from vrcodec.bitstream.inspection import check_structure, inspect
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, FormatError, TargetError, UsageError
-from vrcodec.images import pack
-from vrcodec.inspection import check_structure, inspect
-from vrcodec.lossless import lossless_file
-from vrcodec.picture import Mode, Picture
-from vrcodec.ratecontrol import Target, encode_to_target
+from vrcodec.lossless.file import lossless_file
+from vrcodec.lossless.packing import pack
+from vrcodec.picture.picture import Mode, Picture
+from vrcodec.search.rate_control import Target, encode_to_target
 
 BILEVEL = (GOLDEN / "sides" / "bilevel.vrc").read_bytes()
 

@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 
 from tests.batching import Echo, Foreseeing, Fragile, encode_work, is_whole, make_photographs
 from tests.conftest import GOLDEN, ROOT
+from vrcodec.batch.destinations import targets
 from vrcodec.batch.handler import Handler
 from vrcodec.batch.inputs import PICTURES, find, mirrored, read_list
 from vrcodec.batch.items import Item, Outcome
+from vrcodec.batch.log import Log, last_results
 from vrcodec.batch.pool import outcomes
-from vrcodec.batch.record import Log, last_results
-from vrcodec.batch.targets import targets
-from vrcodec.cli.many import LOG_NAME, settings_key
+from vrcodec.cli.shared.many import LOG_NAME, settings_key
 from vrcodec.errors import InputError, UsageError
 from vrcodec.models.base import Latents, VariableRateModel
 

@@ -17,9 +17,9 @@ import vrcodec
 from tests.conftest import Pixels
 from tests.pictures import chunk, deep_tiff, stored, with_chunk
 from vrcodec.errors import InputError, LimitError
-from vrcodec.intake.choice import Intake
-from vrcodec.intake.orientation import turned, upright_exif, upright_xmp
-from vrcodec.reading import picture_from_image, read_picture
+from vrcodec.picture.intake.orientation import turned, upright_exif, upright_xmp
+from vrcodec.picture.intake.policy import Intake
+from vrcodec.picture.reading import picture_from_image, read_picture
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF")
 XMP = (

@@ -15,12 +15,12 @@ from vrcodec.catalog import find_by_family, weights_id
 from vrcodec.codec import Encoder, Engine
 from vrcodec.errors import WeightsError
 from vrcodec.models import FAMILIES, Gained, Qmap
-from vrcodec.models.backbone import BackboneSize
-from vrcodec.models.blocks import Depthwise
-from vrcodec.models.entropy import gaussian_likelihood, scale_index
-from vrcodec.models.gains import interpolate_knots
-from vrcodec.models.zoo import load_state, pack_model, unpack_model
-from vrcodec.strips import Tiling
+from vrcodec.models.coding.entropy import gaussian_likelihood, scale_index
+from vrcodec.models.networks.backbone import BackboneSize
+from vrcodec.models.networks.gains import interpolate_knots
+from vrcodec.models.networks.layers import Depthwise
+from vrcodec.models.weights import load_state, pack_model, unpack_model
+from vrcodec.regions.tiling import Tiling
 from vrcodec.training.klt import principal_components, start_from_klt
 from vrcodec.training.loss import rate_distortion_loss, rate_to_lambda
 

@@ -7,10 +7,10 @@ import torch
 
 from vrcodec.catalog import find_by_family
 from vrcodec.models import Slim
-from vrcodec.models.zoo import load_trainable
+from vrcodec.models.weights import load_trainable
 from vrcodec.training import objectives
-from vrcodec.training.maps import random_maps
 from vrcodec.training.objectives import levels_of_batch
+from vrcodec.training.random_maps import random_maps
 
 
 @pytest.mark.parametrize("count", [1, 3, 8])

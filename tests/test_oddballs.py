@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from vrcodec.bitstream.rate_setting import Setting
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import InputError, LimitError, VrcError
-from vrcodec.intake.choice import IccChoice, Intake
-from vrcodec.picture import Picture
-from vrcodec.reading import open_picture
-from vrcodec.setting import Setting
+from vrcodec.picture.intake.policy import IccChoice, Intake
+from vrcodec.picture.picture import Picture
+from vrcodec.picture.reading import open_picture
 
 FOLDER = Path(os.environ.get("VRCODEC_ODDBALLS", "absent"))
 LARGE = 70_000

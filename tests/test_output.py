@@ -14,8 +14,8 @@ from PIL import Image
 from tests.conftest import GOLDEN, Pixels
 from tests.golden.make_sides import METADATA
 from vrcodec.errors import InputError, UsageError
-from vrcodec.metadata import Metadata
-from vrcodec.picture import Picture, lost_in, serialise_picture
+from vrcodec.picture.metadata import Metadata
+from vrcodec.picture.picture import Picture, lost_in, serialise_picture
 
 Run = Callable[..., int]
 SIDES = GOLDEN / "sides"

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.conftest import Pixels
 from vrcodec.errors import InputError
-from vrcodec.picture import Picture, serialise_picture
+from vrcodec.picture.picture import Picture, serialise_picture
 
 
 @pytest.mark.parametrize(

@@ -17,20 +17,20 @@ from PIL import Image
 
 import vrcodec
 from tests.conftest import GOLDEN, Command, Pixels
-from vrcodec.bench.metrics import psnr
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import build_container, parse_container
-from vrcodec.bitstream.ladder import build_ladder
+from vrcodec.bitstream.progressive import build_ladder
 from vrcodec.catalog import encoder_path, find_by_family
 from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.errors import CorruptError, FormatError, UsageError, VrcError, WeightsError
+from vrcodec.metrics import psnr
 from vrcodec.models import Qarv, Qvrf
-from vrcodec.models.hierarchy import ALL_PHASES, Kind, pick, spread
-from vrcodec.models.zoo import load_trainable
-from vrcodec.picture import Picture
-from vrcodec.training.inherit import start_hierarchy
-from vrcodec.training.recipes.base import Recipe
+from vrcodec.models.networks.hierarchy import ALL_PHASES, Kind, pick, spread
+from vrcodec.models.weights import load_trainable
+from vrcodec.picture.picture import Picture
+from vrcodec.training.recipes.recipe import Recipe
 from vrcodec.training.session import Session, train
+from vrcodec.training.transfer import start_hierarchy
 
 Run = Callable[..., int]
 

@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 import vrcodec
 from tests.conftest import GOLDEN, Pixels, random_map, with_chunks
 from tests.test_qmaps import Shape, level_maps, shapes, sides
-from vrcodec.bench.metrics import psnr
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import parse_container
-from vrcodec.bitstream.qmap import MAP_STRIDE, QualityMap, build_map, parse_map
+from vrcodec.bitstream.quality_map import MAP_STRIDE, QualityMap, build_map, parse_map
+from vrcodec.bitstream.rate_setting import Setting, setting_of
 from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.errors import CorruptError, UsageError
-from vrcodec.picture import Picture
-from vrcodec.qmaps import Region, on_grid, regions_map
+from vrcodec.maps.levels import Region, on_grid, regions_map
+from vrcodec.metrics import psnr
+from vrcodec.picture.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX
-from vrcodec.ratecontrol import BYTES_TOLERANCE, Target, encode_to_target
-from vrcodec.setting import Setting, setting_of
-from vrcodec.strips import Tiling
+from vrcodec.regions.tiling import Tiling
+from vrcodec.search.rate_control import BYTES_TOLERANCE, Target, encode_to_target
 
 
 @pytest.fixture

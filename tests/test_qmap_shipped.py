@@ -12,8 +12,8 @@ import skimage.data
 from benchmarks.qmaps import Coder, region_figures, writing_figures, written
 from benchmarks.task_example import compare, examples, judged, trained_classifier
 from vrcodec.codec import Decoder, Encoder
-from vrcodec.folders import read_folder
-from vrcodec.picture import Picture
+from vrcodec.picture.folders import read_folder
+from vrcodec.picture.picture import Picture
 
 
 @pytest.fixture(autouse=True)

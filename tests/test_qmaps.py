@@ -15,10 +15,10 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from tests.conftest import Command, Pixels
-from vrcodec.bitstream.qmap import MAP_STRIDE, QualityMap
+from vrcodec.bitstream.quality_map import MAP_STRIDE, QualityMap
 from vrcodec.errors import InputError, LimitError, UsageError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
-from vrcodec.qmaps import Region, checked_levels, on_grid, read_levels, regions_map
+from vrcodec.maps.levels import Region, checked_levels, on_grid, read_levels, regions_map
 from vrcodec.rate import RATE_CODE_MAX
 
 Shape = npt.NDArray[np.uint8]
@@ -221,7 +221,7 @@ def test_a_text_map_finds_writing(photograph: Pixels) -> None:
     """More of it than of anything else in the picture."""
     from PIL import ImageDraw
 
-    from vrcodec.mapmaking import text
+    from vrcodec.maps.generation import text
 
     image = Image.fromarray(photograph)
     ImageDraw.Draw(image).text((110, 100), "small writing\nin a corner", fill=(20, 20, 20))
@@ -230,7 +230,7 @@ def test_a_text_map_finds_writing(photograph: Pixels) -> None:
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, photograph: Pixels) -> None:
-    from vrcodec.mapmaking import saliency
+    from vrcodec.maps.generation import saliency
 
     monkeypatch.setitem(__import__("sys").modules, "cv2", None)
     with pytest.raises(UsageError, match=r"vrcodec\[maps\]"):

@@ -14,12 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import Pixels
-from vrcodec.bench.metrics import as_decibels, ms_ssim, psnr
+from vrcodec.bitstream.rate_setting import Setting
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import TargetError, UsageError
-from vrcodec.picture import Picture
+from vrcodec.metrics import as_decibels, ms_ssim, psnr
+from vrcodec.picture.picture import Picture
+from vrcodec.picture.reading import read_picture
 from vrcodec.rate import RATE_CODE_MAX
-from vrcodec.ratecontrol import (
+from vrcodec.search.rate_control import (
     BYTES_TOLERANCE,
     QUALITY_TOLERANCE,
     Goal,
@@ -27,9 +29,7 @@ from vrcodec.ratecontrol import (
     encode_to_target,
     search,
 )
-from vrcodec.reading import read_picture
-from vrcodec.setting import Setting
-from vrcodec.sizes import SizeForecast, total_usage
+from vrcodec.search.size_forecast import SizeForecast, total_usage
 
 # What a search may cost on any smooth curve, and on average on those of photographs.
 FEW_PROBES = 9

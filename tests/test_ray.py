@@ -10,10 +10,10 @@ import pytest
 from tests.batching import DeadlyEncoding, encode_work, is_whole, make_photographs
 from vrcodec.batch.handler import Handler
 from vrcodec.batch.inputs import PICTURES
+from vrcodec.batch.log import read_log
 from vrcodec.batch.manifest import Manifest, Shard
-from vrcodec.batch.record import read_log
-from vrcodec.batch.sharing import Share
-from vrcodec.cli.many import follow
+from vrcodec.batch.shard import Share
+from vrcodec.cli.shared.many import follow
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")

@@ -16,9 +16,9 @@ from PIL import Image
 from tests.conftest import Pixels
 from tests.pictures import chunk, shallow_png, stored, with_chunk
 from vrcodec.errors import InputError, LimitError, UsageError, VrcError
-from vrcodec.intake.choice import METADATA_KINDS, Intake, kinds_to_strip
 from vrcodec.limits import Limits
-from vrcodec.reading import (
+from vrcodec.picture.intake.policy import METADATA_KINDS, Intake, kinds_to_strip
+from vrcodec.picture.reading import (
     open_colours,
     open_picture,
     picture_from_image,

@@ -15,6 +15,7 @@ from PIL import Image
 from tests.conftest import GOLDEN, Pixels, with_chunks
 from tests.golden.make_sides import METADATA
 from vrcodec.bitstream import schema
+from vrcodec.bitstream.auxiliary import metadata_chunks, metadata_of
 from vrcodec.bitstream.container import (
     Chunk,
     Container,
@@ -23,13 +24,12 @@ from vrcodec.bitstream.container import (
     build_container,
     parse_container,
 )
-from vrcodec.bitstream.sides import metadata_chunks, metadata_of
+from vrcodec.bitstream.inspection import check_structure, inspect
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, LimitError, VrcError
-from vrcodec.inspection import check_structure, inspect
 from vrcodec.limits import Limits
-from vrcodec.metadata import Metadata
-from vrcodec.picture import Picture
+from vrcodec.picture.metadata import Metadata
+from vrcodec.picture.picture import Picture
 
 SIDES = GOLDEN / "sides"
 NAMES = sorted(path.stem for path in SIDES.glob("*.vrc"))

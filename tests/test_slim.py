@@ -18,21 +18,21 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import vrcodec
 from tests.conftest import GOLDEN, ROOT, Command, Pixels, with_chunks
-from vrcodec.bench.metrics import psnr
 from vrcodec.bitstream import schema
-from vrcodec.bitstream.streams import StreamReader
+from vrcodec.bitstream.rate_setting import Setting
+from vrcodec.bitstream.symbol_coding import StreamReader
 from vrcodec.catalog import find_by_family, weights_id
 from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.errors import CorruptError, UsageError, WeightsError
+from vrcodec.metrics import psnr
 from vrcodec.models import Slim
-from vrcodec.models.parts import cut, join
-from vrcodec.models.slicing import as_stored, channels_first, switched_layers
-from vrcodec.models.weightsfile import WeightsFile, group_of
-from vrcodec.models.widths import NETWORKS
-from vrcodec.models.zoo import load_state, load_trainable, pack_model, unpack_model
-from vrcodec.picture import Picture
+from vrcodec.models.slimming.increments import cut, join
+from vrcodec.models.slimming.slicing import as_stored, channels_first, switched_layers
+from vrcodec.models.slimming.widths import NETWORKS
+from vrcodec.models.weights import load_state, load_trainable, pack_model, unpack_model
+from vrcodec.models.weights_file import WeightsFile, group_of
+from vrcodec.picture.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX
-from vrcodec.setting import Setting
 
 WIDTHS = (8, 16, 24)
 

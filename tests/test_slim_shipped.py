@@ -11,11 +11,11 @@ import pytest
 import skimage.data
 
 from tests.conftest import ROOT
-from vrcodec.bench.metrics import psnr
 from vrcodec.codec import Decoder, Encoder
-from vrcodec.folders import read_folder
+from vrcodec.metrics import psnr
 from vrcodec.models import Slim
-from vrcodec.picture import Picture
+from vrcodec.picture.folders import read_folder
+from vrcodec.picture.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX
 
 

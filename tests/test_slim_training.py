@@ -19,25 +19,26 @@ from vrcodec.bitstream.tables import gaussian_tables
 from vrcodec.catalog import find_by_family
 from vrcodec.codec import Encoder, Engine
 from vrcodec.errors import WeightsError
-from vrcodec.models import Gained, Slim, entropy
-from vrcodec.models.activity import CLASSES, LATENT_LIMIT, ActivityPrior
-from vrcodec.models.backbone import BackboneSize
-from vrcodec.models.mixture import LogisticMixture
-from vrcodec.models.slim import even_schedule
-from vrcodec.models.widths import Width
-from vrcodec.models.zoo import load_trainable, load_wide
+from vrcodec.models import Gained, Slim
+from vrcodec.models.coding import entropy
+from vrcodec.models.coding.activity import CLASSES, LATENT_LIMIT, ActivityPrior
+from vrcodec.models.coding.mixture import LogisticMixture
+from vrcodec.models.families.slim import even_schedule
+from vrcodec.models.networks.backbone import BackboneSize
+from vrcodec.models.slimming.widths import Width
+from vrcodec.models.weights import load_trainable, load_wide
 from vrcodec.rate import RATE_CODE_MAX
-from vrcodec.training.counting import fit_prior
+from vrcodec.training.activity_fit import fit_prior
+from vrcodec.training.distributed import Ranks
 from vrcodec.training.export import export_model
+from vrcodec.training.initialisation import begin
 from vrcodec.training.klt import principal_components, start_from_klt
 from vrcodec.training.loop import Trainer
 from vrcodec.training.loss import rate_distortion_loss
 from vrcodec.training.objectives import objective_for, with_widths
-from vrcodec.training.ranks import Ranks
-from vrcodec.training.recipes.base import Recipe
-from vrcodec.training.scheduling import LEVELS, Curve, find_schedule, mean_work
-from vrcodec.training.slimming import start_from_wide
-from vrcodec.training.starting import begin
+from vrcodec.training.recipes.recipe import Recipe
+from vrcodec.training.width_schedule import LEVELS, Curve, find_schedule, mean_work
+from vrcodec.training.width_transfer import start_from_wide
 
 # As the tiny frozen `gained`, at three widths.
 SIZE = BackboneSize(

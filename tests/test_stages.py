@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vrcodec.models.blocks import Block, PixelUnshuffle
-from vrcodec.stages import recorded, stage
+from vrcodec.models.networks.layers import Block, PixelUnshuffle
+from vrcodec.timing import recorded, stage
 
 
 def test_times_add_up_by_name() -> None:

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vrcodec.bitstream.ladder import parse_ladder
 from vrcodec.bitstream.payload import (
     MAX_TIES,
     MAX_TIES_OF_PICTURE,
@@ -18,8 +17,9 @@ from vrcodec.bitstream.payload import (
     parse_stream,
     parse_streams,
 )
+from vrcodec.bitstream.progressive import parse_ladder
 from vrcodec.bitstream.rans import CodingTables
-from vrcodec.bitstream.streams import StreamReader, StreamWriter
+from vrcodec.bitstream.symbol_coding import StreamReader, StreamWriter
 from vrcodec.bitstream.tables import gaussian_tables
 from vrcodec.errors import CorruptError, LimitError
 

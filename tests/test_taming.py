@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.conftest import ROOT, Pixels
-from vrcodec import taming
+from vrcodec.bitstream.inspection import inspect
 from vrcodec.bitstream.rans import CodingTables
-from vrcodec.bitstream.streams import StreamWriter
+from vrcodec.bitstream.symbol_coding import StreamWriter
 from vrcodec.bitstream.tables import gaussian_tables
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import InputError
-from vrcodec.inspection import inspect
-from vrcodec.picture import Picture
-from vrcodec.ratecontrol import Target, encode_to_target
-from vrcodec.taming import tamed
-from vrcodec.verification import check_made
+from vrcodec.picture import softening
+from vrcodec.picture.picture import Picture
+from vrcodec.picture.softening import tamed
+from vrcodec.search.rate_control import Target, encode_to_target
+from vrcodec.search.verification import check_made
 
 
 def dithered(height: int = 208, width: int = 240) -> Pixels:
@@ -66,13 +66,13 @@ def test_strips_do_not_show(height: int, width: int, strip: int) -> None:
     grey = random.integers(0, 2, (height, width, 1), dtype=np.uint8) * np.uint8(255)
     pixels = np.repeat(grey, 3, axis=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(taming, "_STRIP", strip)
+        patch.setattr(softening, "_STRIP", strip)
         assert (tamed(pixels) == whole(pixels)).all()
 
 
 def whole(pixels: Pixels) -> Pixels:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(taming, "_STRIP", 1 << 20)
+        patch.setattr(softening, "_STRIP", 1 << 20)
         return tamed(pixels)
 
 

@@ -24,19 +24,19 @@ from vrcodec.bitstream.tables import TOTAL, gaussian_pmf, gaussian_tables, scale
 from vrcodec.catalog import find_by_family, weights_id
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, InputError, OutputError, UsageError, WeightsError
-from vrcodec.folders import find_pictures
 from vrcodec.models import FAMILIES
-from vrcodec.models.backbone import BackboneSize
-from vrcodec.models.zoo import load_state
-from vrcodec.picture import Picture
-from vrcodec.training.calibrate import fit_tables
+from vrcodec.models.networks.backbone import BackboneSize
+from vrcodec.models.weights import load_state
+from vrcodec.picture.folders import find_pictures
+from vrcodec.picture.picture import Picture
+from vrcodec.training.calibration import fit_tables
 from vrcodec.training.complexity import count_kmac
 from vrcodec.training.data import CropSampler, load_pictures
+from vrcodec.training.distributed import Ranks
 from vrcodec.training.loop import Budget, Log, Trainer
 from vrcodec.training.optim import GradientGuard, learning_rate_factor
-from vrcodec.training.ranks import Ranks
 from vrcodec.training.recipes import load_recipe
-from vrcodec.training.recipes.base import Recipe
+from vrcodec.training.recipes.recipe import Recipe
 from vrcodec.training.session import Session, train
 
 TINY = Recipe(
@@ -240,11 +240,11 @@ def test_two_processes_learn_the_same(data: Path, tmp_path: Path, recipe: str) -
 import os, torch
 from pathlib import Path
 from tests.test_train import TINY, TINY_SLIM, pictures, state
-from vrcodec.training.calibrate import fit_tables
+from vrcodec.training.calibration import fit_tables
 from vrcodec.training.complexity import count_kmac
 from vrcodec.training.data import CropSampler
 from vrcodec.training.loop import Budget, Log, Trainer
-from vrcodec.training.ranks import Ranks
+from vrcodec.training.distributed import Ranks
 
 torch.set_num_threads(1)
 with Ranks.join("cpu") as ranks:

@@ -17,9 +17,9 @@ from vrcodec.bitstream import payload
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, LimitError
 from vrcodec.limits import Limits
-from vrcodec.metadata import Metadata
-from vrcodec.picture import Picture
-from vrcodec.verification import check_made
+from vrcodec.picture.metadata import Metadata
+from vrcodec.picture.picture import Picture
+from vrcodec.search.verification import check_made
 
 Run = Callable[..., int]
 

@@ -19,13 +19,13 @@ from PIL import Image
 
 from tests.browser import fits_the_screen, opened, width
 from tests.conftest import GOLDEN, ROOT, random_map
+from vrcodec.bitstream.inspection import inspect
+from vrcodec.bitstream.rate_setting import Setting
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, OutputError
-from vrcodec.inspection import inspect
 from vrcodec.limits import DEFAULT_LIMITS
-from vrcodec.qmaps import over_picture
-from vrcodec.reading import open_picture
-from vrcodec.setting import Setting
+from vrcodec.maps.levels import over_picture
+from vrcodec.picture.reading import open_picture
 from vrcodec.viewer.gallery import Gallery
 from vrcodec.viewer.page import resources
 from vrcodec.viewer.server import Resource, serving

@@ -18,9 +18,10 @@ from typing import NoReturn
 from PIL import Image
 
 from tests.conftest import GOLDEN, ROOT
-from vrcodec.cli import main, signals
+from vrcodec.bitstream.inspection import check_structure
+from vrcodec.cli import main
+from vrcodec.cli.shared import signals
 from vrcodec.errors import VrcError
-from vrcodec.inspection import check_structure
 
 # What an output held before: no picture.
 OLD = b"what was there before"

@@ -8,27 +8,27 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vrcodec.bitstream.inspection import Info
+from vrcodec.bitstream.inspection import inspect as _inspect
+from vrcodec.bitstream.rate_setting import Setting
 from vrcodec.bitstream.source import FileSource
 from vrcodec.catalog import DEFAULT_MODEL
-from vrcodec.effort import Effort, Tune
 from vrcodec.errors import InputError, UsageError, VrcError
-from vrcodec.inspection import Info
-from vrcodec.inspection import inspect as _inspect
-from vrcodec.intake.choice import IccChoice, Intake, kinds_to_strip
 from vrcodec.limits import DEFAULT_LIMITS, Limits
-from vrcodec.setting import Setting
-from vrcodec.strips import Tiling
-from vrcodec.views import Rectangle, View
+from vrcodec.picture.intake.policy import IccChoice, Intake, kinds_to_strip
+from vrcodec.regions.region import Rectangle, View
+from vrcodec.regions.tiling import Tiling
+from vrcodec.search.effort import Effort, Tune
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     from PIL import Image
 
-    from vrcodec.bitstream.qmap import QualityMap
+    from vrcodec.bitstream.quality_map import QualityMap
     from vrcodec.bitstream.source import Source
     from vrcodec.codec import Decoder, Encoder
-    from vrcodec.picture import Picture
+    from vrcodec.picture.picture import Picture
 
 
 def encode(
@@ -84,7 +84,7 @@ def encode(
         setting = Setting.at(rate, _shape(qmap, picture), width)
     data = encoder.encode(picture, setting, effort=spent, lossless_fallback=lossless_fallback)
     if verify:
-        from vrcodec.verification import check_made
+        from vrcodec.search.verification import check_made
 
         check_made(data, picture, _decoder(device, memory, limits))
     return data
@@ -170,7 +170,7 @@ def quality_map(data: bytes, limits: Limits = DEFAULT_LIMITS) -> npt.NDArray[np.
     Of a file without a quality map: its rate everywhere. Raises FormatError, CorruptError or LimitError, and
     UsageError when the picture is stored without loss, at no rate.
     """
-    from vrcodec.qmaps import levels_of
+    from vrcodec.maps.levels import levels_of
 
     return levels_of(bytes(data), limits)
 
@@ -178,7 +178,7 @@ def quality_map(data: bytes, limits: Limits = DEFAULT_LIMITS) -> npt.NDArray[np.
 def _shape(levels: npt.ArrayLike | None, picture: Picture) -> QualityMap | None:
     if levels is None:
         return None
-    from vrcodec.qmaps import checked_levels, on_grid
+    from vrcodec.maps.levels import checked_levels, on_grid
 
     return on_grid(checked_levels(levels, "qmap"), picture.width, picture.height)
 
@@ -187,8 +187,8 @@ def _picture(image: Any, intake: Intake) -> Picture:
     import numpy as np
     from PIL import Image
 
-    from vrcodec.picture import Picture
-    from vrcodec.reading import open_picture, picture_from_image
+    from vrcodec.picture.picture import Picture
+    from vrcodec.picture.reading import open_picture, picture_from_image
 
     if isinstance(image, Image.Image):
         return picture_from_image(image, intake=intake)

@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vrcodec.assembly import Sides, assembled
 from vrcodec.bitstream import schema
+from vrcodec.bitstream.assembly import Sides, assembled
+from vrcodec.bitstream.auxiliary import alpha_blocks, metadata_of
 from vrcodec.bitstream.container import ByChunk, Chunk, Header, parse_container
 from vrcodec.bitstream.grid import LatentGrid
-from vrcodec.bitstream.ladder import build_ladder
+from vrcodec.bitstream.inspection import (
+    MODE_NUMBERS,
+    MODES,
+    blocks_of,
+    ladder_of,
+    supported_setting,
+)
 from vrcodec.bitstream.payload import (
     Stream,
     build_streams,
@@ -22,11 +29,10 @@ from vrcodec.bitstream.payload import (
     parse_stream,
     tie_count,
 )
-from vrcodec.bitstream.sides import alpha_blocks, metadata_of
+from vrcodec.bitstream.progressive import build_ladder
+from vrcodec.bitstream.rate_setting import Setting
 from vrcodec.bitstream.source import Source
 from vrcodec.catalog import DEFAULT_MODEL, Entry, find_by_family, find_by_id
-from vrcodec.device import resolve_device
-from vrcodec.effort import NO_EFFORT, Effort, Watch
 from vrcodec.errors import (
     CorruptError,
     DeviceError,
@@ -35,26 +41,26 @@ from vrcodec.errors import (
     LimitError,
     UsageError,
 )
-from vrcodec.inspection import MODE_NUMBERS, MODES, blocks_of, ladder_of, supported_setting
 from vrcodec.limits import DEFAULT_LIMITS, Limits
-from vrcodec.lossless import lossless_file, lossless_pixels
-from vrcodec.metadata import Metadata
+from vrcodec.lossless.file import lossless_file, lossless_pixels
+from vrcodec.lossless.viewing import viewed_blocks
 from vrcodec.models.base import Latents, Pixels, RateState, VariableRateModel
-from vrcodec.models.zoo import load_model
-from vrcodec.picture import Picture
+from vrcodec.models.batches import analyse_together
+from vrcodec.models.device import resolve_device
+from vrcodec.models.weights import load_model
+from vrcodec.picture.metadata import Metadata
+from vrcodec.picture.picture import Picture
+from vrcodec.picture.softening import tamed
+from vrcodec.picture.transparency import without_hidden
 from vrcodec.rate import code_from_bin_size
-from vrcodec.setting import Setting
-from vrcodec.stages import stage
-from vrcodec.strips import DEFAULT_TILING, Tiling
-from vrcodec.taming import tamed
-from vrcodec.together import analyse_together
-from vrcodec.transparency import without_hidden
-from vrcodec.viewing import viewed_blocks
-from vrcodec.views import WHOLE, View
+from vrcodec.regions.region import WHOLE, View
+from vrcodec.regions.tiling import DEFAULT_TILING, Tiling
+from vrcodec.search.effort import NO_EFFORT, Effort, Watch
+from vrcodec.timing import stage
 
 if TYPE_CHECKING:
-    from vrcodec.refinement.refine import Refined
-    from vrcodec.refinement.surrogate import Wanted
+    from vrcodec.search.refinement.refine import Refined
+    from vrcodec.search.refinement.surrogate import Wanted
 
 
 @dataclass(frozen=True)
@@ -165,12 +171,12 @@ class Encoder:
         start: Wanted | None = None,
         since: float | None = None,
     ) -> Refined:
-        """The streams that a search finds (`vrcodec.refinement`); raises as `encode` does.
+        """The streams that a search finds (`vrcodec.search.refinement`); raises as `encode` does.
 
         ``start``: what was found for the same picture at another setting. ``since``: when the time that
         ``effort`` may give began to run, on the monotonic clock; by default now.
         """
-        from vrcodec.refinement.refine import Task, refine
+        from vrcodec.search.refinement.refine import Task, refine
 
         def size(streams: Sequence[Stream]) -> int:
             return len(self.pack(picture, setting, streams))

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from vrcodec.bench.machine import machine, versions
-from vrcodec.bench.metrics import capped_psnr
 from vrcodec.bitstream.rans import CodingTables, StreamDecoder, StreamEncoder
+from vrcodec.bitstream.rate_setting import Setting
 from vrcodec.bitstream.tables import TOTAL, TableSet
 from vrcodec.catalog import (
     DEFAULT_MODEL,
@@ -25,11 +25,11 @@ from vrcodec.catalog import (
     search_path,
 )
 from vrcodec.codec import Decoder, Encoder, Engine
-from vrcodec.device import exact_device, float_dtype
 from vrcodec.errors import VrcError
-from vrcodec.models.zoo import check_content
-from vrcodec.picture import Picture
-from vrcodec.setting import Setting
+from vrcodec.metrics import capped_psnr
+from vrcodec.models.device import exact_device, float_dtype
+from vrcodec.models.weights import check_content
+from vrcodec.picture.picture import Picture
 
 # CRC-32 of what the coder makes of known symbols: the same on every machine, for ever.
 CODER_ANSWER = 0x3302C994

@@ -16,13 +16,13 @@ from tests.conftest import Command
 from vrcodec.bench.codecs import Codec
 from vrcodec.bench.curves import read_curves
 from vrcodec.bench.measure import Sample, Trial
-from vrcodec.bench.metrics import psnr
 from vrcodec.catalog import DEFAULT_MODEL
-from vrcodec.cli import output
+from vrcodec.cli.shared import output
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import InputError
-from vrcodec.folders import read_folder
-from vrcodec.picture import Picture
+from vrcodec.metrics import psnr
+from vrcodec.picture.folders import read_folder
+from vrcodec.picture.picture import Picture
 from vrcodec.rate import code_from_rate
 
 Run = Callable[..., int]

@@ -13,12 +13,12 @@ import pytest
 from tests.conftest import Command, Pixels
 from vrcodec.bench.codecs import Family, choose_families
 from vrcodec.bench.rivals import RIVALS, Rival, at_efforts
-from vrcodec.bench.show import showcase
+from vrcodec.bench.showcase import showcase
 from vrcodec.catalog import DEFAULT_MODEL, find_by_family
 from vrcodec.codec import Encoder, Engine
-from vrcodec.effort import NO_EFFORT, Effort
-from vrcodec.picture import Picture
-from vrcodec.ratecontrol import encode_to_target
+from vrcodec.picture.picture import Picture
+from vrcodec.search.effort import NO_EFFORT, Effort
+from vrcodec.search.rate_control import encode_to_target
 
 Run = Callable[..., int]
 PACED = [name for name, rival in RIVALS.items() if rival.pace]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import Pixels
-from vrcodec.bench.metrics import (
+from vrcodec.errors import UsageError
+from vrcodec.metrics import (
     CAP,
     METRICS,
     as_decibels,
@@ -16,7 +17,6 @@ from vrcodec.bench.metrics import (
     psnr,
     ssimulacra2,
 )
-from vrcodec.errors import UsageError
 
 
 def noisy(pixels: Pixels, amount: int) -> Pixels:
@@ -68,6 +68,6 @@ def test_choosing() -> None:
 
 
 def test_a_metric_whose_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vrcodec.bench.metrics.find_spec", lambda name: None)
+    monkeypatch.setattr("vrcodec.metrics.find_spec", lambda name: None)
     with pytest.raises(UsageError, match="pip install"):
         choose_metrics(["ssimulacra2"])

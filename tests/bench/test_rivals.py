@@ -10,10 +10,10 @@ import pytest
 
 from tests.conftest import Pixels
 from vrcodec.bench.codecs import thinned
-from vrcodec.bench.metrics import psnr
 from vrcodec.bench.rivals import GROUPS, RIVALS, choose_rivals
 from vrcodec.errors import UsageError
-from vrcodec.picture import Picture
+from vrcodec.metrics import psnr
+from vrcodec.picture.picture import Picture
 
 
 @pytest.mark.parametrize("name", RIVALS)

@@ -20,18 +20,18 @@ import torch
 from tests.conftest import ROOT, random_map
 from vrcodec import models
 from vrcodec.bench.kernels import other_order, table_indices, threads
-from vrcodec.bitstream.guard import GUARD, round_to_table
-from vrcodec.bitstream.streams import StreamReader
+from vrcodec.bitstream.guard_band import GUARD, round_to_table
+from vrcodec.bitstream.inspection import inspect
+from vrcodec.bitstream.rate_setting import Setting
+from vrcodec.bitstream.symbol_coding import StreamReader
 from vrcodec.catalog import find_by_family
 from vrcodec.codec import Decoder, Encoder, Engine
-from vrcodec.folders import read_folder
-from vrcodec.inspection import inspect
 from vrcodec.models import Guarded, Slim, VariableRateModel
-from vrcodec.models.zoo import load_model
-from vrcodec.picture import Picture
+from vrcodec.models.weights import load_model
+from vrcodec.picture.folders import read_folder
+from vrcodec.picture.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX
-from vrcodec.setting import Setting
-from vrcodec.strips import Tiling
+from vrcodec.regions.tiling import Tiling
 
 FAMILIES = sorted(path.stem for path in (ROOT / "weights").glob("*.json"))
 RATE_CODES = (0, 32768, 65535)

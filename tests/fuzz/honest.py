@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.conftest import GOLDEN, random_map
+from vrcodec.bitstream.rate_setting import Setting
 from vrcodec.codec import Encoder, Engine
-from vrcodec.lossless import lossless_file
-from vrcodec.metadata import Metadata
-from vrcodec.picture import Picture
-from vrcodec.setting import Setting
+from vrcodec.lossless.file import lossless_file
+from vrcodec.picture.metadata import Metadata
+from vrcodec.picture.picture import Picture
 
 CORPUS = Path(__file__).parent / "corpus"
 _HONEST = "honest-"

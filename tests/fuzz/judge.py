@@ -20,14 +20,14 @@ import numpy.typing as npt
 
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Container, parse_container
+from vrcodec.bitstream.inspection import check_structure, ladder_of
 from vrcodec.bitstream.payload import parse_stream
 from vrcodec.bitstream.source import FileSource
-from vrcodec.bitstream.streams import StreamReader
+from vrcodec.bitstream.symbol_coding import StreamReader
 from vrcodec.codec import Decoder, Engine
 from vrcodec.errors import CorruptError, FormatError, LimitError, VrcError, WeightsError
-from vrcodec.inspection import check_structure, ladder_of
-from vrcodec.picture import Picture, serialise_picture
-from vrcodec.views import Rectangle, View
+from vrcodec.picture.picture import Picture, serialise_picture
+from vrcodec.regions.region import Rectangle, View
 
 MAX_SECONDS = 2.0
 MAX_BYTES = 200 << 20

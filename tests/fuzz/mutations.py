@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from tests.fuzz.sketch import Part, Sketch, take_apart, varint
 from vrcodec.bitstream import schema
-from vrcodec.bitstream.ladder import build_ladder, parse_ladder
 from vrcodec.bitstream.payload import Stream, Tie, build_stream, parse_stream
+from vrcodec.bitstream.progressive import build_ladder, parse_ladder
 from vrcodec.errors import VrcError
 
 Mutation = Callable[[Sketch, random.Random], None]

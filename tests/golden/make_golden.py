@@ -21,18 +21,18 @@ import skimage.data
 import torch
 from PIL import Image
 
-from vrcodec.bitstream.qmap import QualityMap
+from vrcodec.bitstream.inspection import inspect
+from vrcodec.bitstream.quality_map import QualityMap
+from vrcodec.bitstream.rate_setting import Setting
 from vrcodec.codec import Decoder, Encoder, Engine
-from vrcodec.inspection import inspect
 from vrcodec.models import Gained, Qarv, Qvrf
-from vrcodec.models.backbone import BackboneSize
-from vrcodec.picture import Picture
-from vrcodec.setting import Setting
+from vrcodec.models.networks.backbone import BackboneSize
+from vrcodec.picture.picture import Picture
 from vrcodec.training.data import CropSampler
+from vrcodec.training.distributed import Ranks
 from vrcodec.training.export import export_model
 from vrcodec.training.loop import Budget, Log, Trainer
-from vrcodec.training.ranks import Ranks
-from vrcodec.training.recipes.base import Recipe
+from vrcodec.training.recipes.recipe import Recipe
 
 TINY = BackboneSize(channels=24, latent=32, hyper=8, blocks=1, prior=16)
 SIZES = {

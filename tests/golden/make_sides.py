@@ -16,8 +16,8 @@ import numpy as np
 import skimage.data
 
 from vrcodec.codec import Decoder, Encoder, Engine
-from vrcodec.metadata import Metadata
-from vrcodec.picture import Picture, serialise_picture
+from vrcodec.picture.metadata import Metadata
+from vrcodec.picture.picture import Picture, serialise_picture
 
 ENGINE = Engine("cpu", "float32")
 RATE_CODE = 30000

@@ -10,9 +10,9 @@ from typing import Any
 
 from vrcodec.batch import places
 from vrcodec.batch.items import Item, Outcome, Work
+from vrcodec.bitstream.inspection import inspect
 from vrcodec.bitstream.schema import MAGIC
 from vrcodec.errors import DeviceError, VrcError
-from vrcodec.inspection import inspect
 
 
 @dataclass(frozen=True)

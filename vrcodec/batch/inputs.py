@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from vrcodec.batch import places
 from vrcodec.errors import InputError, UsageError
-from vrcodec.folders import SUFFIXES
+from vrcodec.picture.folders import SUFFIXES
 
 # What a folder is searched for, to encode and to decode.
 PICTURES = SUFFIXES | {".gif", ".pbm", ".apng", ".jpe", ".jfif"}

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from vrcodec.batch.items import Outcome
-from vrcodec.batch.record import read_log
+from vrcodec.batch.log import read_log
 from vrcodec.batch.totals import Totals
 
 

@@ -11,11 +11,11 @@ import torch
 
 from vrcodec.catalog import find_by_family, installed
 from vrcodec.codec import Decoder, Encoder, Engine
-from vrcodec.device import resolve_device
-from vrcodec.effort import NO_EFFORT, STEPS, Effort, Tune
-from vrcodec.picture import Picture
+from vrcodec.models.device import resolve_device
+from vrcodec.picture.picture import Picture
 from vrcodec.rate import code_from_rate
-from vrcodec.ratecontrol import Target, encode_to_target
+from vrcodec.search.effort import NO_EFFORT, STEPS, Effort, Tune
+from vrcodec.search.rate_control import Target, encode_to_target
 
 DEFAULT_ENGINE = Engine()
 

@@ -12,9 +12,9 @@ from typing import Any
 from vrcodec.bench.bdrate import BdRate, bd_rate
 from vrcodec.bench.codecs import OWN_PREFIX, Codec
 from vrcodec.bench.measure import Cost, Sample
-from vrcodec.bench.metrics import METRICS
 from vrcodec.bench.runner import Outcome, PictureInfo
 from vrcodec.errors import InputError
+from vrcodec.metrics import METRICS
 
 Columns = dict[str, list[float]]
 

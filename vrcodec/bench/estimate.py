@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from vrcodec.bitstream.guard import Reals
+from vrcodec.bitstream.guard_band import Reals
 from vrcodec.bitstream.rans import CodingTables, Indices, StreamEncoder, Symbols
 from vrcodec.bitstream.tables import PRECISION_BITS
 

@@ -13,11 +13,11 @@ from torch.nn import functional as F
 
 from vrcodec.models import Guarded
 from vrcodec.models.base import Latents, RateState
-from vrcodec.models.blocks import Pointwise
-from vrcodec.models.exchange import CodedBlock
-from vrcodec.models.hyperprior import HyperpriorModel
-from vrcodec.models.qarv import Qarv
-from vrcodec.strips import Tiling
+from vrcodec.models.coding.hyperprior import HyperpriorModel
+from vrcodec.models.coding.symbols import CodedBlock
+from vrcodec.models.families.qarv import Qarv
+from vrcodec.models.networks.layers import Pointwise
+from vrcodec.regions.tiling import Tiling
 
 # Latent rows of a strip: few, so that a picture has many.
 _TILE_SIDE = 12

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import features
 
 from vrcodec import __version__
-from vrcodec.device import resolve_device
+from vrcodec.models.device import resolve_device
 
 _PACKAGES = (
     "torch",

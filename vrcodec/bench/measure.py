@@ -12,10 +12,10 @@ from pathlib import Path
 
 from vrcodec.bench.codecs import Codec, Coder
 from vrcodec.bench.memory import peak_memory
-from vrcodec.bench.metrics import Metric
 from vrcodec.errors import TargetError
-from vrcodec.picture import Picture
-from vrcodec.stages import recorded, stage
+from vrcodec.metrics import Metric
+from vrcodec.picture.picture import Picture
+from vrcodec.timing import recorded, stage
 
 # Stages that a second picture does not need again.
 _ONCE = ("load",)

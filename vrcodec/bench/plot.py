@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import cycle
 
 from vrcodec.bench.curves import Curve, quality_column
-from vrcodec.bench.metrics import METRICS
+from vrcodec.metrics import METRICS
 
 _LEGEND_COLUMNS = 2
 # One for every round through the colours.

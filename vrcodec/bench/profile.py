@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from vrcodec.bench.codecs import synchroniser
 from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.errors import DeviceError
-from vrcodec.picture import Picture, serialise_picture
+from vrcodec.picture.picture import Picture, serialise_picture
 from vrcodec.rate import code_from_rate
-from vrcodec.stages import recorded
+from vrcodec.timing import recorded
 
 REPEATS = 9
 

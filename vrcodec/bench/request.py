@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vrcodec.catalog import DEFAULT_MODEL
-from vrcodec.effort import MAX_EFFORT, Tune
 from vrcodec.errors import UsageError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
+from vrcodec.search.effort import MAX_EFFORT, Tune
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,10 +126,10 @@ def make_plan(request: Request, say: Callable[[str], None]) -> Plan:
     from vrcodec.bench.cache import default_folder
     from vrcodec.bench.codecs import choose_families, thinned
     from vrcodec.bench.machine import machine, versions
-    from vrcodec.bench.metrics import choose_metrics
     from vrcodec.bench.rivals import at_efforts, choose_rivals
     from vrcodec.bench.runner import Plan, named
-    from vrcodec.folders import find_pictures
+    from vrcodec.metrics import choose_metrics
+    from vrcodec.picture.folders import find_pictures
 
     paths = named(find_pictures(request.paths), request.paths)
     points = request.points

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, features
 
-from vrcodec.effort import MAX_EFFORT
 from vrcodec.errors import InputError, UsageError
-from vrcodec.picture import Picture
+from vrcodec.picture.picture import Picture
+from vrcodec.search.effort import MAX_EFFORT
 
 Save = Callable[[Image.Image, float], bytes]
 

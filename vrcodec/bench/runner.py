@@ -14,12 +14,12 @@ from pathlib import Path
 from vrcodec.bench.cache import Cache
 from vrcodec.bench.codecs import Codec, synchroniser
 from vrcodec.bench.measure import Sample, Trial, picture_hash
-from vrcodec.bench.metrics import choose_metrics
 from vrcodec.codec import Engine
 from vrcodec.errors import VrcError
 from vrcodec.limits import Limits
-from vrcodec.picture import Picture
-from vrcodec.reading import open_colours
+from vrcodec.metrics import choose_metrics
+from vrcodec.picture.picture import Picture
+from vrcodec.picture.reading import open_colours
 
 
 @dataclass(frozen=True)

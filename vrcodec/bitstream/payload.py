@@ -1,6 +1,6 @@
 """One latent stream as a file holds it: coded symbols, their checksum, and the ties that settle its tables.
 
-Structure only, without numpy; `vrcodec.bitstream.streams` codes the symbols.
+Structure only, without numpy; `vrcodec.bitstream.symbol_coding` codes the symbols.
 """
 
 from __future__ import annotations

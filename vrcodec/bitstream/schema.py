@@ -1,7 +1,7 @@
 """The layout of a .vrc file, declared with construct. docs/FORMAT.md says the same in prose.
 
 Little-endian throughout; VarInt is unsigned LEB128. Inside the chunks of latents, `vrcodec.bitstream.payload`
-and `vrcodec.bitstream.ladder` read by hand what may be long.
+and `vrcodec.bitstream.progressive` read by hand what may be long.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAGIC = b"\x8dVRC\r\n"
 VERSION_MAJOR = 1
 VERSION_MINOR = 0
 
-# Numbers of the model families; 0 is a lossless codec, without a model (`vrcodec.lossless`).
+# Numbers of the model families; 0 is a lossless codec, without a model (`vrcodec.lossless.file`).
 METHOD_LOSSLESS = 0
 LOSSLESS = "lossless"
 METHODS = {1: "gained", 2: "qvrf", 3: "qmap", 4: "slim", 5: "qarv"}

@@ -1,1 +1,1 @@
-"""The command line: one module a command, shared flags in `options`, tables and JSON in `output`."""
+"""The command line: one module a command; what they share is in `shared`."""

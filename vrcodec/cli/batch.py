@@ -11,9 +11,10 @@ import click
 from vrcodec.batch import places
 from vrcodec.batch.inputs import FILES, PICTURES
 from vrcodec.batch.manifest import Manifest, Shard
-from vrcodec.cli import decode, encode, output
-from vrcodec.cli.encoding import EncodeWork
-from vrcodec.cli.many import exit_code, follow
+from vrcodec.cli import decode, encode
+from vrcodec.cli.shared import output
+from vrcodec.cli.shared.encoding import EncodeWork
+from vrcodec.cli.shared.many import exit_code, follow
 from vrcodec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def _run(
     **how: Any,
 ) -> int:
     from vrcodec.batch.handler import Handler
-    from vrcodec.batch.sharing import Share, shard_log
+    from vrcodec.batch.shard import Share, shard_log
 
     found = Manifest(manifest, out, suffix, suffixes)
     handler = Handler(work, force, resume=True)

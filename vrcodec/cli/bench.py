@@ -10,7 +10,7 @@ import click
 
 from vrcodec.bench.request import DEFAULT_METRICS, DEFAULT_RIVALS, Request
 from vrcodec.catalog import DEFAULT_MODEL
-from vrcodec.cli import options, signals
+from vrcodec.cli.shared import options, signals
 
 _MAX_POINTS = 1000
 
@@ -167,7 +167,7 @@ def command(**given: Any) -> int:
     """
     request = Request(**given)
     request.check()
-    from vrcodec.cli.benching import run_benchmark, run_profile
+    from vrcodec.cli.shared.benching import run_benchmark, run_profile
 
     with signals.raised():
         return run_profile(request) if request.profile else run_benchmark(request)

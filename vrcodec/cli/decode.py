@@ -11,10 +11,10 @@ import click
 
 from vrcodec.batch.inputs import FILES
 from vrcodec.batch.items import OneByOne
-from vrcodec.cli import options, output
-from vrcodec.cli.decoding import lazy_decoder
-from vrcodec.cli.many import ManyOptions, Request, many_options, run_many, settings_key
-from vrcodec.cli.paths import (
+from vrcodec.cli.shared import options, output
+from vrcodec.cli.shared.decoding import lazy_decoder
+from vrcodec.cli.shared.many import ManyOptions, Request, many_options, run_many, settings_key
+from vrcodec.cli.shared.paths import (
     STANDARD,
     Destination,
     about,
@@ -23,18 +23,18 @@ from vrcodec.cli.paths import (
     is_special,
     vrc_source,
 )
-from vrcodec.cli.progression import check_pattern, level_places
+from vrcodec.cli.shared.progression import check_pattern, level_places
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
-from vrcodec.strips import Tiling
-from vrcodec.views import SCALES, Rectangle, View
+from vrcodec.regions.region import SCALES, Rectangle, View
+from vrcodec.regions.tiling import Tiling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vrcodec.bitstream.source import Source
-    from vrcodec.cli.decoding import GetDecoder
-    from vrcodec.picture import OutputFormat
+    from vrcodec.cli.shared.decoding import GetDecoder
+    from vrcodec.picture.picture import OutputFormat
 
 FORMATS = ("png", "ppm", "npy")
 
@@ -163,7 +163,7 @@ def _check_progressive(
 def _format_of(target: str | None) -> OutputFormat:
     if target is None or target == STANDARD or Path(target).is_dir():
         return "png"
-    from vrcodec.picture import SUFFIXES
+    from vrcodec.picture.picture import SUFFIXES
 
     suffix = Path(target).suffix.lower()
     if suffix and suffix not in SUFFIXES and not is_special(Path(target)):
@@ -266,7 +266,7 @@ class _Job:
         with about(self._name):
             picture = self._decoder.picture(self._coded, levels, self._view)
         seconds = round(time.perf_counter() - start, 4)
-        from vrcodec.picture import lost_in, serialise_picture
+        from vrcodec.picture.picture import lost_in, serialise_picture
 
         with about(self._name):
             content = serialise_picture(picture, self._format)

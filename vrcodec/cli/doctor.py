@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vrcodec.cli import options, output
+from vrcodec.cli.shared import options, output
 
 if TYPE_CHECKING:
     from vrcodec.doctor import Diagnosis

@@ -10,14 +10,14 @@ import click
 
 from vrcodec.batch.inputs import PICTURES
 from vrcodec.catalog import DEFAULT_MODEL
-from vrcodec.cli import options, output, signals
-from vrcodec.cli.encoding import BACKGROUND_LEVEL, REGION_LEVEL, EncodeWork, make_job
-from vrcodec.cli.many import ManyOptions, Request, many_options, run_many
-from vrcodec.cli.paths import destinations
-from vrcodec.effort import MAX_EFFORT
+from vrcodec.cli.shared import options, output, signals
+from vrcodec.cli.shared.encoding import BACKGROUND_LEVEL, REGION_LEVEL, EncodeWork, make_job
+from vrcodec.cli.shared.many import ManyOptions, Request, many_options, run_many
+from vrcodec.cli.shared.paths import destinations
 from vrcodec.errors import UsageError
-from vrcodec.intake.choice import IccChoice, kinds_to_strip
+from vrcodec.picture.intake.policy import IccChoice, kinds_to_strip
 from vrcodec.rate import DEFAULT_RATE
+from vrcodec.search.effort import MAX_EFFORT
 
 
 def _kinds_to_strip(

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from vrcodec.cli import options, output
-from vrcodec.cli.paths import Destination, about, display_name, read_vrc_file
+from vrcodec.bitstream.inspection import Info, inspect
+from vrcodec.cli.shared import options, output
+from vrcodec.cli.shared.paths import Destination, about, display_name, read_vrc_file
 from vrcodec.errors import UsageError
-from vrcodec.inspection import Info, inspect
 from vrcodec.limits import Limits
 
 
@@ -79,7 +79,7 @@ def _with_alpha(info: Info) -> str:
 
 
 def _map_place(target: Path, force: bool) -> Destination:
-    from vrcodec.qmaps import check_map_name
+    from vrcodec.maps.levels import check_map_name
 
     check_map_name(target)
     place = Destination(target, force)
@@ -88,7 +88,7 @@ def _map_place(target: Path, force: bool) -> Destination:
 
 
 def _packed_map(data: bytes, info: Info, limits: Limits, target: Path) -> bytes:
-    from vrcodec.qmaps import levels_of, over_picture, packed_map
+    from vrcodec.maps.levels import levels_of, over_picture, packed_map
 
     return packed_map(over_picture(levels_of(data, limits), info.width, info.height), target)
 

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from vrcodec import __version__
-from vrcodec.cli import output, signals
+from vrcodec.cli.shared import output, signals
 from vrcodec.errors import OutputError, VrcError
 
 COMMANDS = (

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from vrcodec.catalog import Entry, installed
-from vrcodec.cli import options, output
+from vrcodec.cli.shared import options, output
 
 
 @click.command()

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vrcodec.cli import options, output
-from vrcodec.cli.paths import Destination, about, display_name, read_picture_file
+from vrcodec.cli.shared import options, output
+from vrcodec.cli.shared.paths import Destination, about, display_name, read_picture_file
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
+from vrcodec.maps import generation
 
 if TYPE_CHECKING:
-    from vrcodec.picture import Picture
-    from vrcodec.qmaps import Levels
+    from vrcodec.maps.levels import Levels
+    from vrcodec.picture.picture import Picture
 
 
 @click.command()
@@ -77,8 +78,8 @@ def command(
     """Make a quality map for PICTURE, to encode it with --model qmap --qmap MAP."""
     if (purpose == "task") != (task is not None):
         raise UsageError("--for task and --task MODULE:CALLABLE go together")
-    from vrcodec.qmaps import check_map_name, packed_map
-    from vrcodec.reading import read_colours
+    from vrcodec.maps.levels import check_map_name, packed_map
+    from vrcodec.picture.reading import read_colours
 
     place = Destination(target, force)
     place.check()
@@ -99,21 +100,19 @@ def _shares(picture: Picture, purpose: str) -> Levels:
     """How much of the way from the lowest level to the highest, (H, W)."""
     import numpy as np
 
-    from vrcodec import mapmaking
-
     if purpose == "uniform":
         return np.full((picture.height, picture.width), 0.5)
     if purpose == "gradient":
-        return mapmaking.ramp(picture.width, picture.height)
-    make = mapmaking.saliency if purpose == "saliency" else mapmaking.text
+        return generation.ramp(picture.width, picture.height)
+    make = generation.saliency if purpose == "saliency" else generation.text
     return make(picture.displayed())
 
 
 def _task_levels(picture: Picture, name: str, steps: int, price: float) -> Levels:
     from vrcodec.catalog import find_by_family
-    from vrcodec.mapmaking import load_task
-    from vrcodec.qmaps import over_picture
-    from vrcodec.taskmaps import task_map
+    from vrcodec.maps.generation import load_task
+    from vrcodec.maps.levels import over_picture
+    from vrcodec.maps.tasks import task_map
 
     # As `python -m` would: modules of the working folder can be named.
     sys.path.insert(0, "")

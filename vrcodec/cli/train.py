@@ -8,7 +8,7 @@ from typing import Literal
 
 import click
 
-from vrcodec.cli import options, signals
+from vrcodec.cli.shared import options, signals
 from vrcodec.errors import UsageError
 
 

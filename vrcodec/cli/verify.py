@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from vrcodec.cli import options, output
-from vrcodec.cli.decoding import lazy_decoder
-from vrcodec.cli.paths import about, display_name, read_vrc_file
-from vrcodec.inspection import check_structure
+from vrcodec.bitstream.inspection import check_structure
+from vrcodec.cli.shared import options, output
+from vrcodec.cli.shared.decoding import lazy_decoder
+from vrcodec.cli.shared.paths import about, display_name, read_vrc_file
 from vrcodec.limits import Limits
-from vrcodec.strips import Tiling
+from vrcodec.regions.tiling import Tiling
 
 
 @click.command()

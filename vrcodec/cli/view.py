@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vrcodec.cli import options, output, signals
-from vrcodec.cli.decoding import lazy_decoder
+from vrcodec.bitstream.inspection import Info, inspect
 from vrcodec.cli.info import fields_of
-from vrcodec.cli.paths import about, display_name, read_vrc_file
+from vrcodec.cli.shared import options, output, signals
+from vrcodec.cli.shared.decoding import lazy_decoder
+from vrcodec.cli.shared.paths import about, display_name, read_vrc_file
 from vrcodec.errors import UsageError
-from vrcodec.inspection import Info, inspect
 from vrcodec.limits import Limits
-from vrcodec.strips import Tiling
+from vrcodec.regions.tiling import Tiling
 
 if TYPE_CHECKING:
-    from vrcodec.picture import Picture
+    from vrcodec.picture.picture import Picture
     from vrcodec.viewer.gallery import Gallery
 
 
@@ -78,8 +78,8 @@ def command(
 
 def _original(path: Path, name: str, info: Info, limits: Limits) -> Picture:
     """The picture at ``path``, as large as the one in the file called ``name``."""
-    from vrcodec.intake.choice import Intake
-    from vrcodec.reading import open_picture
+    from vrcodec.picture.intake.policy import Intake
+    from vrcodec.picture.reading import open_picture
 
     picture = open_picture(path, intake=Intake(reduce_depth=True, limits=limits))
     if (picture.width, picture.height) != (info.width, info.height):

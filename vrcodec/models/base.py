@@ -14,18 +14,18 @@ from torch import Tensor, nn
 
 from vrcodec.bitstream.grid import Block, LatentGrid
 from vrcodec.bitstream.payload import Stream
-from vrcodec.bitstream.qmap import QualityMap
+from vrcodec.bitstream.quality_map import QualityMap
 from vrcodec.bitstream.tables import TableSet
-from vrcodec.device import exact_device, float_dtype
 from vrcodec.errors import UsageError
-from vrcodec.models.backbone import BackboneSize
-from vrcodec.models.blocks import Block as ResidualBlock
-from vrcodec.models.latents import ScrollingLatents
-from vrcodec.models.plan import Plan
-from vrcodec.models.transforms import Network, as_tensor, synthesise
-from vrcodec.stages import stage
-from vrcodec.strips import DEFAULT_TILING, Tiling
-from vrcodec.views import WHOLE, View
+from vrcodec.models.coding.decode_plan import Plan
+from vrcodec.models.coding.latent_rows import ScrollingLatents
+from vrcodec.models.device import exact_device, float_dtype
+from vrcodec.models.networks.backbone import BackboneSize
+from vrcodec.models.networks.layers import Block as ResidualBlock
+from vrcodec.models.networks.transforms import Network, as_tensor, synthesise
+from vrcodec.regions.region import WHOLE, View
+from vrcodec.regions.tiling import DEFAULT_TILING, Tiling
+from vrcodec.timing import stage
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -69,7 +69,7 @@ class VariableRateModel(nn.Module, ABC):
     one_analysis: ClassVar[bool] = True
     # Whether the rate may be a map.
     mapped: ClassVar[bool] = False
-    # Whether a weights file need not be read whole (`vrcodec.models.weightsfile`).
+    # Whether a weights file need not be read whole (`vrcodec.models.weights_file`).
     read_in_groups: ClassVar[bool] = False
 
     def __init__(self, size: BackboneSize) -> None:

@@ -11,16 +11,16 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from vrcodec.bitstream.grid import HYPER_STRIDE, STRIDE
-from vrcodec.bitstream.qmap import MAP_STRIDE
+from vrcodec.bitstream.quality_map import MAP_STRIDE
 from vrcodec.models import VariableRateModel
 from vrcodec.models.base import DENSITY
-from vrcodec.models.context import Pick
-from vrcodec.models.hierarchy import Prior
-from vrcodec.models.hyperprior import HyperpriorModel
-from vrcodec.models.posterior import Posterior
-from vrcodec.models.qarv import Qarv
-from vrcodec.models.slim import Slim
-from vrcodec.models.widths import Width
+from vrcodec.models.coding.hyperprior import HyperpriorModel
+from vrcodec.models.families.qarv import Qarv
+from vrcodec.models.families.slim import Slim
+from vrcodec.models.networks.context import Pick
+from vrcodec.models.networks.hierarchy import Prior
+from vrcodec.models.networks.posterior import Posterior
+from vrcodec.models.slimming.widths import Width
 
 # Of the picture that work is counted on.
 _SIDE = 256

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vrcodec.errors import InputError, VrcError
-from vrcodec.reading import open_colours
+from vrcodec.picture.reading import open_colours
 
 # Half of the crops are shrunk by a factor drawn from this range: it averages away sensor noise and
 # compression artefacts of the training pictures, which otherwise set a floor at high rates.

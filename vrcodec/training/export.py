@@ -16,12 +16,12 @@ from vrcodec.catalog import encoder_path, weights_id
 from vrcodec.files import write_atomically
 from vrcodec.models import Guarded, VariableRateModel
 from vrcodec.models.base import DENSITY
-from vrcodec.models.slim import Slim
-from vrcodec.models.zoo import pack_encoder, pack_model, unpack_model
-from vrcodec.training.calibrate import calibrated_tables
+from vrcodec.models.families.slim import Slim
+from vrcodec.models.weights import pack_encoder, pack_model, unpack_model
+from vrcodec.training.activity_fit import fit_prior
+from vrcodec.training.calibration import calibrated_tables
 from vrcodec.training.complexity import count_kmac, width_figures
-from vrcodec.training.counting import fit_prior
-from vrcodec.training.scheduling import find_schedule, measure
+from vrcodec.training.width_schedule import find_schedule, measure
 
 # On which the schedule of a slimmable model is found.
 _SCHEDULE_PICTURES = 24

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from vrcodec.bitstream.grid import STRIDE
-from vrcodec.models.blocks import Pointwise
-from vrcodec.models.hyperprior import HyperpriorModel
-from vrcodec.models.slim import Slim
+from vrcodec.models.coding.hyperprior import HyperpriorModel
+from vrcodec.models.families.slim import Slim
+from vrcodec.models.networks.layers import Pointwise
 
 _PATCH = 3 * STRIDE**2
 _HALF = STRIDE // 2

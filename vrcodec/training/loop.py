@@ -21,6 +21,7 @@ from torch import Tensor
 from vrcodec.errors import CorruptError, UsageError, WeightsError
 from vrcodec.models import FAMILIES, VariableRateModel
 from vrcodec.training.data import CropSampler
+from vrcodec.training.distributed import Ranks
 from vrcodec.training.loss import Loss
 from vrcodec.training.objectives import objective_for
 from vrcodec.training.optim import (
@@ -30,8 +31,7 @@ from vrcodec.training.optim import (
     make_optimizers,
     set_learning_rate,
 )
-from vrcodec.training.ranks import Ranks
-from vrcodec.training.recipes.base import Recipe
+from vrcodec.training.recipes.recipe import Recipe
 
 CHECKPOINT = "checkpoint.pt"
 _LOG_EVERY = 50

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vrcodec.bitstream.grid import STRIDE
-from vrcodec.models.gains import finer
+from vrcodec.models.networks.gains import finer
 
 LAMBDA_MIN = 0.0006
 LAMBDA_MAX = 0.24

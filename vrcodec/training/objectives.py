@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from vrcodec.models import VariableRateModel
-from vrcodec.models.slim import Slim
+from vrcodec.models.families.slim import Slim
 from vrcodec.rate import RATE_CODE_MAX
 from vrcodec.training.loss import LAMBDA_MIN, Loss, rate_distortion_loss, rate_to_lambda
-from vrcodec.training.maps import random_maps
+from vrcodec.training.random_maps import random_maps
 
 # Of a model, and pictures (B, 3, H, W) in [0, 1].
 Objective = Callable[[Any, Tensor], Loss]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Muon, Optimizer
 
-from vrcodec.models.blocks import Pointwise
+from vrcodec.models.networks.layers import Pointwise
 
 # A batch whose gradient is this many times the usual one would undo many steps; it is left out.
 OUTLIER_RATIO = 10.0

@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vrcodec.cli import output
-from vrcodec.device import resolve_device
+from vrcodec.cli.shared import output
 from vrcodec.errors import OutputError
-from vrcodec.folders import find_pictures
+from vrcodec.models.device import resolve_device
+from vrcodec.picture.folders import find_pictures
 from vrcodec.training.data import CropSampler, large_enough, load_pictures
-from vrcodec.training.evaluate import evaluate
+from vrcodec.training.distributed import Ranks
+from vrcodec.training.evaluation import evaluate
 from vrcodec.training.export import export_model
+from vrcodec.training.initialisation import begin, exchange_transforms
 from vrcodec.training.loop import CHECKPOINT, Budget, Log, Trainer
-from vrcodec.training.plot import plot_log
-from vrcodec.training.ranks import Ranks
-from vrcodec.training.recipes.base import Recipe
-from vrcodec.training.starting import begin, exchange_transforms
+from vrcodec.training.loss_plot import plot_log
+from vrcodec.training.recipes.recipe import Recipe
 
 # The central part of a held-out picture is cut to a multiple of 16 pixels.
 _MIN_HELD_OUT = 16

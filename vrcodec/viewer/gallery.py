@@ -8,12 +8,12 @@ from functools import partial
 
 import numpy as np
 
-from vrcodec.bench.metrics import psnr
+from vrcodec.bitstream.inspection import Info
 from vrcodec.codec import Coded, Decoder
-from vrcodec.inspection import Info
 from vrcodec.limits import Limits
-from vrcodec.picture import Picture, serialise_picture
-from vrcodec.qmaps import Levels, levels_of, over_picture
+from vrcodec.maps.levels import Levels, levels_of, over_picture
+from vrcodec.metrics import psnr
+from vrcodec.picture.picture import Picture, serialise_picture
 
 _WHITE = 255
 

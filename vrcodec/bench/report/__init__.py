@@ -10,10 +10,9 @@ from typing import Any
 
 from vrcodec import web
 from vrcodec.bench.curves import quality_column
-from vrcodec.bench.metrics import METRICS
 from vrcodec.bench.results import Results
-from vrcodec.bench.show import Showcase
-from vrcodec.bench.text import (
+from vrcodec.bench.showcase import Showcase
+from vrcodec.bench.summary import (
     Table,
     codec_table,
     cost_table,
@@ -21,6 +20,7 @@ from vrcodec.bench.text import (
     picture_table,
     verdicts,
 )
+from vrcodec.metrics import METRICS
 
 
 def report(results: Results, metrics: Sequence[str], shown: Sequence[Showcase]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from vrcodec.errors import UsageError
-from vrcodec.training.recipes.base import Recipe
+from vrcodec.training.recipes.recipe import Recipe
 
 FAMILIES = ("gained", "qvrf", "qmap", "slim", "qarv")
 

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from vrcodec.models.backbone import BackboneSize
-from vrcodec.training.recipes.base import Recipe
+from vrcodec.models.networks.backbone import BackboneSize
+from vrcodec.training.recipes.recipe import Recipe
 
 RECIPE = Recipe(family="gained", optimizer="muon")
 

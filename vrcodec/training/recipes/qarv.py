@@ -1,7 +1,7 @@
 """`qarv`: the shared backbone under a hierarchy of latents; starts from the weights of `qvrf`."""
 
-from vrcodec.models.backbone import BackboneSize
-from vrcodec.training.recipes.base import Recipe
+from vrcodec.models.networks.backbone import BackboneSize
+from vrcodec.training.recipes.recipe import Recipe
 
 RECIPE = Recipe(
     family="qarv",

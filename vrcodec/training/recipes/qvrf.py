@@ -1,7 +1,7 @@
 """`qvrf` on the shared backbone with the parallel context model; starts from the weights of `gained`."""
 
-from vrcodec.models.backbone import BackboneSize
-from vrcodec.training.recipes.base import Recipe
+from vrcodec.models.networks.backbone import BackboneSize
+from vrcodec.training.recipes.recipe import Recipe
 
 RECIPE = Recipe(
     family="qvrf",

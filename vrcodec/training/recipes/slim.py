@@ -1,7 +1,7 @@
 """`slim`: the shared backbone at five widths."""
 
-from vrcodec.models.backbone import BackboneSize
-from vrcodec.training.recipes.base import Recipe
+from vrcodec.models.networks.backbone import BackboneSize
+from vrcodec.training.recipes.recipe import Recipe
 
 RECIPE = Recipe(
     family="slim",

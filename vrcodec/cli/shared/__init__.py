@@ -1,0 +1,1 @@
+"""What commands share: flags, messages, paths, signals, and the loops over many files."""

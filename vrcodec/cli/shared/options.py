@@ -1,0 +1,168 @@
+"""Every flag that more than one command has.
+
+-o/--output  -f/--force  --device  --threads  --precision  --memory  --max-pixels  --tune  --json
+-q/--quiet  -v/--verbose
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar, get_args
+
+import click
+
+from vrcodec.bitstream.schema import METHODS
+from vrcodec.cli.shared import output
+from vrcodec.limits import DEFAULT_LIMITS, Limits
+from vrcodec.regions.tiling import Tiling
+from vrcodec.search.effort import Tune
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Completer = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def among(*values: str) -> Completer:
+    """What a shell offers for a parameter that also takes other values, or is checked later."""
+
+    def matching(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+        return [value for value in values if value.startswith(incomplete)]
+
+    return matching
+
+
+complete_family = among(*sorted(METHODS.values()))
+
+_UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1024, "mi": 1024**2, "gi": 1024**3}
+
+
+class ByteSize(click.ParamType):  # type: ignore[type-arg]
+    """A number of bytes with an optional unit: 40000, 40kB, 39KiB, 1.5MB, 2GB."""
+
+    name = "bytes"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Parse ``value``; click reports what does not fit."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(|[kmg]i?)b?", str(value).lower())
+        if not match:
+            self.fail(f"{value!r} is not a size such as 40000, 40kB, 39KiB or 1.5MB", param, ctx)
+        return float(match[1]) * _UNITS[match[2]]
+
+
+def inputs_argument(metavar: str, *, required: bool = True) -> Callable[[Function], Function]:
+    """One or more files, or - for stdin; none, where they may come from elsewhere."""
+    path = click.Path(allow_dash=True)
+    return click.argument("inputs", nargs=-1, required=required, metavar=metavar, type=path)
+
+
+output_option = click.option(
+    "-o",
+    "--output",
+    "target",
+    metavar="PATH",
+    type=click.Path(allow_dash=True),
+    help="Output file, a folder for several inputs, or - for stdout. Default: the input's name with "
+    "another suffix; stdout when the input is stdin.",
+)
+force_option = click.option("-f", "--force", is_flag=True, help="Overwrite the output.")
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda[:N]",
+    shell_complete=among("auto", "cpu", "cuda"),
+    help="Where networks run. Any device decodes what any other encoded.",
+)
+threads_option = click.option(
+    "--threads", type=click.IntRange(min=1), help="CPU threads. Default: all cores."
+)
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="Arithmetic of analysis and synthesis. Changes pixels by a rounding step at most, not "
+    "whether a file decodes.",
+)
+
+
+def _set_tiling(ctx: click.Context, parameter: click.Parameter, value: float | None) -> Tiling:
+    return Tiling(None if value is None else int(value))
+
+
+memory_option = click.option(
+    "--memory",
+    "tiling",
+    type=ByteSize(),
+    metavar="SIZE",
+    callback=_set_tiling,
+    help="About how much memory the networks may take, such as 2GB, beside the pixels: large pictures are "
+    "computed in tiles. The file is the same whatever it is.  [default: what is fastest]",
+)
+tune_option = click.option(
+    "--tune",
+    type=click.Choice(get_args(Tune)),
+    default="psnr",
+    show_default=True,
+    help="What the search of efforts above 0 aims at.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print results as JSON.")
+
+
+def _set_limits(ctx: click.Context, parameter: click.Parameter, value: int) -> Limits:
+    return Limits(max_pixels=value)
+
+
+limits_option = click.option(
+    "--max-pixels",
+    "limits",
+    type=click.IntRange(min=1),
+    default=DEFAULT_LIMITS.max_pixels,
+    show_default=True,
+    callback=_set_limits,
+    help="Refuse pictures with more pixels than this.",
+)
+
+
+def _set_quiet(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        output.set_verbosity(output.QUIET)
+
+
+def _set_verbose(ctx: click.Context, parameter: click.Parameter, value: int) -> None:
+    if value:
+        output.set_verbosity(value)
+
+
+def verbosity_options(function: Function) -> Function:
+    """-q and -v, which act by themselves and are not passed on."""
+    for option in (
+        click.option(
+            "-v",
+            "--verbose",
+            count=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_set_verbose,
+            help="Say more; -vv shows where an error came from.",
+        ),
+        click.option(
+            "-q",
+            "--quiet",
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_set_quiet,
+            help="Say nothing but errors.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def set_threads(threads: int | None) -> None:
+    """Apply --threads."""
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)

@@ -1,0 +1,193 @@
+"""Where input comes from and output goes to: files, folders, stdin and stdout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from vrcodec.bitstream.schema import MAGIC
+from vrcodec.bitstream.source import FileSource, Source
+from vrcodec.cli.shared.output import to_stdout
+from vrcodec.errors import (
+    FormatError,
+    InputError,
+    LimitError,
+    OutputError,
+    UsageError,
+    VrcError,
+)
+from vrcodec.files import check_absent, write_atomically
+from vrcodec.limits import DEFAULT_LIMITS
+
+STANDARD = "-"
+
+
+def read_picture_file(name: str) -> bytes:
+    """All bytes of a picture, from a file or stdin. Raises InputError or LimitError."""
+    with _opened(name) as file:
+        return _read_limited(file, name, b"")
+
+
+def read_vrc_file(name: str) -> bytes:
+    """All bytes of a .vrc file. What is none is refused by its first bytes. Raises VrcError."""
+    with _opened(name) as file:
+        head = file.read(len(MAGIC))
+        _check_magic(head, name)
+        return _read_limited(file, name, head)
+
+
+@contextmanager
+def vrc_source(name: str, *, whole: bool) -> Iterator[Source]:
+    """The bytes of a .vrc file; unless the ``whole`` is wanted, those of a regular file are read as needed.
+
+    What is no .vrc file is refused by its first bytes. Raises VrcError.
+    """
+    if whole or name == STANDARD or not Path(name).is_file():
+        yield read_vrc_file(name)
+        return
+    with ExitStack() as stack:
+        with _reading(name):
+            source = FileSource(stack.enter_context(Path(name).open("rb")))
+        _check_magic(source[: len(MAGIC)], name)
+        _check_size(len(source), name)
+        yield source
+
+
+def _check_magic(head: bytes, name: str) -> None:
+    if not head or not MAGIC.startswith(head):
+        raise FormatError(f"{display_name(name)}: not a vrc file")
+
+
+def _check_size(size: int, name: str) -> None:
+    limit = DEFAULT_LIMITS.max_file_bytes
+    if size > limit:
+        raise LimitError(f"{display_name(name)}: more than {limit} bytes")
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[BinaryIO]:
+    with _reading(name):
+        if name == STANDARD:
+            yield sys.stdin.buffer
+        else:
+            with Path(name).open("rb") as file:
+                yield file
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """The body opens or reads an input: what goes wrong there is an InputError."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{display_name(name)}: cannot be read: {reason}") from error
+
+
+def _read_limited(file: BinaryIO, name: str, head: bytes) -> bytes:
+    data = head + file.read(DEFAULT_LIMITS.max_file_bytes)
+    _check_size(len(data), name)
+    return data
+
+
+def display_name(name: str) -> str:
+    """How messages call an input; safe to print whatever bytes the name has."""
+    return "<stdin>" if name == STANDARD else click.format_filename(name)
+
+
+@contextmanager
+def about(name: str) -> Iterator[None]:
+    """Put the input's name in front of the message of any error raised inside."""
+    try:
+        yield
+    except VrcError as error:
+        raise type(error)(f"{display_name(name)}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where one result goes; ``path`` is None for stdout."""
+
+    path: Path | None
+    force: bool
+
+    def __str__(self) -> str:
+        return click.format_filename(self.path) if self.path else "<stdout>"
+
+    def check(self) -> None:
+        """Fail before the work rather than after it. Raises OutputError."""
+        if self.path is None:
+            if sys.stdout is None:
+                raise OutputError("stdout is closed; name a file with -o")
+            if sys.stdout.isatty():
+                raise OutputError(
+                    "will not write binary data to a terminal; name a file with -o or use a pipe"
+                )
+            return
+        if not self.path.name:
+            raise UsageError(f"{self.path}: is not the name of a file")
+        if not self.path.parent.is_dir():
+            raise OutputError(f"{self.path}: the folder {self.path.parent} does not exist")
+        if self.path.is_dir():
+            raise OutputError(f"{self.path}: is a folder")
+        if not self.force and not is_special(self.path):
+            check_absent(self.path)
+
+    def write(self, data: bytes) -> None:
+        """Write the result, whole or not at all. Raises OutputError."""
+        if self.path is not None:
+            write_atomically(self.path, data, overwrite=self.force)
+            return
+        with to_stdout():
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+
+
+def is_special(path: Path) -> bool:
+    """Whether ``path`` is there and no regular file: a device or a named pipe."""
+    return path.exists() and not path.is_file()
+
+
+def destinations(
+    inputs: Sequence[str], target: str | None, suffix: str, force: bool
+) -> dict[str, Destination]:
+    """Where the result of each input goes: by default beside it, with another suffix.
+
+    Refuses what cannot mean anything, before any work is done. Raises UsageError or OutputError.
+    """
+    if len(set(inputs)) < len(inputs):
+        raise UsageError("an input is named twice")
+    if target not in (None, STANDARD) and str(target).endswith("/") and not Path(target).is_dir():
+        raise OutputError(f"{target}: the folder does not exist")
+    if len(inputs) > 1 and target is not None and not Path(target).is_dir():
+        raise UsageError(f"{target}: with several inputs, -o must name an existing folder")
+    found = {name: _destination(name, target, suffix, force) for name in inputs}
+    paths = [place.path for place in found.values() if place.path]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise UsageError(f"{path}: two inputs would be written to this file")
+    if len(inputs) == 1:
+        found[inputs[0]].check()
+    return found
+
+
+def _destination(name: str, target: str | None, suffix: str, force: bool) -> Destination:
+    if target == STANDARD or (target is None and name == STANDARD):
+        return Destination(None, force)
+    if target is not None and not Path(target).is_dir():
+        path = Path(target)
+    else:
+        source = Path("stdin" if name == STANDARD else name)
+        if not source.name:
+            raise InputError(f"{name or repr(name)}: is not a file")
+        path = source.with_suffix(suffix)
+        path = Path(target, path.name) if target else path
+    if name != STANDARD and path.exists() and Path(name).exists() and path.samefile(name):
+        raise UsageError(f"{name}: input and output are the same file; name another with -o")
+    return Destination(path, force)

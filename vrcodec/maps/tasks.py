@@ -1,0 +1,75 @@
+"""Quality maps for a task: gradient descent on the map, through a frozen codec.
+
+The classification-aware compression of Song et al., ICCV 2021, section 4.4: what the task loses by coding,
+plus a price for bits, falls as levels move to where the task looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from vrcodec.bitstream.quality_map import MAP_STRIDE
+from vrcodec.catalog import Entry
+from vrcodec.errors import UsageError
+from vrcodec.maps.levels import Levels
+from vrcodec.models.base import Pixels
+from vrcodec.models.networks.layers import pad_to_multiple
+from vrcodec.models.weights import load_trainable
+
+# Loss of a decoded picture, given the original, both (1, 3, H, W) in [0, 1]: a scalar.
+Task = Callable[[Tensor, Tensor], Tensor]
+
+_LEARNING_RATE = 0.25
+# Where all levels begin; sigmoid(0) has the steepest slope.
+_START = 0.0
+
+
+def task_map(
+    entry: Entry,
+    pixels: Pixels,
+    task: Task,
+    *,
+    steps: int = 50,
+    price: float = 1.0,
+    step_done: Callable[[float, float], None] = lambda loss, bpp: None,
+) -> Levels:
+    """Levels, one for each 32 x 32 pixels of ``pixels`` (H, W, 3), that minimise task + ``price`` bpp.
+
+    ``step_done`` is called with the loss of the task and the bits per pixel after each step. Raises
+    UsageError when the task fails or returns no number that depends on the decoded picture.
+    """
+    # Noise in place of rounding, as in training: the number of bits then has a gradient.
+    model = load_trainable(entry).requires_grad_(False).train()
+    height, width = pixels.shape[:2]
+    original = torch.from_numpy(pixels.copy()).permute(2, 0, 1).unsqueeze(0).float() / 255
+    x = pad_to_multiple(original, MAP_STRIDE)
+    cells = x.shape[-2] // MAP_STRIDE, x.shape[-1] // MAP_STRIDE
+    logits = torch.full((1, 1, *cells), _START, requires_grad=True)
+    optimizer = torch.optim.Adam([logits], _LEARNING_RATE)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for _ in range(steps):
+            out = model(x, logits.sigmoid())
+            bits = torch.stack([-torch.log2(p).sum() for p in out["likelihoods"].values()]).sum()
+            bpp = bits / (height * width)
+            decoded = out["x_hat"][..., :height, :width].clamp(0, 1)
+            loss = _loss(task, decoded, original)
+            optimizer.zero_grad()
+            (loss + price * bpp).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            step_done(float(loss.detach()), float(bpp.detach()))
+    levels: Levels = logits.detach().sigmoid()[0, 0].double().numpy()
+    return levels
+
+
+def _loss(task: Task, decoded: Tensor, original: Tensor) -> Tensor:
+    try:
+        loss = task(decoded, original)
+    except Exception as error:
+        raise UsageError(f"the task failed: {type(error).__name__}: {error}") from error
+    if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
+        raise UsageError("the task does not return one number with a gradient to the picture")
+    return loss.reshape(())

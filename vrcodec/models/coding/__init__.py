@@ -1,0 +1,1 @@
+"""Between networks and bitstream: entropy parameters, symbols and their tables, block by block."""

@@ -1,0 +1,125 @@
+"""The analysis and synthesis transforms and the hyperprior that the families share.
+
+Sizes are per recipe (`BackboneSize`); the layout is fixed. Pictures are RGB in [0, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from vrcodec.models.networks.layers import LEAKY_SLOPE, Block, Conv2d, PixelUnshuffle, Pointwise
+
+_UNSHUFFLE = 8
+_PATCH = 3 * _UNSHUFFLE**2
+
+
+@dataclass(frozen=True)
+class BackboneSize:
+    """Numbers of the architecture, stored with the weights.
+
+    ``channels`` C at 1/8, ``latent`` M of y, ``hyper`` N of z, ``blocks`` at 1/8 in analysis and in
+    synthesis, ``prior`` the width of the float64 hyper-synthesis. With a context model: ``groups`` of
+    channels of y, and its width ``context``; the hyper-synthesis then ends in features for it. ``widths``: of a
+    slimmable model, narrow to wide; the last one is ``channels``. ``reach``: for each width the highest rate
+    that it is made for; narrow networks waste bits on pictures that they cannot give.
+    """
+
+    channels: int = 256
+    latent: int = 320
+    hyper: int = 128
+    blocks: int = 5
+    prior: int = 192
+    groups: tuple[int, ...] = ()
+    context: int = 0
+    widths: tuple[int, ...] = ()
+    reach: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        # JSON knows lists only.
+        object.__setattr__(self, "groups", tuple(self.groups))
+        object.__setattr__(self, "widths", tuple(self.widths))
+        object.__setattr__(self, "reach", tuple(self.reach))
+
+    def narrowed(self, width: int) -> BackboneSize:
+        """The same with ``width`` channels at 1/8, and as large a share of those of y."""
+        latent = self.latent * width // self.channels
+        return replace(self, channels=width, latent=latent, widths=(), reach=())
+
+    @property
+    def halo(self) -> int:
+        """Latent rows beyond a strip that its analysis or synthesis can see."""
+        return 1 + -(-self.blocks // 2)
+
+
+def analysis(size: BackboneSize) -> nn.Sequential:
+    """x (B, 3, 16h, 16w) -> y (B, M, h, w).
+
+    From the stride on it is M wide: fewer would bound the rank of y, and with it the quality that
+    any rate can reach.
+    """
+    c, m = size.channels, size.latent
+    return nn.Sequential(
+        PixelUnshuffle(_UNSHUFFLE),
+        Pointwise(_PATCH, c),
+        *(Block(c) for _ in range(size.blocks)),
+        Conv2d(c, m, 2, stride=2),
+        Block(m),
+        Pointwise(m, m),
+    )
+
+
+def synthesis(size: BackboneSize) -> nn.Sequential:
+    """y_hat (B, M, h, w) -> x_hat (B, 3, 16h, 16w)."""
+    c, m = size.channels, size.latent
+    return nn.Sequential(
+        Pointwise(m, m),
+        Block(m),
+        Pointwise(m, 4 * c),
+        nn.PixelShuffle(2),
+        *(Block(c) for _ in range(size.blocks)),
+        Pointwise(c, _PATCH),
+        nn.PixelShuffle(_UNSHUFFLE),
+    )
+
+
+def hyper_analysis(size: BackboneSize) -> nn.Sequential:
+    """Scaled y (B, M, 4h, 4w) -> z (B, N, h, w). Runs on the encoder only."""
+    p = size.prior
+    return nn.Sequential(
+        Pointwise(size.latent, p),
+        Block(p),
+        Conv2d(p, p, 2, stride=2),
+        nn.LeakyReLU(LEAKY_SLOPE),
+        Conv2d(p, p, 3, padding=1),
+        nn.LeakyReLU(LEAKY_SLOPE),
+        Conv2d(p, size.hyper, 2, stride=2),
+    )
+
+
+def hyper_synthesis(size: BackboneSize) -> nn.Sequential:
+    """z_hat (B, N, h, w) -> (mean, log2 scale) (B, 2M, 4h, 4w). Chooses tables: runs in float64.
+
+    With a context model it is shorter, and gives features (B, prior, 4h, 4w). Receptive field: two
+    samples of z on each side.
+    """
+    p = size.prior
+    last = (
+        Conv2d(p, p, 3, padding=1),
+        nn.LeakyReLU(LEAKY_SLOPE),
+        Pointwise(p, 2 * size.latent),
+    )
+    return nn.Sequential(
+        Conv2d(size.hyper, p, 3, padding=1),
+        nn.LeakyReLU(LEAKY_SLOPE),
+        Pointwise(p, 4 * p),
+        nn.PixelShuffle(2),
+        nn.LeakyReLU(LEAKY_SLOPE),
+        Conv2d(p, p, 3, padding=1),
+        nn.LeakyReLU(LEAKY_SLOPE),
+        Pointwise(p, 4 * p),
+        nn.PixelShuffle(2),
+        nn.LeakyReLU(LEAKY_SLOPE),
+        *(() if size.groups else last),
+    )

@@ -1,0 +1,1 @@
+"""Networks of several widths in one: slicing them, and how weights files store them."""

@@ -1,0 +1,37 @@
+"""Finding the pictures in folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vrcodec.errors import InputError
+
+if TYPE_CHECKING:
+    from vrcodec.picture.picture import Picture
+
+SUFFIXES = frozenset(
+    {".avif", ".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+)
+
+
+def find_pictures(paths: Sequence[Path]) -> list[Path]:
+    """Picture files below the folders among ``paths``, by suffix, and the files among them; sorted.
+
+    Raises InputError when there is none.
+    """
+    found = {path for path in paths if not path.is_dir()}
+    for folder in paths:
+        if folder.is_dir():
+            found.update(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not found:
+        raise InputError(f"no pictures below {', '.join(map(str, paths))}")
+    return sorted(found)
+
+
+def read_folder(folder: Path) -> dict[str, Picture]:
+    """The colours of every picture below ``folder``, by file name. Raises InputError or LimitError."""
+    from vrcodec.picture.reading import open_colours
+
+    return {path.name: open_colours(path) for path in find_pictures([folder])}

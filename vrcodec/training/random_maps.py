@@ -1,0 +1,64 @@
+"""Random quality maps to train with.
+
+Uniform maps (as many as need be for the rate axis itself), ramps, sums of bumps, and regions: those of
+Song et al., ICCV 2021, section 4.1, but for their regions, which come from segmentation labels; here they
+are what is brighter or darker than some grey in a blurred picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vrcodec.bitstream.quality_map import MAP_STRIDE
+
+_STEPS = 255
+_UNIFORM = 0.4
+_MOST_BUMPS = 8
+
+
+def random_maps(x: Tensor) -> Tensor:
+    """One map for each picture of (B, 3, 32h, 32w): (B, 1, h, w), levels in steps of 1/255."""
+    shape = x.shape[-2] // MAP_STRIDE, x.shape[-1] // MAP_STRIDE
+    maps = torch.stack([_map(picture, shape) for picture in x])
+    return (maps * _STEPS).round() / _STEPS
+
+
+def _map(picture: Tensor, shape: tuple[int, int]) -> Tensor:
+    low, high = torch.rand(2, 1, 1, device=picture.device)
+    if torch.rand(()) < _UNIFORM:
+        return low.expand(1, *shape)
+    kinds: tuple[Callable[[Tensor, tuple[int, int]], Tensor], ...] = (_ramp, _bumps, _regions)
+    mask = kinds[int(torch.randint(len(kinds), ()))](picture, shape)
+    return low + (high - low) * mask.unsqueeze(0)
+
+
+def _places(picture: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Rows and columns of the cells' middles, in [0, 1]."""
+    rows, columns = ((torch.arange(count, device=picture.device) + 0.5) / count for count in shape)
+    return rows.unsqueeze(1), columns
+
+
+def _ramp(picture: Tensor, shape: tuple[int, int]) -> Tensor:
+    rows, columns = _places(picture, shape)
+    angle = 2 * torch.pi * torch.rand((), device=picture.device)
+    slope = rows * angle.sin() + columns * angle.cos()
+    return (slope - slope.min()) / (slope.max() - slope.min())
+
+
+def _bumps(picture: Tensor, shape: tuple[int, int]) -> Tensor:
+    rows, columns = _places(picture, shape)
+    count = int(torch.randint(1, _MOST_BUMPS + 1, ()))
+    top, left, size = torch.rand(3, count, 1, 1, device=picture.device)
+    distance = (rows - top).square() + (columns - left).square()
+    bumps = (-distance / (2 * (0.05 + 0.25 * size).square())).exp().sum(0)
+    return bumps / bumps.max()
+
+
+def _regions(picture: Tensor, shape: tuple[int, int]) -> Tensor:
+    grey = F.adaptive_avg_pool2d(picture.mean(0, keepdim=True), shape)[0]
+    level = torch.quantile(grey.flatten(), float(torch.rand(())) * 0.8 + 0.1)
+    return (grey > level).to(grey.dtype)

@@ -30,13 +30,13 @@ from vrcodec.metrics import psnr
 from vrcodec.models import Gained, Qvrf
 from vrcodec.models.coding.hyperprior import Factors, HyperpriorModel
 from vrcodec.models.networks.context import Exchange
+from vrcodec.models.trade_off import LAMBDA_MIN, rate_to_lambda
 from vrcodec.models.weights import load_state, unpack_model
 from vrcodec.picture.folders import find_pictures, read_folder
 from vrcodec.picture.picture import Picture
 from vrcodec.rate import code_from_rate
 from vrcodec.training.calibration import calibrated_tables
 from vrcodec.training.data import CropSampler, load_pictures
-from vrcodec.training.loss import LAMBDA_MIN, rate_to_lambda
 from vrcodec.training.optim import learning_rate_factor
 
 _CROPS, _BATCH, _LEARNING_RATE, _WARMUP = 1600, 16, 1e-3, 100

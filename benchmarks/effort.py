@@ -40,7 +40,7 @@ from vrcodec.cli.shared.output import progress_bar
 from vrcodec.codec import Engine
 from vrcodec.picture.folders import find_pictures
 from vrcodec.picture.picture import Picture
-from vrcodec.search.effort import Tune
+from vrcodec.refinement.effort import Tune
 
 DOCS = Path(__file__).parents[1] / "docs"
 DOCUMENT = DOCS / "EFFORT.md"

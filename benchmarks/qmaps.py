@@ -20,11 +20,10 @@ from torch import nn
 
 from benchmarks.common import fill_in
 from benchmarks.task_example import compare, examples, judged, map_for, trained_classifier
-from vrcodec.bench.estimate import symbol_bits
 from vrcodec.bench.summary import Table, markdown
 from vrcodec.bitstream.container import parse_container
-from vrcodec.bitstream.grid import STRIDE
 from vrcodec.bitstream.guard_band import round_to_table
+from vrcodec.bitstream.information_content import symbol_bits
 from vrcodec.bitstream.quality_map import QualityMap
 from vrcodec.bitstream.rans import CodingTables
 from vrcodec.bitstream.rate_setting import Setting
@@ -35,7 +34,9 @@ from vrcodec.metrics import psnr
 from vrcodec.models.families.qmap import Qmap
 from vrcodec.picture.folders import read_folder
 from vrcodec.picture.picture import Picture
-from vrcodec.search.rate_control import Target, encode_to_target
+from vrcodec.regions.grid import STRIDE
+from vrcodec.search.rate_control import encode_to_target
+from vrcodec.search.target import Target
 
 DOCS = Path(__file__).parents[1] / "docs"
 DOCUMENT = DOCS / "QMAP.md"

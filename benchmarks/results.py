@@ -19,7 +19,6 @@ from benchmarks.common import with_blocks
 from vrcodec.bench.card import card_table, families_table
 from vrcodec.bench.codecs import Family
 from vrcodec.bench.curves import Curve, compare, read_curves
-from vrcodec.bench.estimate import counted_bits
 from vrcodec.bench.measure import Sample
 from vrcodec.bench.plot import plot
 from vrcodec.bench.request import Request, context, make_plan
@@ -34,6 +33,7 @@ from vrcodec.bench.summary import (
     picture_table,
     verdicts,
 )
+from vrcodec.bitstream.information_content import counted_bits
 from vrcodec.catalog import DEFAULT_MODEL, find_by_family, installed
 from vrcodec.cli.shared.output import progress_bar
 from vrcodec.codec import Encoder

@@ -24,7 +24,8 @@ from vrcodec.codec import Decoder, Encoder
 from vrcodec.maps.levels import on_grid
 from vrcodec.maps.tasks import task_map
 from vrcodec.picture.picture import Picture
-from vrcodec.search.rate_control import Target, encode_to_target
+from vrcodec.search.rate_control import encode_to_target
+from vrcodec.search.target import Target
 
 DIRECTIONS = 4
 _SIDE, _PATCH, _PERIOD, _AMPLITUDE = 192, 36, 5.0, 8.0

@@ -27,7 +27,8 @@ from vrcodec.lossless.packing import Samples, check, pack, unpack
 from vrcodec.picture.metadata import Metadata
 from vrcodec.picture.picture import Picture
 from vrcodec.picture.transparency import without_hidden
-from vrcodec.search.rate_control import Target, encode_to_target
+from vrcodec.search.rate_control import encode_to_target
+from vrcodec.search.target import Target
 
 RGBA = (GOLDEN / "sides" / "rgba.vrc").read_bytes()
 

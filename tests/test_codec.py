@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import GOLDEN, GOLDEN_NAMES, Pixels, with_chunks
-from vrcodec.bench.estimate import counted_bits
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import build_container, parse_container
+from vrcodec.bitstream.information_content import counted_bits
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, LimitError, UsageError, VrcError
 from vrcodec.limits import Limits

@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 import vrcodec
 from tests.conftest import ROOT, Pixels, random_map
 from tests.test_codec import gradient
-from vrcodec.bench.estimate import symbol_bits
-from vrcodec.bitstream.grid import Block
+from vrcodec.bitstream.information_content import symbol_bits
 from vrcodec.bitstream.rans import CodingTables
 from vrcodec.bitstream.rate_setting import Setting
 from vrcodec.bitstream.tables import gaussian_tables
@@ -30,15 +29,17 @@ from vrcodec.errors import UsageError
 from vrcodec.metrics import ms_ssim, psnr
 from vrcodec.models.coding.entropy import round_with_dead_zone
 from vrcodec.picture.picture import Picture
+from vrcodec.refinement import descent, rounding
+from vrcodec.refinement.bit_cost import Prices
+from vrcodec.refinement.descent import Pace, Search
+from vrcodec.refinement.distortion import Original, SquaredError
+from vrcodec.refinement.effort import MAX_EFFORT, STEPS, Effort, Watch
+from vrcodec.refinement.refine import surrogate_of
+from vrcodec.refinement.surrogate import Surrogate
+from vrcodec.regions.grid import Block
 from vrcodec.regions.window import cut
-from vrcodec.search.effort import MAX_EFFORT, STEPS, Effort, Watch
-from vrcodec.search.rate_control import Target, encode_to_target
-from vrcodec.search.refinement import descent, rounding
-from vrcodec.search.refinement.bit_cost import Prices
-from vrcodec.search.refinement.descent import Pace, Search
-from vrcodec.search.refinement.distortion import Original, SquaredError
-from vrcodec.search.refinement.refine import surrogate_of
-from vrcodec.search.refinement.surrogate import Surrogate
+from vrcodec.search.rate_control import encode_to_target
+from vrcodec.search.target import Target
 
 FAMILIES = ("gained", "qvrf", "qmap", "slim", "qarv")
 CODE = 40_000

@@ -17,12 +17,13 @@ from tests.golden.make_sides import METADATA
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Chunk, build_container, parse_container
 from vrcodec.bitstream.inspection import check_structure, inspect
+from vrcodec.bitstream.lossless_picture import lossless_file
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, FormatError, TargetError, UsageError
-from vrcodec.lossless.file import lossless_file
 from vrcodec.lossless.packing import pack
 from vrcodec.picture.picture import Mode, Picture
-from vrcodec.search.rate_control import Target, encode_to_target
+from vrcodec.search.rate_control import encode_to_target
+from vrcodec.search.target import Target
 
 BILEVEL = (GOLDEN / "sides" / "bilevel.vrc").read_bytes()
 

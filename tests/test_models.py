@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from tests.conftest import Pixels
-from vrcodec.bench.estimate import counted_bits
 from vrcodec.bitstream import schema
-from vrcodec.bitstream.grid import LatentGrid
+from vrcodec.bitstream.information_content import counted_bits
 from vrcodec.bitstream.tables import TOTAL
 from vrcodec.catalog import find_by_family, weights_id
 from vrcodec.codec import Encoder, Engine
@@ -19,10 +18,12 @@ from vrcodec.models.coding.entropy import gaussian_likelihood, scale_index
 from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.models.networks.gains import interpolate_knots
 from vrcodec.models.networks.layers import Depthwise
+from vrcodec.models.trade_off import rate_to_lambda
 from vrcodec.models.weights import load_state, pack_model, unpack_model
+from vrcodec.regions.grid import LatentGrid
 from vrcodec.regions.tiling import Tiling
 from vrcodec.training.klt import principal_components, start_from_klt
-from vrcodec.training.loss import rate_distortion_loss, rate_to_lambda
+from vrcodec.training.loss import rate_distortion_loss
 
 SMALL = BackboneSize(channels=8, latent=12, hyper=4, blocks=1, prior=8)
 

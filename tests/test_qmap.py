@@ -25,7 +25,8 @@ from vrcodec.metrics import psnr
 from vrcodec.picture.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX
 from vrcodec.regions.tiling import Tiling
-from vrcodec.search.rate_control import BYTES_TOLERANCE, Target, encode_to_target
+from vrcodec.search.rate_control import encode_to_target
+from vrcodec.search.target import BYTES_TOLERANCE, Target
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vrcodec.bench.estimate import table_bits
+from vrcodec.bitstream.information_content import table_bits
 from vrcodec.bitstream.rans import (
     SYMBOL_LIMIT,
     CodingTables,

@@ -21,15 +21,10 @@ from vrcodec.metrics import as_decibels, ms_ssim, psnr
 from vrcodec.picture.picture import Picture
 from vrcodec.picture.reading import read_picture
 from vrcodec.rate import RATE_CODE_MAX
-from vrcodec.search.rate_control import (
-    BYTES_TOLERANCE,
-    QUALITY_TOLERANCE,
-    Goal,
-    Target,
-    encode_to_target,
-    search,
-)
+from vrcodec.search.rate_control import encode_to_target
+from vrcodec.search.rate_search import find_rate_code
 from vrcodec.search.size_forecast import SizeForecast, total_usage
+from vrcodec.search.target import BYTES_TOLERANCE, QUALITY_TOLERANCE, Goal, Target
 
 # What a search may cost on any smooth curve, and on average on those of photographs.
 FEW_PROBES = 9
@@ -59,7 +54,7 @@ def test_a_smooth_curve_takes_few_probes(
     goal = value(round(where * RATE_CODE_MAX))
     low, high = (goal - 0.005, goal) if ceiling else (goal, goal + 0.005)
     probe, probes = counted(value)
-    code, met = search(probe, Goal(low, high, ceiling, 0.0, 3.1))
+    code, met = find_rate_code(probe, Goal(low, high, ceiling, 0.0, 3.1))
     assert met
     assert low <= value(code) <= high
     assert len(probes) <= FEW_PROBES
@@ -77,7 +72,7 @@ def test_any_rising_steps_are_searched_to_the_neighbouring_code(data: st.DataObj
 
     low, high = (goal - 0.2, goal) if ceiling else (goal, goal + 0.2)
     probe, probes = counted(value)
-    code, met = search(probe, Goal(low, high, ceiling, 60.0, 300.0))
+    code, met = find_rate_code(probe, Goal(low, high, ceiling, 60.0, 300.0))
     assert len(probes) <= 60
     if ceiling:
         assert met == (heights[0] <= high)
@@ -91,7 +86,7 @@ def test_any_rising_steps_are_searched_to_the_neighbouring_code(data: st.DataObj
 def test_a_curve_that_falls_ends_all_the_same() -> None:
     for ceiling in (True, False):
         goal = Goal(0.4, 0.4001, ceiling, 0.0, 1.0)
-        code, _ = search(lambda c: 1 - c / RATE_CODE_MAX, goal)
+        code, _ = find_rate_code(lambda c: 1 - c / RATE_CODE_MAX, goal)
         assert 0 <= code <= RATE_CODE_MAX
 
 

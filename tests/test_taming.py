@@ -19,7 +19,8 @@ from vrcodec.errors import InputError
 from vrcodec.picture import softening
 from vrcodec.picture.picture import Picture
 from vrcodec.picture.softening import tamed
-from vrcodec.search.rate_control import Target, encode_to_target
+from vrcodec.search.rate_control import encode_to_target
+from vrcodec.search.target import Target
 from vrcodec.search.verification import check_made
 
 

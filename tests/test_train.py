@@ -18,7 +18,7 @@ from PIL import Image
 from torch import nn
 
 from tests.conftest import GOLDEN, ROOT, Pixels
-from vrcodec.bench.estimate import table_bits
+from vrcodec.bitstream.information_content import table_bits
 from vrcodec.bitstream.rans import CodingTables
 from vrcodec.bitstream.tables import TOTAL, gaussian_pmf, gaussian_tables, scale_of
 from vrcodec.catalog import find_by_family, weights_id

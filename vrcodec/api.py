@@ -16,9 +16,9 @@ from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.errors import InputError, UsageError, VrcError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.picture.intake.policy import IccChoice, Intake, kinds_to_strip
+from vrcodec.refinement.effort import Effort, Tune
 from vrcodec.regions.region import Rectangle, View
 from vrcodec.regions.tiling import Tiling
-from vrcodec.search.effort import Effort, Tune
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,7 +14,6 @@ from vrcodec.bitstream import schema
 from vrcodec.bitstream.assembly import Sides, assembled
 from vrcodec.bitstream.auxiliary import alpha_blocks, metadata_of
 from vrcodec.bitstream.container import ByChunk, Chunk, Header, parse_container
-from vrcodec.bitstream.grid import LatentGrid
 from vrcodec.bitstream.inspection import (
     MODE_NUMBERS,
     MODES,
@@ -22,6 +21,7 @@ from vrcodec.bitstream.inspection import (
     ladder_of,
     supported_setting,
 )
+from vrcodec.bitstream.lossless_picture import lossless_file, lossless_pixels
 from vrcodec.bitstream.payload import (
     Stream,
     build_streams,
@@ -42,8 +42,7 @@ from vrcodec.errors import (
     UsageError,
 )
 from vrcodec.limits import DEFAULT_LIMITS, Limits
-from vrcodec.lossless.file import lossless_file, lossless_pixels
-from vrcodec.lossless.viewing import viewed_blocks
+from vrcodec.lossless.blocks import viewed_blocks
 from vrcodec.models.base import Latents, Pixels, RateState, VariableRateModel
 from vrcodec.models.batches import analyse_together
 from vrcodec.models.device import resolve_device
@@ -53,14 +52,15 @@ from vrcodec.picture.picture import Picture
 from vrcodec.picture.softening import tamed
 from vrcodec.picture.transparency import without_hidden
 from vrcodec.rate import code_from_bin_size
+from vrcodec.refinement.effort import NO_EFFORT, Effort, Watch
+from vrcodec.regions.grid import LatentGrid
 from vrcodec.regions.region import WHOLE, View
 from vrcodec.regions.tiling import DEFAULT_TILING, Tiling
-from vrcodec.search.effort import NO_EFFORT, Effort, Watch
 from vrcodec.timing import stage
 
 if TYPE_CHECKING:
-    from vrcodec.search.refinement.refine import Refined
-    from vrcodec.search.refinement.surrogate import Wanted
+    from vrcodec.refinement.refine import Refined
+    from vrcodec.refinement.surrogate import Wanted
 
 
 @dataclass(frozen=True)
@@ -171,12 +171,12 @@ class Encoder:
         start: Wanted | None = None,
         since: float | None = None,
     ) -> Refined:
-        """The streams that a search finds (`vrcodec.search.refinement`); raises as `encode` does.
+        """The streams that a search finds (`vrcodec.refinement`); raises as `encode` does.
 
         ``start``: what was found for the same picture at another setting. ``since``: when the time that
         ``effort`` may give began to run, on the monotonic clock; by default now.
         """
-        from vrcodec.search.refinement.refine import Task, refine
+        from vrcodec.refinement.refine import Task, refine
 
         def size(streams: Sequence[Stream]) -> int:
             return len(self.pack(picture, setting, streams))

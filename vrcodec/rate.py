@@ -26,6 +26,11 @@ def code_from_rate(rate: float) -> int:
     return round(rate * RATE_CODE_MAX)
 
 
+def clipped_rate_code(position: float, low: int = 0, high: int = RATE_CODE_MAX) -> int:
+    """The rate code nearest to ``position`` among ``low`` .. ``high``."""
+    return round(min(max(position, low), high))
+
+
 def bin_size_from_code(code: int) -> float:
     """The quantisation step that both sides derive from its code in the file."""
     return float(2 ** (code / BIN_CODE_OCTAVE))

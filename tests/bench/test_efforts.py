@@ -17,7 +17,7 @@ from vrcodec.bench.showcase import showcase
 from vrcodec.catalog import DEFAULT_MODEL, find_by_family
 from vrcodec.codec import Encoder, Engine
 from vrcodec.picture.picture import Picture
-from vrcodec.search.effort import NO_EFFORT, Effort
+from vrcodec.refinement.effort import NO_EFFORT, Effort
 from vrcodec.search.rate_control import encode_to_target
 
 Run = Callable[..., int]

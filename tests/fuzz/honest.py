@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.conftest import GOLDEN, random_map
+from vrcodec.bitstream.lossless_picture import lossless_file
 from vrcodec.bitstream.rate_setting import Setting
 from vrcodec.codec import Encoder, Engine
-from vrcodec.lossless.file import lossless_file
 from vrcodec.picture.metadata import Metadata
 from vrcodec.picture.picture import Picture
 

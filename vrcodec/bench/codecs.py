@@ -14,8 +14,9 @@ from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.models.device import resolve_device
 from vrcodec.picture.picture import Picture
 from vrcodec.rate import code_from_rate
-from vrcodec.search.effort import NO_EFFORT, STEPS, Effort, Tune
-from vrcodec.search.rate_control import Target, encode_to_target
+from vrcodec.refinement.effort import NO_EFFORT, STEPS, Effort, Tune
+from vrcodec.search.rate_control import encode_to_target
+from vrcodec.search.target import Target
 
 DEFAULT_ENGINE = Engine()
 

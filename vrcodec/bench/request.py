@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.errors import UsageError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
-from vrcodec.search.effort import MAX_EFFORT, Tune
+from vrcodec.refinement.effort import MAX_EFFORT, Tune
 
 if TYPE_CHECKING:
     from collections.abc import Callable

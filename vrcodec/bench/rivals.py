@@ -15,7 +15,7 @@ from PIL import Image, features
 
 from vrcodec.errors import InputError, UsageError
 from vrcodec.picture.picture import Picture
-from vrcodec.search.effort import MAX_EFFORT
+from vrcodec.refinement.effort import MAX_EFFORT
 
 Save = Callable[[Image.Image, float], bytes]
 

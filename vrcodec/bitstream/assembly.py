@@ -8,9 +8,9 @@ from weakref import ref
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.auxiliary import metadata_chunks
 from vrcodec.bitstream.container import Chunk, Container, Header, build_bound, build_container
-from vrcodec.bitstream.grid import LatentGrid
 from vrcodec.lossless.blocks import pack_blocks
 from vrcodec.picture.picture import Picture
+from vrcodec.regions.grid import LatentGrid
 
 
 def assembled(header: Header, chunks: Sequence[Chunk]) -> bytes:

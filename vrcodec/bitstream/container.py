@@ -17,11 +17,11 @@ from typing import TypeVar, overload
 from construct import Construct, ConstructError
 
 from vrcodec.bitstream import schema
-from vrcodec.bitstream.grid import LatentGrid
 from vrcodec.bitstream.source import FileSource, Source
 from vrcodec.bitstream.varint import MAX_BYTES, read_varint
 from vrcodec.errors import CorruptError, FormatError, LimitError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
+from vrcodec.regions.grid import LatentGrid
 
 _CHECKSUM_BYTES = 4
 # Beside those of blocks, whatever later versions add.

@@ -8,13 +8,13 @@ from typing import Any, Literal
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.auxiliary import alpha_blocks, metadata_of, metadata_sizes
 from vrcodec.bitstream.container import Container, Header, parse_container
-from vrcodec.bitstream.grid import LatentGrid
 from vrcodec.bitstream.payload import parse_streams
 from vrcodec.bitstream.progressive import Ladder, parse_ladder
 from vrcodec.bitstream.rate_setting import Setting, setting_of
 from vrcodec.errors import CorruptError, FormatError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.rate import bin_size_from_code, rate_from_code
+from vrcodec.regions.grid import LatentGrid
 
 MODES: dict[int, Literal["1", "L", "RGB"]] = {
     schema.MODE_GREY: "L",

@@ -17,7 +17,7 @@ from vrcodec.cli.shared.paths import destinations
 from vrcodec.errors import UsageError
 from vrcodec.picture.intake.policy import IccChoice, kinds_to_strip
 from vrcodec.rate import DEFAULT_RATE
-from vrcodec.search.effort import MAX_EFFORT
+from vrcodec.refinement.effort import MAX_EFFORT
 
 
 def _kinds_to_strip(

@@ -13,7 +13,6 @@ from vrcodec.cli.shared import options, output
 from vrcodec.cli.shared.paths import Destination, about, display_name, read_picture_file
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
-from vrcodec.maps import generation
 
 if TYPE_CHECKING:
     from vrcodec.maps.levels import Levels
@@ -99,6 +98,8 @@ def command(
 def _shares(picture: Picture, purpose: str) -> Levels:
     """How much of the way from the lowest level to the highest, (H, W)."""
     import numpy as np
+
+    from vrcodec.maps import generation
 
     if purpose == "uniform":
         return np.full((picture.height, picture.width), 0.5)

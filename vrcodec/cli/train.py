@@ -8,7 +8,7 @@ from typing import Literal
 
 import click
 
-from vrcodec.cli.shared import options, signals
+from vrcodec.cli.shared import options, output, signals
 from vrcodec.errors import UsageError
 
 
@@ -130,6 +130,7 @@ def command(
                 recipe=recipe,
                 data=folders,
                 target=target,
+                say=output.say,
                 minutes=minutes,
                 steps=steps,
                 pause_minutes=pause,

@@ -12,7 +12,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from vrcodec.bitstream.grid import Block, LatentGrid
 from vrcodec.bitstream.payload import Stream
 from vrcodec.bitstream.quality_map import QualityMap
 from vrcodec.bitstream.tables import TableSet
@@ -23,6 +22,7 @@ from vrcodec.models.device import exact_device, float_dtype
 from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.models.networks.layers import Block as ResidualBlock
 from vrcodec.models.networks.transforms import Network, as_tensor, synthesise
+from vrcodec.regions.grid import Block, LatentGrid
 from vrcodec.regions.region import WHOLE, View
 from vrcodec.regions.tiling import DEFAULT_TILING, Tiling
 from vrcodec.timing import stage

@@ -16,10 +16,11 @@ from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.picture.intake.colour_description import declared_profile, refuse_high_range
 from vrcodec.picture.intake.colour_management import settled
 from vrcodec.picture.intake.embedded import found_metadata
-from vrcodec.picture.intake.facts import FileFacts, file_facts
+from vrcodec.picture.intake.facts import FileFacts
 from vrcodec.picture.intake.orientation import turned, upright_exif, upright_xmp
 from vrcodec.picture.intake.pixel_limit import our_limit
 from vrcodec.picture.intake.policy import DEFAULT_INTAKE, METADATA_KINDS, Intake
+from vrcodec.picture.intake.probe import file_facts
 from vrcodec.picture.intake.samples import Samples, extract
 from vrcodec.picture.metadata import Metadata
 from vrcodec.picture.picture import Picture

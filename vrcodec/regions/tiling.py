@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isqrt
 
-from vrcodec.bitstream.grid import Block
+from vrcodec.regions.grid import Block
 from vrcodec.regions.window import grown, within
 
 # The fastest, measured on a CPU: larger tiles have less halo, but are written to fresh pages of memory.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vrcodec.bitstream.grid import Block
+from vrcodec.regions.grid import Block
 
 if TYPE_CHECKING:
     from torch import Tensor

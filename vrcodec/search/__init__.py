@@ -1,1 +1,1 @@
-"""Finding the file that meets a wish: a target of size or quality, or the fewest bits for some effort."""
+"""Finding the file that meets a target of size or quality, and checking that a file is the picture."""

@@ -14,13 +14,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vrcodec.bitstream.grid import LatentGrid
 from vrcodec.bitstream.rans import Symbols
 from vrcodec.bitstream.tables import SCALE_COUNT, TOTAL, TableSet, gaussian_tables
 from vrcodec.models.coding.activity import CLASSES, LEVELS, WEIGHT_BITS, ActivityPrior
 from vrcodec.models.coding.factorized import all_blocks
 from vrcodec.models.families.slim import Slim
 from vrcodec.rate import RATE_CODE_MAX
+from vrcodec.regions.grid import LatentGrid
 from vrcodec.training.calibration import REACH, fit_tables
 
 Counts = npt.NDArray[np.float64]

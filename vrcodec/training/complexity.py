@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from vrcodec.bitstream.grid import HYPER_STRIDE, STRIDE
 from vrcodec.bitstream.quality_map import MAP_STRIDE
 from vrcodec.models import VariableRateModel
 from vrcodec.models.base import DENSITY
@@ -21,6 +20,7 @@ from vrcodec.models.networks.context import Pick
 from vrcodec.models.networks.hierarchy import Prior
 from vrcodec.models.networks.posterior import Posterior
 from vrcodec.models.slimming.widths import Width
+from vrcodec.regions.grid import HYPER_STRIDE, STRIDE
 
 # Of the picture that work is counted on.
 _SIDE = 256

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vrcodec.bitstream.grid import STRIDE
 from vrcodec.models.coding.hyperprior import HyperpriorModel
 from vrcodec.models.families.slim import Slim
 from vrcodec.models.networks.layers import Pointwise
+from vrcodec.regions.grid import STRIDE
 
 _PATCH = 3 * STRIDE**2
 _HALF = STRIDE // 2

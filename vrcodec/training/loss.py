@@ -9,16 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vrcodec.bitstream.grid import STRIDE
 from vrcodec.models.networks.gains import finer
-
-LAMBDA_MIN = 0.0006
-LAMBDA_MAX = 0.24
-
-
-def rate_to_lambda(rate: Tensor) -> Tensor:
-    """lambda(r) = lambda_min * (lambda_max / lambda_min)^r, r in [0, 1]."""
-    return LAMBDA_MIN * (LAMBDA_MAX / LAMBDA_MIN) ** rate
+from vrcodec.models.trade_off import LAMBDA_MIN, rate_to_lambda
+from vrcodec.regions.grid import STRIDE
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from vrcodec.models import VariableRateModel
 from vrcodec.models.families.slim import Slim
+from vrcodec.models.trade_off import LAMBDA_MIN, rate_to_lambda
 from vrcodec.rate import RATE_CODE_MAX
-from vrcodec.training.loss import LAMBDA_MIN, Loss, rate_distortion_loss, rate_to_lambda
+from vrcodec.training.loss import Loss, rate_distortion_loss
 from vrcodec.training.random_maps import random_maps
 
 # Of a model, and pictures (B, 3, H, W) in [0, 1].

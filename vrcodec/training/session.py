@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vrcodec.cli.shared import output
 from vrcodec.errors import OutputError
 from vrcodec.models.device import resolve_device
 from vrcodec.picture.folders import find_pictures
@@ -30,11 +30,12 @@ _MIN_HELD_OUT = 16
 
 @dataclass(frozen=True)
 class Session:
-    """What the user asked for; see `vrcodec train --help`."""
+    """What the user asked for; see `vrcodec train --help`. ``say``: takes messages for the user."""
 
     recipe: Recipe
     data: tuple[Path, ...]
     target: Path
+    say: Callable[[str], None]
     minutes: float | None = None
     steps: int | None = None
     pause_minutes: float | None = None
@@ -53,7 +54,7 @@ def train(session: Session) -> None:
     _prepare_folder(session, again)
     with Ranks.join(str(resolve_device(session.device))) as ranks:
         device = _rank_device(session.device, ranks)
-        pictures = large_enough(_load(session.data), session.recipe.crop)
+        pictures = large_enough(_load(session, session.data), session.recipe.crop)
         trainer = Trainer(session.recipe, session.target, device, ranks, session.seed)
         goes_on = session.resume or (again and (session.target / CHECKPOINT).exists())
         history = _start(trainer, session, ranks.agreed(goes_on), pictures)
@@ -61,11 +62,11 @@ def train(session: Session) -> None:
         seed = (session.seed * 1000 + trainer.step) * 1000 + ranks.rank
         torch.manual_seed(seed)
         sampler = CropSampler(pictures, session.recipe.crop, seed, device)
-        log = Log(session.target / "log.csv" if ranks.rank == 0 else None, output.say)
+        log = Log(session.target / "log.csv" if ranks.rank == 0 else None, session.say)
         held_out: list[Tensor] = []
         if session.eval_folder and ranks.rank == 0:
-            held_out = large_enough(_load((session.eval_folder,)), _MIN_HELD_OUT)
-        evaluator = _Evaluator(session.target / "eval.csv", held_out)
+            held_out = large_enough(_load(session, (session.eval_folder,)), _MIN_HELD_OUT)
+        evaluator = _Evaluator(session.target / "eval.csv", held_out, session.say)
         try:
             trainer.run(sampler, budget, log, evaluator if held_out else None)
         finally:
@@ -96,8 +97,8 @@ def _prepare_folder(session: Session, again: bool) -> None:
         )
 
 
-def _load(folders: tuple[Path, ...]) -> list[Tensor]:
-    return load_pictures(find_pictures(folders), lambda error: output.say(f"left out: {error}"))
+def _load(session: Session, folders: tuple[Path, ...]) -> list[Tensor]:
+    return load_pictures(find_pictures(folders), lambda error: session.say(f"left out: {error}"))
 
 
 def _rank_device(name: str, ranks: Ranks) -> str:
@@ -156,7 +157,7 @@ def _finish(
     stage |= {name: path.name for name, path in sources.items() if path}
     path = export_model(trainer.averaged_model(), session.target, [*history, stage], pictures)
     plot_log(session.target / "log.csv", session.target / "log.png")
-    output.say(f"{path}: {trainer.step} steps, {trainer.samples} samples")
+    session.say(f"{path}: {trainer.step} steps, {trainer.samples} samples")
 
 
 def _device_words(device: str, ranks: Ranks) -> str:
@@ -174,9 +175,10 @@ def _device_words(device: str, ranks: Ranks) -> str:
 class _Evaluator:
     """Appends one row per rate to a CSV each time it is called."""
 
-    def __init__(self, path: Path, pictures: list[Tensor]) -> None:
+    def __init__(self, path: Path, pictures: list[Tensor], say: Callable[[str], None]) -> None:
         self._path = path
         self._pictures = pictures
+        self._say = say
 
     def __call__(self, trainer: Trainer) -> None:
         points = evaluate(trainer.averaged_model(), self._pictures, trainer.device)
@@ -187,4 +189,4 @@ class _Evaluator:
                 row = f"{p.width or ''},{p.rate},{p.loss:.4f},{p.bpp:.4f},{p.psnr:.3f}"
                 file.write(f"{trainer.step},{trainer.samples},{row}\n")
         mean = sum(p.loss for p in points) / len(points)
-        output.say(f"step {trainer.step} held-out loss {mean:.4f}")
+        self._say(f"step {trainer.step} held-out loss {mean:.4f}")

@@ -18,8 +18,8 @@ from vrcodec.cli.shared.paths import about, display_name, read_picture_file
 from vrcodec.errors import UsageError, VrcError, WeightsError
 from vrcodec.limits import Limits
 from vrcodec.picture.intake.policy import IccChoice, Intake
+from vrcodec.refinement.effort import Effort, Tune, Watch
 from vrcodec.regions.tiling import Tiling
-from vrcodec.search.effort import Effort, Tune, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vrcodec.codec import Decoder, Encoder
     from vrcodec.models.base import Latents
     from vrcodec.picture.picture import Picture
-    from vrcodec.search.rate_control import Target
+    from vrcodec.search.target import Target
 
 REGION_LEVEL, BACKGROUND_LEVEL = 0.8, 0.3
 # On a GPU.
@@ -318,7 +318,7 @@ def _target(rate: float | None, bin_size: float | None, **given: float | None) -
         raise UsageError(f"give one of --rate, --{', --'.join(given)}, --bin-size")
     if not chosen:
         return None
-    from vrcodec.search.rate_control import Target
+    from vrcodec.search.target import Target
 
     kind, value = chosen[0]
     return Target(kind, value)  # type: ignore[arg-type]

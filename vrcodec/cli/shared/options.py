@@ -15,8 +15,8 @@ import click
 from vrcodec.bitstream.schema import METHODS
 from vrcodec.cli.shared import output
 from vrcodec.limits import DEFAULT_LIMITS, Limits
+from vrcodec.refinement.effort import Tune
 from vrcodec.regions.tiling import Tiling
-from vrcodec.search.effort import Tune
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]

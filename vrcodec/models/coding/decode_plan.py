@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from vrcodec.bitstream.grid import BLOCK, HYPER_STRIDE, STRIDE, Block, LatentGrid
+from vrcodec.regions.grid import BLOCK, HYPER_STRIDE, STRIDE, Block, LatentGrid
 from vrcodec.regions.region import WHOLE, Rectangle, View
 from vrcodec.regions.window import common, grown, scaled
 

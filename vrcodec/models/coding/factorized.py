@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vrcodec.bitstream.grid import Block, LatentGrid
 from vrcodec.bitstream.rans import CodingTables, Indices, Symbols
 from vrcodec.bitstream.symbol_coding import StreamReader, StreamWriter
+from vrcodec.regions.grid import Block, LatentGrid
 
 
 def put_block(writer: StreamWriter, latent: Symbols, block: Block, tables: CodingTables) -> None:

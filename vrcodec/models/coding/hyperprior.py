@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vrcodec.bitstream.grid import BLOCK, HYPER_STRIDE, STRIDE, Block, LatentGrid
 from vrcodec.bitstream.payload import Stream
 from vrcodec.bitstream.rans import SYMBOL_LIMIT, CodingTables, Symbols
 from vrcodec.bitstream.symbol_coding import StreamReader, StreamWriter
@@ -37,6 +36,7 @@ from vrcodec.models.networks.context import Exchange, Pick
 from vrcodec.models.networks.layers import pad_to_multiple, round_straight_through
 from vrcodec.models.networks.transforms import Network, analyse, in_tiles
 from vrcodec.rate import rate_from_code
+from vrcodec.regions.grid import BLOCK, HYPER_STRIDE, STRIDE, Block, LatentGrid
 from vrcodec.regions.tiling import Tile
 from vrcodec.regions.window import common, cut, scaled, within
 from vrcodec.timing import stage

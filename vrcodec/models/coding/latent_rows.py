@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from vrcodec.bitstream.grid import Block
+from vrcodec.regions.grid import Block
 from vrcodec.regions.window import common, cut, within
 
 

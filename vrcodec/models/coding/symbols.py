@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vrcodec.bitstream.grid import Block
 from vrcodec.bitstream.guard_band import Reals
 from vrcodec.bitstream.rans import CodingTables, Symbols
 from vrcodec.bitstream.symbol_coding import StreamReader
 from vrcodec.models.coding.entropy import scale_index
+from vrcodec.regions.grid import Block
 
 # What is coded in one step: symbols and real-valued table indices, both (n,).
 Step = tuple[Symbols, Reals]

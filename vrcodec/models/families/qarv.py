@@ -16,7 +16,6 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from vrcodec.bitstream.grid import Block, LatentGrid
 from vrcodec.bitstream.payload import Stream
 from vrcodec.bitstream.rans import CodingTables
 from vrcodec.bitstream.symbol_coding import StreamWriter
@@ -54,6 +53,7 @@ from vrcodec.models.networks.modulation import condition_net
 from vrcodec.models.networks.posterior import Posterior
 from vrcodec.models.networks.transforms import Network, analyse
 from vrcodec.rate import rate_from_code
+from vrcodec.regions.grid import Block, LatentGrid
 from vrcodec.timing import stage
 
 _CONDITIONS = 16

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vrcodec.bitstream.grid import HYPER_STRIDE, Block, LatentGrid
 from vrcodec.bitstream.quality_map import QualityMap
 from vrcodec.models.base import Latents, RateState, register
 from vrcodec.models.coding.hyperprior import Factors, Scaling
@@ -24,6 +23,7 @@ from vrcodec.models.families.gained import Gained
 from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.models.networks.gains import finer, log_linear_map
 from vrcodec.models.networks.modulation import Modulated, condition_net
+from vrcodec.regions.grid import HYPER_STRIDE, Block, LatentGrid
 from vrcodec.regions.window import cut
 from vrcodec.timing import stage
 

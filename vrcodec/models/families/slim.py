@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from vrcodec.bitstream.grid import Block, LatentGrid
 from vrcodec.bitstream.payload import Stream
 from vrcodec.bitstream.rans import Symbols
 from vrcodec.errors import UsageError
@@ -43,6 +42,7 @@ from vrcodec.models.slimming.slicing import Source, channels_first, leading
 from vrcodec.models.slimming.storage import StoredWidths, cut_parameter, join_parameter, tensors_of
 from vrcodec.models.slimming.widths import NETWORKS, Width
 from vrcodec.rate import RATE_CODE_MAX, rate_from_code
+from vrcodec.regions.grid import Block, LatentGrid
 from vrcodec.timing import stage
 
 # The one tensor of a weights file that no width has for itself.

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vrcodec.bitstream.grid import STRIDE
 from vrcodec.bitstream.quality_map import MAP_STRIDE
+from vrcodec.regions.grid import STRIDE
 
 # Evenly spaced over the rate.
 KNOTS = 8

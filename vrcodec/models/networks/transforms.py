@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vrcodec.bitstream.grid import BLOCK, STRIDE, Block
 from vrcodec.models.coding.decode_plan import Plan
 from vrcodec.models.coding.latent_rows import ScrollingLatents, empty_like
 from vrcodec.models.networks.layers import pad_to_multiple
 from vrcodec.regions.canvas import Canvas, Pixels
+from vrcodec.regions.grid import BLOCK, STRIDE, Block
 from vrcodec.regions.tiling import LATENT_BYTES_PER_PIXEL, Tile, Tiling
 from vrcodec.regions.window import cut, scaled
 

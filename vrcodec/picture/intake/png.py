@@ -9,6 +9,7 @@ from typing import BinaryIO
 from vrcodec.errors import InputError
 from vrcodec.picture.intake.facts import FileFacts
 
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PIECE_BYTES = 1 << 20
 _DEPTH_OFFSET = 8
 

@@ -7,20 +7,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vrcodec.bitstream.grid import Block, LatentGrid
 from vrcodec.bitstream.payload import Stream
 from vrcodec.models.base import Latents
 from vrcodec.models.coding.entropy import scale_index
 from vrcodec.models.coding.symbols import CodedBlock
 from vrcodec.models.families.qarv import LevelRate, Qarv
 from vrcodec.models.networks.hierarchy import Exchange, Prior
-from vrcodec.search.refinement.bit_cost import Prices
-from vrcodec.search.refinement.surrogate import (
+from vrcodec.refinement.bit_cost import Prices
+from vrcodec.refinement.surrogate import (
     Rounding,
     Surrogate,
     Wanted,
     in_float32,
 )
+from vrcodec.regions.grid import Block, LatentGrid
 
 
 class HierarchySurrogate(Surrogate):

@@ -7,21 +7,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vrcodec.bitstream.grid import HYPER_STRIDE, Block, LatentGrid
 from vrcodec.bitstream.payload import Stream
 from vrcodec.bitstream.rans import SYMBOL_LIMIT, Symbols
 from vrcodec.models.base import Latents
 from vrcodec.models.coding.entropy import scale_index
 from vrcodec.models.coding.hyperprior import HyperpriorModel, Scaling
 from vrcodec.models.networks.context import Pick
-from vrcodec.regions.window import cut, grown, within
-from vrcodec.search.refinement.bit_cost import Prices
-from vrcodec.search.refinement.surrogate import (
+from vrcodec.refinement.bit_cost import Prices
+from vrcodec.refinement.surrogate import (
     Rounding,
     Surrogate,
     Wanted,
     in_float32,
 )
+from vrcodec.regions.grid import HYPER_STRIDE, Block, LatentGrid
+from vrcodec.regions.window import cut, grown, within
 
 # Samples of z that its synthesis sees on each side.
 _REACH = 2

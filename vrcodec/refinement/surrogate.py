@@ -10,10 +10,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from vrcodec.bitstream.grid import Block, LatentGrid
 from vrcodec.bitstream.payload import Stream
 from vrcodec.models.base import VariableRateModel
 from vrcodec.models.coding.factorized import all_blocks
+from vrcodec.regions.grid import Block, LatentGrid
 
 # Residuals in steps and their log2 scales, or None, to values between symbols.
 Rounding = Callable[[Tensor, Tensor | None], Tensor]

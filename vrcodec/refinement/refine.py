@@ -13,13 +13,13 @@ from vrcodec.models.base import Latents, Pixels, RateState, VariableRateModel
 from vrcodec.models.coding.hyperprior import HyperpriorModel, Scaling
 from vrcodec.models.families.qarv import LevelRate, Qarv
 from vrcodec.models.families.slim import Slim, WidthState
-from vrcodec.search.effort import STEPS, Effort, Watch
-from vrcodec.search.refinement.descent import Pace, Search
-from vrcodec.search.refinement.distortion import Distortion, Original, SquaredError, StructuralLoss
-from vrcodec.search.refinement.hierarchy import HierarchySurrogate
-from vrcodec.search.refinement.hyperprior import HyperpriorSurrogate
-from vrcodec.search.refinement.slim import SlimSurrogate
-from vrcodec.search.refinement.surrogate import Surrogate, Wanted
+from vrcodec.refinement.descent import Pace, Search
+from vrcodec.refinement.distortion import Distortion, Original, SquaredError, StructuralLoss
+from vrcodec.refinement.effort import STEPS, Effort, Watch
+from vrcodec.refinement.hierarchy import HierarchySurrogate
+from vrcodec.refinement.hyperprior import HyperpriorSurrogate
+from vrcodec.refinement.slim import SlimSurrogate
+from vrcodec.refinement.surrogate import Surrogate, Wanted
 
 # What is left of the time for coding and decoding what was found, over what that took the first time.
 _RESERVE = 1.5

@@ -12,10 +12,12 @@ from dataclasses import replace
 from vrcodec.bitstream.payload import Stream
 from vrcodec.bitstream.rate_setting import Setting
 from vrcodec.metrics import capped_psnr, ms_ssim
-from vrcodec.rate import RATE_CODE_MAX
-from vrcodec.search.effort import Effort, Watch
-from vrcodec.search.rate_control import Goal, Known, Probe
-from vrcodec.search.refinement.surrogate import Wanted
+from vrcodec.rate import RATE_CODE_MAX, clipped_rate_code
+from vrcodec.refinement.effort import Effort, Watch
+from vrcodec.refinement.surrogate import Wanted
+from vrcodec.search.probe import Probe
+from vrcodec.search.rate_search import RatePoint
+from vrcodec.search.target import Goal
 
 _CORRECTIONS = 3
 # Levels of effort that a correction takes less: each is half the steps.
@@ -73,7 +75,7 @@ def refined_near(
         if at is None or probe.stopped:
             break
         at = _next(goal, plain, (at, probe.value(at)))
-    tried: list[tuple[Probe, Known]] = [(probe, known) for known in probe.known()]
+    tried: list[tuple[Probe, RatePoint]] = [(probe, point) for point in probe.points()]
     tried.append((plain, (code, plain.value(code))))
     meeting = [(owner, c) for owner, (c, value) in tried if goal.met_by(value)]
     if meeting:
@@ -95,20 +97,20 @@ def _better(probe: Probe, code: int, effort: Effort) -> float:
     return found
 
 
-def _next(goal: Goal, plain: Probe, last: Known) -> int | None:
+def _next(goal: Goal, plain: Probe, last: RatePoint) -> int | None:
     """The code to try after the ``last``, unless that is close enough or there is nothing beyond it."""
     code, value = last
     if goal.low <= value <= goal.high:
         return None
     usual = goal.slope / RATE_CODE_MAX
     # How the plain files changed near here: those that are better change alike.
-    near = sorted(plain.known(), key=lambda known: abs(known[0] - code))[:2]
+    near = sorted(plain.points(), key=lambda point: abs(point[0] - code))[:2]
     slope = usual
     if len(near) == 2:
         (a, its_value), (b, other_value) = near
         found = (other_value - its_value) / (b - a)
         slope = min(max(found, usual / _TRUSTED), usual * _TRUSTED)
-    at = round(min(max(code + (goal.aim - value) / slope, 0), RATE_CODE_MAX))
+    at = clipped_rate_code(code + (goal.aim - value) / slope)
     return None if at == code else at
 
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vrcodec.bitstream.grid import STRIDE, Block
 from vrcodec.metrics import MS_SSIM_MIN_SIDE, ms_ssim
 from vrcodec.models.base import Pixels
+from vrcodec.models.trade_off import rate_to_lambda
+from vrcodec.regions.grid import STRIDE, Block
 from vrcodec.regions.window import cut
-from vrcodec.training.loss import rate_to_lambda
 
 
 @dataclass(frozen=True)

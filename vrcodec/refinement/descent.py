@@ -11,12 +11,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from vrcodec.bitstream.grid import STRIDE, Block
+from vrcodec.refinement.distortion import Distortion
+from vrcodec.refinement.effort import STEPS
+from vrcodec.refinement.rounding import MANY_STEPS, AnnealedRounding, boldness, rounded
+from vrcodec.refinement.surrogate import Surrogate
+from vrcodec.regions.grid import STRIDE, Block
 from vrcodec.regions.window import common, cut, grown, within
-from vrcodec.search.effort import STEPS
-from vrcodec.search.refinement.distortion import Distortion
-from vrcodec.search.refinement.rounding import MANY_STEPS, AnnealedRounding, boldness, rounded
-from vrcodec.search.refinement.surrogate import Surrogate
 
 # In quantisation steps, of a search that is not long; it falls to this share at the end.
 _LEARNING_RATE, _LAST_SHARE = 0.04, 0.05

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vrcodec.bench.estimate import symbol_bits
+from vrcodec.bitstream.information_content import symbol_bits
 from vrcodec.bitstream.rans import CodingTables
 
 # Symbols beyond this cost as much as it does; only scales far outside of use reach it.

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vrcodec.bitstream.grid import Block, LatentGrid
 from vrcodec.bitstream.payload import Stream
 from vrcodec.models.base import Latents
 from vrcodec.models.families.slim import Slim, WidthState
 from vrcodec.rate import rate_from_code
+from vrcodec.refinement.bit_cost import Prices
+from vrcodec.refinement.surrogate import Rounding, Surrogate, Wanted
+from vrcodec.regions.grid import Block, LatentGrid
 from vrcodec.regions.window import cut
-from vrcodec.search.refinement.bit_cost import Prices
-from vrcodec.search.refinement.surrogate import Rounding, Surrogate, Wanted
 
 
 class SlimSurrogate(Surrogate):

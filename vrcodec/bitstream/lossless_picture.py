@@ -11,9 +11,8 @@ from vrcodec.bitstream.assembly import assembled, side_chunks
 from vrcodec.bitstream.container import Chunk, Header
 from vrcodec.bitstream.inspection import MODE_NUMBERS, channels_of
 from vrcodec.errors import CorruptError
-from vrcodec.lossless.blocks import pack_blocks
+from vrcodec.lossless.blocks import pack_blocks, viewed_blocks
 from vrcodec.lossless.packing import Samples
-from vrcodec.lossless.viewing import viewed_blocks
 from vrcodec.picture.picture import Picture
 from vrcodec.regions.region import WHOLE, View
 

@@ -3,19 +3,27 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 KODAK ?=
 
-.PHONY: demo test fuzz share results performance clean
+.PHONY: demo test test-thorough check fuzz share results performance clean
 
 demo: $(BIN)/python
 	$(BIN)/pip install --quiet '.[demo]'
 	$(BIN)/python benchmarks/demo.py
 
 # One worker for each core, each with one thread: two that spin on the same core would slow each other down.
-test: $(BIN)/python
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+
+# What each of the two runs checks: docs/TESTS.md.
+test: check
+	$(PYTEST)
+
+test-thorough: check
+	VRCODEC_THOROUGH=1 $(PYTEST)
+
+check: $(BIN)/python
 	$(BIN)/pip install --quiet '.[dev]'
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 # The manual page and the magic of file(1), from the program.
 share: $(BIN)/python

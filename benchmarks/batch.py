@@ -1,4 +1,4 @@
-"""Many pictures: worker processes against a loop in one process, and what a megapixel costs.
+"""Batch throughput: worker processes against a loop in one process, and processor time per megapixel.
 
     python -m benchmarks.batch FOLDER [--rounds 5]
 
@@ -24,24 +24,24 @@ from typing import Any
 
 import torch
 
-from benchmarks.common import with_blocks
-from vrcodec.batch.handler import Handler
+from benchmarks.documents import replace_blocks
 from vrcodec.batch.items import Item, Outcome, Work
-from vrcodec.batch.pool import outcomes
-from vrcodec.bench.machine import machine, versions
+from vrcodec.batch.pool import run_in_pool
+from vrcodec.batch.processor import ItemProcessor
+from vrcodec.bench.machine import describe_machine, library_versions
 from vrcodec.bench.summary import markdown
 from vrcodec.catalog import DEFAULT_MODEL, find_by_family
 from vrcodec.cli import batch
-from vrcodec.cli.decode import DecodeWork
-from vrcodec.cli.shared.encoding import EncodeWork
+from vrcodec.cli.shared.decode_work import DecodeWork
+from vrcodec.cli.shared.encode_work import EncodeWork
 from vrcodec.picture.folders import find_pictures
 
 RECORD = Path(__file__).with_suffix(".json")
 DOCUMENT = Path(__file__).parents[1] / "docs" / "SCALING.md"
 
 _CORES = 2
-# Done before the clock starts: libraries and models are loaded then.
-_WARM = 2 * _CORES
+# Items before the clock starts, in which libraries and models are loaded.
+_WARM_UP = 2 * _CORES
 
 Record = dict[str, Any]
 
@@ -54,36 +54,36 @@ def main() -> None:
     arguments = parser.parse_args()
     record = measure(find_pictures([arguments.folder]), arguments.rounds)
     RECORD.write_text(json.dumps(record, indent=1) + "\n")
-    DOCUMENT.write_text(with_blocks(DOCUMENT.read_text(), blocks(record)))
+    DOCUMENT.write_text(replace_blocks(DOCUMENT.read_text(), blocks(record)))
 
 
 def measure(pictures: Sequence[Path], rounds: int) -> Record:
     """Everything that the document shows."""
     given = batch.encode_command.make_context("encode", ["--manifest", "", "--out", ""]).params
-    encoding = EncodeWork.of({**batch.split(given)[1], "keep_partial": False})
+    encoding = EncodeWork.from_options({**batch.split_options(given)[1], "keep_partial": False})
     given = batch.decode_command.make_context("decode", ["--manifest", "", "--out", ""]).params
-    decoding = DecodeWork.of(batch.split(given)[1])
+    decoding = DecodeWork.from_options(batch.split_options(given)[1])
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, f"{path.stem}.vrc") for path in pictures]
-        handler = Handler(encoding, overwrite=True, resume=False)
+        processor = ItemProcessor(encoding, overwrite=True, resume=False)
         jobs = [Item(str(p), str(f)) for p, f in zip(pictures, files, strict=True)]
-        list(outcomes(handler, jobs, _CORES))
-        back = [Item(str(f), str(f.with_suffix(".png"))) for f in files]
+        list(run_in_pool(processor, jobs, _CORES))
+        decode_jobs = [Item(str(f), str(f.with_suffix(".png"))) for f in files]
         return {
-            "machine": machine("cpu", _CORES),
-            "versions": versions(),
+            "machine": describe_machine("cpu", _CORES),
+            "versions": library_versions(),
             "model": DEFAULT_MODEL,
             "weights": find_by_family(DEFAULT_MODEL).id.hex(),
             "pictures": len(pictures),
             "bytes": sum(file.stat().st_size for file in files),
             "bytes_before": sum(path.stat().st_size for path in pictures),
-            "encode": compared(encoding, jobs, rounds),
-            "decode": compared(decoding, back, rounds),
-            "skipping": skipping(encoding, jobs),
+            "encode": compare_ways(encoding, jobs, rounds),
+            "decode": compare_ways(decoding, decode_jobs, rounds),
+            "skipping": time_skipping(encoding, jobs),
         }
 
 
-def compared(work: Work, items: Sequence[Item], rounds: int) -> Record:
+def compare_ways(work: Work, items: Sequence[Item], rounds: int) -> Record:
     """Megapixels a second in each way, by rounds, and the processor's seconds of a megapixel."""
     ways: dict[str, Callable[[], float]] = {
         "loop, 2 threads": lambda: in_a_loop(work, items, _CORES),
@@ -101,86 +101,88 @@ def compared(work: Work, items: Sequence[Item], rounds: int) -> Record:
 
 def in_a_loop(work: Work, items: Sequence[Item], threads: int) -> float:
     """Megapixels a second of one picture after the other, with the model loaded; torch has ``threads``."""
-    handler = _handler(work, threads)
-    handler.handle(items[0])
+    processor = _make_processor(work, threads)
+    processor.process(items[0])
     torch.set_num_threads(threads)
     start = time.perf_counter()
-    found = [handler.handle(item) for item in items]
-    return _megapixels(found) / (time.perf_counter() - start)
+    done = [processor.process(item) for item in items]
+    return _megapixels(done) / (time.perf_counter() - start)
 
 
 def in_threads(work: Work, items: Sequence[Item]) -> float:
     """The same of two threads of this process, that share a model; torch has one thread in each."""
-    handler = _handler(work, 1)
-    handler.handle(items[0])
+    processor = _make_processor(work, 1)
+    processor.process(items[0])
     with ThreadPoolExecutor(_CORES, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         start = time.perf_counter()
-        found = list(pool.map(handler.handle, items))
-        return _megapixels(found) / (time.perf_counter() - start)
+        done = list(pool.map(processor.process, items))
+        return _megapixels(done) / (time.perf_counter() - start)
 
 
 def in_processes(work: Work, items: Sequence[Item]) -> float:
     """The same of `vrcodec.batch.pool`, from when each worker has begun."""
-    start, found = 0.0, []
-    handler = _handler(work, 1)
-    for number, outcome in enumerate(outcomes(handler, [*items[:_WARM], *items], _CORES), 1):
-        if number == _WARM:
+    start, done = 0.0, []
+    processor = _make_processor(work, 1)
+    for number, outcome in enumerate(
+        run_in_pool(processor, [*items[:_WARM_UP], *items], _CORES), 1
+    ):
+        if number == _WARM_UP:
             start = time.perf_counter()
-        elif number > _WARM:
-            found.append(outcome)
-    return _megapixels(found) / (time.perf_counter() - start)
+        elif number > _WARM_UP:
+            done.append(outcome)
+    return _megapixels(done) / (time.perf_counter() - start)
 
 
 def processor_seconds(work: Work, items: Sequence[Item]) -> Record:
-    """Of a megapixel, and of a worker's start: from runs of different lengths, user and system together."""
-    handler = _handler(work, 1)
-    spent = []
+    """Processor time (user and system) of a megapixel, and of a worker's start: from runs of two lengths."""
+    processor = _make_processor(work, 1)
+    runs = []
     for repeats in (1, 3):
-        before = _children()
-        found = list(outcomes(handler, list(items) * repeats, _CORES))
-        spent.append((_megapixels(found), _children() - before))
-    (few, short), (many, long) = spent
-    each = (long - short) / (many - few)
+        before = _children_seconds()
+        done = list(run_in_pool(processor, list(items) * repeats, _CORES))
+        runs.append((_megapixels(done), _children_seconds() - before))
+    (few, short), (many, long) = runs
+    per_megapixel = (long - short) / (many - few)
     return {
-        "cpu_s_per_mp": round(each, 4),
-        "cpu_s_per_worker": round((short - each * few) / _CORES, 3),
+        "cpu_s_per_mp": round(per_megapixel, 4),
+        "cpu_s_per_worker": round((short - per_megapixel * few) / _CORES, 3),
     }
 
 
-def skipping(work: Work, items: Sequence[Item]) -> Record:
-    """How fast a second run with --resume goes past what is there."""
-    handler = Handler(work, overwrite=False, resume=True)
-    first = [handler.handle(item) for item in items]
-    known = [replace(item, known=done) for item, done in zip(items, first, strict=True)]
+def time_skipping(work: Work, items: Sequence[Item]) -> Record:
+    """Time per picture of a second run with --resume, which skips all of them."""
+    processor = ItemProcessor(work, overwrite=False, resume=True)
+    first = [processor.process(item) for item in items]
+    done_items = [replace(item, previous=done) for item, done in zip(items, first, strict=True)]
     start = time.perf_counter()
-    again = [handler.handle(item) for item in known]
+    again = [processor.process(item) for item in done_items]
     seconds = time.perf_counter() - start
     assert all(outcome.outcome == "skipped" for outcome in again)
     return {"ms_per_picture": round(1e3 * seconds / len(items), 2)}
 
 
-def _handler(work: Any, threads: int) -> Handler:
-    """A fresh model, so that nothing is left of another way."""
+def _make_processor(work: Any, threads: int) -> ItemProcessor:
+    """A processor with a fresh model: nothing is shared between ways."""
     if isinstance(work, EncodeWork):
-        own: Work = replace(work, job=replace(work.job, threads=threads, encoder=None))
+        fresh: Work = replace(work, job=replace(work.job, threads=threads, encoder=None))
     else:
-        own = replace(work, threads=threads, decoder=None)
-    return Handler(own, overwrite=True, resume=False)
+        fresh = replace(work, threads=threads, decoder=None)
+    return ItemProcessor(fresh, overwrite=True, resume=False)
 
 
-def _megapixels(found: Sequence[Outcome]) -> float:
-    assert all(outcome.outcome == "done" for outcome in found), found
-    return sum(outcome.pixels for outcome in found) / 1e6
+def _megapixels(done: Sequence[Outcome]) -> float:
+    assert all(outcome.outcome == "done" for outcome in done), done
+    return sum(outcome.pixels for outcome in done) / 1e6
 
 
-def _children() -> float:
+def _children_seconds() -> float:
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
-def ratios(found: Record, way: str, base: str = "loop, 2 threads") -> list[float]:
+def ratios(rows: Record, way: str, base: str = "loop, 2 threads") -> list[float]:
     """How many times as fast as ``base``, round by round."""
-    speeds = found["mp_per_s"]
+    speeds = rows["mp_per_s"]
     return [a / b for a, b in zip(speeds[way], speeds[base], strict=True)]
 
 
@@ -196,11 +198,11 @@ def _throughput(record: Record) -> str:
             times = ratios(record[task], way)
             spread = f"{statistics.median(times):.2f} ({min(times):.2f} to {max(times):.2f})"
             rows.append([task, way, f"{statistics.median(speeds):.2f}", spread])
-    about = record["machine"]
+    machine = record["machine"]
     words = (
         f"{record['pictures']} photographs of 0.39 megapixels, PNG, rate 0.5, `{record['model']}` with weights "
-        f"`{record['weights']}`, reading and writing included, start of processes not; {about['cpu']}, "
-        f"{about['cores']} cores, torch {record['versions']['torch']}. "
+        f"`{record['weights']}`, reading and writing included, start of processes not; {machine['cpu']}, "
+        f"{machine['cores']} cores, torch {record['versions']['torch']}. "
         f"Medians of {len(record['encode']['mp_per_s']['loop, 2 threads'])} rounds in turns."
     )
     headings = ["", "way", "MP/s", "times the loop with 2 threads"]
@@ -208,7 +210,7 @@ def _throughput(record: Record) -> str:
 
 
 def _arithmetic(record: Record) -> Iterator[str]:
-    """From a megapixel to 10^9 pictures of one megapixel."""
+    """Sentences from one megapixel to 10^9 pictures of one megapixel."""
     encode, decode = (record[task]["cpu_s_per_mp"] for task in ("encode", "decode"))
     megapixels = record["pictures"] * 0.393216
     size = record["bytes"] / megapixels

@@ -1,4 +1,4 @@
-"""The same work in CompressAI's own models: 768x512, float32, real bitstreams, the same threads.
+"""Encoding and decoding times of CompressAI's models: 768x512, float32, real bitstreams, the same threads.
 
     python -m benchmarks.compressai_models
 
@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from compressai.zoo import image_models
 
-from benchmarks.common import median, photograph
+from benchmarks.timing import median_seconds, photograph
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.rate import RATE_CODE_MAX
 
 # Architecture -> its highest quality, that is its widest variant.
 MODELS = {"bmshj2018-hyperprior": 8, "mbt2018-mean": 8, "cheng2020-anchor": 6}
-# An autoregressive model takes too long to be repeated often.
-_FEW = 3
+# Slower models, the autoregressive ones, are timed once.
+_SLOW_SECONDS = 3
 
 
 def measure() -> list[dict[str, Any]]:
@@ -33,8 +33,10 @@ def measure() -> list[dict[str, Any]]:
         {
             "model": f"vrcodec {encoder.model.family}",
             "parameters_millions": _millions(encoder.model),
-            "encode_s": round(median(lambda: encoder.encode(picture, RATE_CODE_MAX // 2)), 3),
-            "decode_s": round(median(lambda: decoder.decode(data)), 3),
+            "encode_s": round(
+                median_seconds(lambda: encoder.encode(picture, RATE_CODE_MAX // 2)), 3
+            ),
+            "decode_s": round(median_seconds(lambda: decoder.decode(data)), 3),
         }
     ]
     x = torch.from_numpy(picture.pixels.copy()).permute(2, 0, 1).unsqueeze(0).float() / 255
@@ -48,7 +50,7 @@ def _row(name: str, quality: int, x: torch.Tensor) -> dict[str, Any]:
     model.update(force=True)
     start = time.perf_counter()
     out = model.compress(x)
-    slow = time.perf_counter() - start > _FEW
+    slow = time.perf_counter() - start > _SLOW_SECONDS
     repeats = 1 if slow else 7
     decoded = model.decompress(out["strings"], out["shape"])
     assert decoded["x_hat"].shape == x.shape
@@ -64,7 +66,7 @@ def _row(name: str, quality: int, x: torch.Tensor) -> dict[str, Any]:
 
 def _time(work: Any, repeats: int) -> float:
     if repeats > 1:
-        return median(work, repeats)
+        return median_seconds(work, repeats)
     start = time.perf_counter()
     work()
     return time.perf_counter() - start

@@ -1,10 +1,10 @@
-"""What an effort of the encoder saves, and how long it takes. Writes docs/EFFORT.md and its picture.
+"""Bits and seconds of each encoder effort. Writes docs/EFFORT.md and its picture.
 
     python -m benchmarks.effort /path/to/kodak [--part curves|seconds|rivals|tune] [--families qvrf,slim]
         [--efforts 0,1,3,5,7,9] [--every 6] [--count 2] [--rates 0.2,0.4,0.6,0.8] [--cache FOLDER] [--jobs 2]
 
-Files that were measured once are not measured again: it can be stopped, and be asked family by family and
-effort by effort, on several machines when their results.jsonl are put together. After a change of the search,
+Measured files are cached: the script can be interrupted, and run family by family and effort by effort, on
+several machines when their results.jsonl are put together. After a change of the search,
 name another --cache. The table of bits is added to, row by row, and so are seconds as long as the machine is
 the same; these want it idle, in the parts seconds and rivals. The other tables hold what was asked for last.
 
@@ -26,14 +26,15 @@ from typing import Any, get_args
 import torch
 from matplotlib.figure import Figure
 
-from benchmarks.common import median, photograph, with_blocks
+from benchmarks.documents import replace_blocks
+from benchmarks.timing import median_seconds, photograph
 from vrcodec import __version__
 from vrcodec.bench.codecs import Codec, Family, choose_families
-from vrcodec.bench.curves import Curve, compare, curve_of
-from vrcodec.bench.machine import machine
+from vrcodec.bench.curves import Curve, build_curve, compare_columns
+from vrcodec.bench.machine import describe_machine
 from vrcodec.bench.request import Request, make_plan
-from vrcodec.bench.rivals import RIVALS, Rival, at_efforts, choose_rivals
-from vrcodec.bench.runner import run
+from vrcodec.bench.rivals import RIVALS, Rival, choose_rivals, expand_efforts
+from vrcodec.bench.runner import run_plan
 from vrcodec.bench.summary import markdown
 from vrcodec.catalog import find_by_family
 from vrcodec.cli.shared.output import progress_bar
@@ -50,11 +51,11 @@ PARTS = ("curves", "seconds", "rivals", "tune")
 EFFORTS = (0, 1, 3, 5, 7, 9)
 RATES = (0.2, 0.4, 0.6, 0.8)
 METRICS = ("psnr", "ms-ssim")
-PACED = tuple(name for name, rival in RIVALS.items() if rival.pace)
+RIVALS_WITH_EFFORTS = tuple(name for name, rival in RIVALS.items() if rival.effort_scale)
 ANCHOR = "jpeg420"
-# What the part tune looks at: one family, one effort, every fourth picture.
+# The part tune: one family, one effort, every fourth picture.
 TUNE_FAMILY, TUNE_EFFORT, TUNE_EVERY = "qvrf", 7, 4
-# Of the picture that is timed; at high efforts, once is enough.
+# Timing: the rate, repeats, and the effort from which one run is enough.
 TIMED_RATE, TIMED_REPEATS, LONG_EFFORT = 0.5, 3, 7
 
 Record = dict[str, Any]
@@ -62,8 +63,8 @@ Change = Callable[[float, float], float]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What to measure: the first ``count`` of one in ``every`` picture, at efforts, 0 among them."""
+class Selection:
+    """What to measure: the first ``count`` of every ``every``-th picture, at efforts including 0."""
 
     folder: Path
     families: tuple[str, ...]
@@ -78,7 +79,7 @@ class Asked:
     def request(
         self, models: tuple[str, ...], efforts: tuple[int, ...], every: int, tune: Tune = "psnr"
     ) -> Request:
-        """As `vrcodec bench` would be asked, going on from what is in the cache."""
+        """The options of `vrcodec bench`, resuming from the cache."""
         return Request(
             tuple(find_pictures((self.folder,))[:: self.every or every][: self.count]),
             models=models,
@@ -94,8 +95,8 @@ class Asked:
 
 
 def main() -> None:
-    parts, asked = _arguments()
-    record = kept()
+    parts, selection = _arguments()
+    record = read_record()
     measure = {
         "curves": measure_curves,
         "seconds": measure_seconds,
@@ -103,13 +104,13 @@ def main() -> None:
         "tune": measure_tuning,
     }
     for part in parts:
-        measure[part](asked, record)
-        keep(record)
+        measure[part](selection, record)
+        write_record(record)
     draw(record)
-    DOCUMENT.write_text(with_blocks(DOCUMENT.read_text(), blocks(record)))
+    DOCUMENT.write_text(replace_blocks(DOCUMENT.read_text(), blocks(record)))
 
 
-def _arguments() -> tuple[Sequence[str], Asked]:
+def _arguments() -> tuple[Sequence[str], Selection]:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--part", choices=PARTS)
@@ -126,30 +127,30 @@ def _arguments() -> tuple[Sequence[str], Asked]:
     given["families"] = tuple(given["families"].split(","))
     given["efforts"] = tuple(sorted({0, *map(int, given["efforts"].split(","))}))
     given["rates"] = tuple(sorted(map(float, given["rates"].split(","))))
-    return ([part] if part else PARTS), Asked(**given)
+    return ([part] if part else PARTS), Selection(**given)
 
 
-def kept() -> Record:
+def read_record() -> Record:
     """What was measured so far."""
-    found: Record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
-    return found
+    record: Record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    return record
 
 
-def keep(record: Record) -> None:
-    """Write down what was measured so far."""
+def write_record(record: Record) -> None:
+    """Save what was measured so far."""
     RECORD.write_text(json.dumps(record, indent=1) + "\n")
 
 
 # --- bits ---
 
 
-def measured(
+def measure_request(
     request: Request, others: Sequence[Codec] | None = None
 ) -> tuple[Sequence[Codec], dict[str, Curve]]:
     """The codecs of ``request``, or ``others`` in their place, and their curves by name."""
     request.check()
     plan = make_plan(request, print)
-    # Files are the same on a busy machine, and nearly the same on another one.
+    # Not keyed by machine: only sizes count, and they hardly differ between machines.
     plan = replace(
         plan,
         conditions=f"efforts with vrcodec {__version__}",
@@ -157,22 +158,24 @@ def measured(
         memory=False,
     )
     with progress_bar(len(plan.paths) * len(plan.codecs)) as step:
-        outcome = run(plan, lambda word: step())
+        outcome = run_plan(plan, lambda word: step())
     if outcome.problems or outcome.interrupted:
         raise SystemExit("\n".join(outcome.problems) or "interrupted; the same again goes on")
-    curves = {codec.name: curve_of(codec, outcome) for codec in plan.codecs}
+    curves = {codec.name: build_curve(codec, outcome) for codec in plan.codecs}
     return plan.codecs, {name: curve for name, curve in curves.items() if curve}
 
 
-def percent(anchor: Curve, curve: Curve, metric: str = "psnr") -> float:
-    """Bits more than ``anchor`` at equal quality (BD-rate); not a number where they share no range."""
-    found = compare(anchor.columns, curve.columns, metric)
-    return math.nan if found is None or found.pchip is None else found.pchip
+def bd_rate_percent(anchor: Curve, curve: Curve, metric: str = "psnr") -> float:
+    """BD-rate against ``anchor``; NaN where they share no range of quality."""
+    rate = compare_columns(anchor.columns, curve.columns, metric)
+    return math.nan if rate is None or rate.pchip is None else rate.pchip
 
 
-def measure_curves(asked: Asked, record: Record) -> None:
+def measure_curves(selection: Selection, record: Record) -> None:
     """Bits of each family at each effort, against itself at effort 0."""
-    codecs, curves = measured(asked.request(asked.families, asked.efforts, every=1))
+    codecs, curves = measure_request(
+        selection.request(selection.families, selection.efforts, every=1)
+    )
     rows = {}
     for codec in codecs:
         if isinstance(codec, Family):
@@ -181,37 +184,40 @@ def measure_curves(asked: Asked, record: Record) -> None:
                 "codec": codec.family,
                 "setting": f"effort {codec.effort}",
                 "weights": codec.weights,
-                **_about(asked, curves),
+                **_sample_size(selection, curves),
                 **_bits(plain, curve, curves[ANCHOR]),
                 "bits_each": _mean_of_pictures(plain, curve),
                 "bytes": _mean_change(plain, curve, "bpp", lambda a, b: 100 * (b / a - 1)),
                 "psnr": _mean_change(plain, curve, "psnr", lambda a, b: b - a),
             }
-    kept_rows = record.get("curves", {}).get("rows", {}) | rows
-    record["curves"] = {"rates": list(asked.rates), "rows": dict(sorted(kept_rows.items()))}
+    all_rows = record.get("curves", {}).get("rows", {}) | rows
+    record["curves"] = {"rates": list(selection.rates), "rows": dict(sorted(all_rows.items()))}
 
 
-def _bits(own: Curve, curve: Curve, jpeg: Curve) -> dict[str, float]:
-    return {"bits": percent(own, curve), "bits_against_jpeg": percent(jpeg, curve)}
+def _bits(plain: Curve, curve: Curve, jpeg: Curve) -> dict[str, float]:
+    return {
+        "bits": bd_rate_percent(plain, curve),
+        "bits_against_jpeg": bd_rate_percent(jpeg, curve),
+    }
 
 
 def _mean_of_pictures(plain: Curve, curve: Curve) -> float:
-    """The mean of each picture's own BD-rate: in that of mean curves, large files count most."""
+    """The mean of the BD-rates of the pictures: in that of mean curves, large files count most."""
     rates = []
     for name, columns in curve.pictures.items():
-        found = compare(plain.pictures[name], columns, "psnr")
-        if found and found.pchip is not None:
-            rates.append(found.pchip)
+        rate = compare_columns(plain.pictures[name], columns, "psnr")
+        if rate and rate.pchip is not None:
+            rates.append(rate.pchip)
     return math.fsum(rates) / len(rates)
 
 
-def _about(asked: Asked, curves: dict[str, Curve]) -> Record:
+def _sample_size(selection: Selection, curves: dict[str, Curve]) -> Record:
     pictures = len(next(iter(curves.values())).pictures)
-    return {"pictures": pictures, "rates": list(asked.rates)}
+    return {"pictures": pictures, "rates": list(selection.rates)}
 
 
 def _mean_change(plain: Curve, curve: Curve, column: str, change: Change) -> float:
-    """Over all pictures and rates."""
+    """Mean of ``change`` of a column over all pictures and rates."""
     changes = [
         change(before, after)
         for name, columns in curve.pictures.items()
@@ -220,86 +226,87 @@ def _mean_change(plain: Curve, curve: Curve, column: str, change: Change) -> flo
     return math.fsum(changes) / len(changes)
 
 
-def measure_rivals(asked: Asked, record: Record) -> None:
-    """The same of the codecs that have efforts of their own, against their fastest, and their seconds."""
-    rivals, missing = choose_rivals(PACED)
-    for words in missing:
-        print(words)
+def measure_rivals(selection: Selection, record: Record) -> None:
+    """Bits of the rivals with efforts of their own, against their fastest setting, and their seconds."""
+    rivals, missing = choose_rivals(RIVALS_WITH_EFFORTS)
+    for message in missing:
+        print(message)
     # Every second point, without the ends: the range that our rates cover.
-    thinned = [replace(rival, points=rival.points[1:-1:2]) for rival in rivals]
-    paced = at_efforts(thinned, asked.efforts)
-    request = asked.request(asked.families, (0,), every=1)
-    _, curves = measured(request, [RIVALS[ANCHOR], *paced])
+    reduced = [replace(rival, points=rival.points[1:-1:2]) for rival in rivals]
+    variants = expand_efforts(reduced, selection.efforts)
+    request = selection.request(selection.families, (0,), every=1)
+    _, curves = measure_request(request, [RIVALS[ANCHOR], *variants])
     rows = {}
     for rival in rivals:
-        steps = at_efforts([rival], asked.efforts)
+        steps = expand_efforts([rival], selection.efforts)
         for step in steps:
             rows[step.name] = {
                 "codec": rival.title,
                 "setting": _setting(step),
                 **_bits(curves[steps[0].name], curves[step.name], curves[ANCHOR]),
             }
-    record["rivals"] = {**_about(asked, curves), "rows": rows}
-    measure_times(paced, record)
+    record["rivals"] = {**_sample_size(selection, curves), "rows": rows}
+    measure_times(variants, record)
 
 
 def _setting(rival: Rival) -> str:
-    assert rival.pace is not None
+    assert rival.effort_scale is not None
     assert rival.effort is not None
-    return f"{rival.pace.word} {rival.pace.matching(rival.effort)}"
+    return f"{rival.effort_scale.name} {rival.effort_scale.from_effort(rival.effort)}"
 
 
-def measure_tuning(asked: Asked, record: Record) -> None:
-    """What a search for PSNR and one for MS-SSIM do to both."""
-    efforts = (0, asked.tune_effort)
+def measure_tuning(selection: Selection, record: Record) -> None:
+    """BD-rates in PSNR and in MS-SSIM of a search for either."""
+    efforts = (0, selection.tune_effort)
     rows = {}
     for tune in get_args(Tune):
-        request = asked.request((TUNE_FAMILY,), efforts, TUNE_EVERY, tune)
-        codecs, curves = measured(request)
+        request = selection.request((TUNE_FAMILY,), efforts, TUNE_EVERY, tune)
+        codecs, curves = measure_request(request)
         plain, tuned = (curves[codec.name] for codec in codecs if isinstance(codec, Family))
-        rows[tune] = {metric: percent(plain, tuned, metric) for metric in METRICS}
+        rows[tune] = {metric: bd_rate_percent(plain, tuned, metric) for metric in METRICS}
     weights = find_by_family(TUNE_FAMILY).id.hex()
-    about = {"family": TUNE_FAMILY, "weights": weights, "effort": asked.tune_effort}
-    record["tune"] = {**about, **_about(asked, curves), "rows": rows}
+    settings = {"family": TUNE_FAMILY, "weights": weights, "effort": selection.tune_effort}
+    record["tune"] = {**settings, **_sample_size(selection, curves), "rows": rows}
 
 
 # --- seconds ---
 
 
-def measure_seconds(asked: Asked, record: Record) -> None:
-    """How long each family takes at each effort."""
+def measure_seconds(selection: Selection, record: Record) -> None:
+    """Seconds to encode, of each family at each effort."""
     measure_times(
-        choose_families(asked.families, (TIMED_RATE,), "rate", Engine(), asked.efforts), record
+        choose_families(selection.families, (TIMED_RATE,), "rate", Engine(), selection.efforts),
+        record,
     )
 
 
 def measure_times(codecs: Sequence[Family | Rival], record: Record) -> None:
     """Seconds that ``codecs`` take for one picture, added to those of this machine."""
     picture = photograph()
-    here = machine("auto", torch.get_num_threads())
-    if record.get("seconds", {}).get("machine") != here:
-        record["seconds"] = {"machine": here, "rows": {}}
+    this_machine = describe_machine("auto", torch.get_num_threads())
+    if record.get("seconds", {}).get("machine") != this_machine:
+        record["seconds"] = {"machine": this_machine, "rows": {}}
     with progress_bar(len(codecs)) as step:
         for codec in codecs:
             record["seconds"]["rows"][codec.name] = {
                 "family": codec.family if isinstance(codec, Family) else None,
                 "effort": codec.effort,
-                "seconds": seconds_of(codec, picture),
+                "seconds": time_encode(codec, picture),
             }
-            keep(record)
+            write_record(record)
             step()
 
 
-def seconds_of(codec: Family | Rival, picture: Picture) -> float:
+def time_encode(codec: Family | Rival, picture: Picture) -> float:
     """Seconds to encode ``picture``, warm."""
     point = TIMED_RATE if isinstance(codec, Family) else codec.points[len(codec.points) // 2]
     work = partial(codec.coder().encode, picture, point)
     assert codec.effort is not None
     if codec.effort < LONG_EFFORT:
-        return median(work, TIMED_REPEATS)
-    # What only a first search has to do is done by a short one.
+        return median_seconds(work, TIMED_REPEATS)
+    # A short search does what only the first one has to do.
     replace(codec, effort=1).coder().encode(picture, point)
-    return median(work, 1, unmeasured=0)
+    return median_seconds(work, 1, warm_up=0)
 
 
 # --- tables ---
@@ -307,19 +314,19 @@ def seconds_of(codec: Family | Rival, picture: Picture) -> float:
 
 def blocks(record: Record) -> dict[str, str]:
     """The blocks of the document that ``record`` has figures for."""
-    write = {
+    writers = {
         "curves": ("bits", bits_block),
         "seconds": ("seconds", seconds_block),
         "rivals": ("rivals", rivals_block),
         "tune": ("tune", tune_block),
     }
-    found = {block: words(record) for part, (block, words) in write.items() if part in record}
+    shown = {block: write(record) for part, (block, write) in writers.items() if part in record}
     if PLOT.exists():
-        found["plot"] = f"![{_ALTERNATIVE}]({PLOT.name})"
-    return found
+        shown["plot"] = f"![{_PLOT_DESCRIPTION}]({PLOT.name})"
+    return shown
 
 
-_ALTERNATIVE = (
+_PLOT_DESCRIPTION = (
     "Bits at equal PSNR over the seconds that a picture takes to encode. Left: each codec against its own "
     "fastest setting. Right: against JPEG 4:2:0"
 )
@@ -376,10 +383,10 @@ def _seconds(value: float | None) -> str:
 
 
 def _machine(record: Record) -> str:
-    found = record["seconds"]["machine"]
-    threads = f"{found['threads']} thread{'s' * (found['threads'] > 1)}"
-    device = found.get("accelerator") or threads
-    return f"{found['cpu']}, {device}"
+    machine = record["seconds"]["machine"]
+    threads = f"{machine['threads']} thread{'s' * (machine['threads'] > 1)}"
+    device = machine.get("accelerator") or threads
+    return f"{machine['cpu']}, {device}"
 
 
 def rivals_block(record: Record) -> str:
@@ -420,26 +427,26 @@ def tune_block(record: Record) -> str:
 
 
 def draw(record: Record) -> None:
-    """Bits over seconds, for everything of which both are known."""
+    """Plot bits over seconds, for all settings that have both."""
     figure = Figure(figsize=(11, 4.8), layout="constrained")
     panels = {"bits": "its own fastest setting", "bits_against_jpeg": "JPEG 4:2:0"}
     for axes, (key, words) in zip(figure.subplots(1, 2), panels.items(), strict=True):
-        for number, (codec, (style, points)) in enumerate(lines(record, key)):
+        for number, (codec, (style, points)) in enumerate(plot_lines(record, key)):
             seconds, bits, settings = zip(*points, strict=True)
             axes.plot(seconds, bits, style, label=codec, color=f"C{number}", markersize=3)
             for end in (0, -1):
-                value, place = settings[end].split()[1], (seconds[end], bits[end])
-                axes.annotate(value, place, (3, 3), textcoords="offset points", fontsize=6)
+                value, point = settings[end].split()[1], (seconds[end], bits[end])
+                axes.annotate(value, point, (3, 3), textcoords="offset points", fontsize=6)
         axes.set_xscale("log")
         axes.set_xlabel("seconds to encode a 768x512 picture")
         axes.set_ylabel(f"bits at equal PSNR, against {words}, %")
         axes.grid(alpha=0.3)
-    shown = figure.axes[0].get_legend_handles_labels()
-    figure.legend(*shown, loc="outside lower center", ncols=4, fontsize="small")
+    legend = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*legend, loc="outside lower center", ncols=4, fontsize="small")
     figure.savefig(PLOT, metadata={"Date": None})
 
 
-def lines(
+def plot_lines(
     record: Record, key: str
 ) -> Iterator[tuple[str, tuple[str, list[tuple[float, float, str]]]]]:
     """Codec, style, and (seconds, bits, setting) in order: ours solid, rivals dashed."""

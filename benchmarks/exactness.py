@@ -1,4 +1,4 @@
-"""Measure the noise that the guard band has to absorb, and how often it is needed.
+"""Measure the numerical noise that the guard band has to absorb, and how often it is needed.
 
     python benchmarks/exactness.py gained /path/to/kodak
 
@@ -20,7 +20,7 @@ from vrcodec.bench.kernels import table_indices
 from vrcodec.bitstream.guard_band import GUARD, round_to_table
 from vrcodec.bitstream.tables import SCALE_COUNT
 from vrcodec.catalog import find_by_family
-from vrcodec.models import Guarded
+from vrcodec.models import GuardedModel
 from vrcodec.models.base import Latents
 from vrcodec.models.weights import load_model
 from vrcodec.picture.folders import read_folder
@@ -39,8 +39,8 @@ def main() -> None:
     for dtype in noise:
         model = _model(arguments.family, dtype)
         for picture in pictures.values():
-            latents = model.analysis(picture.pixels)
-            rate = model.rate_state(RATE_CODE_MAX // 2)
+            latents = model.analyse(picture.pixels)
+            rate = model.rate_parameters(RATE_CODE_MAX // 2)
             reference, *others = table_indices(model, latents, rate).values()
             expected = round_to_table(reference, SCALE_COUNT)
             for t in others:
@@ -60,16 +60,16 @@ def main() -> None:
     print(json.dumps(report, indent=1))
 
 
-def _model(family: str, dtype: torch.dtype) -> Guarded:
+def _model(family: str, dtype: torch.dtype) -> GuardedModel:
     model = load_model(find_by_family(family), torch.device("cpu"))
-    assert isinstance(model, Guarded)
+    assert isinstance(model, GuardedModel)
     model.prepare(torch.device("cpu"), exact_dtype=dtype)
     return model
 
 
-def _ties(model: Guarded, latents: Latents) -> int:
+def _ties(model: GuardedModel, latents: Latents) -> int:
     """Ties of a picture at eleven rates together."""
-    states = [model.rate_state(step * RATE_CODE_MAX // 10) for step in range(11)]
+    states = [model.rate_parameters(step * RATE_CODE_MAX // 10) for step in range(11)]
     return sum(len(stream.ties) for state in states for stream in model.compress(latents, state))
 
 

@@ -1,9 +1,9 @@
-"""What bad days leave behind: the second half of docs/ROBUSTNESS.md.
+"""Outputs after signals, full disks and concurrent runs: the second half of docs/ROBUSTNESS.md.
 
     python -m benchmarks.faults
 
 Takes half an hour on two cores, with the tiny models of the tests. Linux; the part with a full disk needs a
-user who may mount one. Stops where something is left that must not be.
+user who may mount one. Raises AssertionError where something is left that must not be.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.common import photograph, with_blocks
+from benchmarks.documents import replace_blocks
+from benchmarks.timing import photograph
 from tests import trouble
 from tests.conftest import GOLDEN
 from vrcodec.bench.summary import markdown
@@ -30,8 +31,8 @@ from vrcodec.bench.summary import markdown
 RECORD = Path(__file__).parent / "faults.json"
 DOCUMENT = Path(__file__).parents[1] / "docs" / "ROBUSTNESS.md"
 KILLS, INTERRUPTS = 300, 60
-# Of so many one hits a whole process, whose life is mostly imports; the others begin behind these.
-_WHOLE_OF = 6
+# Every so many signals, one hits a whole process, mostly in its imports; the others hit a fork made after them.
+_WHOLE_PROCESS_EVERY = 6
 AT_ONCE, TO_ONE_NAME = 32, 4
 ROUNDS = 10_000
 _MIB = 1 << 20
@@ -48,14 +49,14 @@ def main() -> None:
         assert trouble.run(folder, "encode", "picture.png").code == 0
         record = measure(folder)
     RECORD.write_text(json.dumps(record, indent=1) + "\n")
-    DOCUMENT.write_text(with_blocks(DOCUMENT.read_text(), blocks(record)))
+    DOCUMENT.write_text(replace_blocks(DOCUMENT.read_text(), blocks(record)))
 
 
 def measure(folder: Path) -> dict[str, Any]:
-    """All of it. Raises AssertionError."""
+    """All figures of the page. Raises AssertionError."""
     return {
         "signals": [
-            signalled(folder, name, arguments, number, count // 2)
+            send_signals(folder, name, arguments, number, count // 2)
             for number, count in (
                 (signal.SIGKILL, KILLS),
                 (signal.SIGINT, INTERRUPTS),
@@ -63,18 +64,18 @@ def measure(folder: Path) -> dict[str, Any]:
             )
             for name, arguments in (("encode", ENCODE), ("decode", DECODE))
         ],
-        "full_disk": full_disk(folder),
-        "at_once": at_once(folder),
-        # Last: what computes cannot be forked.
-        "long_run": long_run(),
+        "full_disk": fill_disk(folder),
+        "at_once": run_concurrently(folder),
+        # Last: a process that has computed with torch cannot be forked.
+        "long_run": run_long(),
     }
 
 
-def signalled(
+def send_signals(
     folder: Path, name: str, arguments: tuple[str, ...], number: signal.Signals, count: int
 ) -> dict[str, Any]:
-    """A command, hit ``count`` times, and what was there afterwards."""
-    rng, whole = random.Random(number), count // _WHOLE_OF
+    """Send the signal to a command ``count`` times, and count the outputs afterwards."""
+    rng, whole = random.Random(number), count // _WHOLE_PROCESS_EVERY
     trials = trouble.Trials(folder, arguments, folder / arguments[3], number)
     trials.run(whole, rng)
     trials.launch = trouble.Forked
@@ -92,14 +93,14 @@ def signalled(
     }
 
 
-def at_once(folder: Path) -> dict[str, Any]:
-    """Many commands at the same time, into one folder and to one name."""
+def run_concurrently(folder: Path) -> dict[str, Any]:
+    """Many encodes at the same time, into one folder and to one name."""
     (folder / "many").mkdir()
     picture = (folder / "picture.png").read_bytes()
     for number in range(AT_ONCE):
         (folder / "many" / f"{number}.png").write_bytes(picture)
-    own = [trouble.start(folder / "many", "encode", f"{n}.png", "-q") for n in range(AT_ONCE)]
-    codes = Counter(trouble.end(process).code for process in own)
+    processes = [trouble.start(folder / "many", "encode", f"{n}.png", "-q") for n in range(AT_ONCE)]
+    codes = Counter(trouble.end(process).code for process in processes)
     (folder / "out.vrc").unlink(missing_ok=True)
     same = [trouble.start(folder, *ENCODE) for _ in range(TO_ONE_NAME)]
     one_name = Counter(trouble.end(process).code for process in same)
@@ -107,40 +108,40 @@ def at_once(folder: Path) -> dict[str, Any]:
     assert len({path.read_bytes() for path in outputs}) == 1
     assert all(map(trouble.is_whole, (*outputs, folder / "out.vrc")))
     assert not [*folder.glob(".*"), *(folder / "many").glob(".*")]
-    return {"folder": _named(codes), "name": _named(one_name)}
+    return {"folder": _code_counts(codes), "name": _code_counts(one_name)}
 
 
-def full_disk(folder: Path) -> dict[str, Any]:
+def fill_disk(folder: Path) -> dict[str, Any]:
     """Exit codes of both commands on a file system that has no room, and one that is read-only."""
-    found: dict[str, Any] = {}
+    codes: dict[str, Any] = {}
     for name, options in (("full", "size=4k"), ("read-only", "ro")):
-        with mounted(folder / "disk", options) as disk:
+        with mount_tmpfs(folder / "disk", options) as disk:
             if disk is None:
                 continue
             for arguments in (ENCODE, DECODE):
                 target = disk / arguments[3]
                 ended = trouble.run(folder, *arguments[:3], target, "-q")
                 assert str(target) in ended.errors
-                found[f"{name}, {arguments[0]}"] = ended.code
+                codes[f"{name}, {arguments[0]}"] = ended.code
             assert not list(disk.iterdir())
-    return found
+    return codes
 
 
 @contextmanager
-def mounted(place: Path, options: str) -> Iterator[Path | None]:
-    """A small file system in memory, or None where this user may not have one."""
-    place.mkdir(exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+def mount_tmpfs(mount_point: Path, options: str) -> Iterator[Path | None]:
+    """A small file system in memory, or None where this user may not mount one."""
+    mount_point.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(mount_point)]
     if subprocess.run(command, check=False, capture_output=True).returncode:
         yield None
         return
     try:
-        yield place
+        yield mount_point
     finally:
-        subprocess.run(["umount", str(place)], check=True)
+        subprocess.run(["umount", str(mount_point)], check=True)
 
 
-def long_run() -> dict[str, Any]:
+def run_long() -> dict[str, Any]:
     """Memory and open files after many encodes and decodes in one process."""
     from vrcodec.codec import Decoder, Encoder, Engine
 
@@ -154,12 +155,12 @@ def long_run() -> dict[str, Any]:
 
     warm = ROUNDS // 10
     memory, opened = work(warm)
-    later, still = work(ROUNDS - warm)
+    later_memory, still_open = work(ROUNDS - warm)
     return {
         "rounds": ROUNDS,
         "warm": warm,
-        "grown_mib": round((later - memory) / _MIB, 1),
-        "opened": still - opened,
+        "grown_mib": round((later_memory - memory) / _MIB, 1),
+        "opened": still_open - opened,
     }
 
 
@@ -169,10 +170,10 @@ def blocks(record: dict[str, Any]) -> dict[str, str]:
     head += ["temporary files"]
     keys = ["signal", "command", "count", "alive", "absent", "old", "new", "temporary"]
     cells = [[str(row[key]) for key in keys] for row in record["signals"]]
-    return {"signals": markdown((head, cells)), "faults": markdown(_others(record))}
+    return {"signals": markdown((head, cells)), "faults": markdown(_fault_table(record))}
 
 
-def _others(record: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+def _fault_table(record: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     at_once, run = record["at_once"], record["long_run"]
     rows = [
         [f"{AT_ONCE} encodes at once into one folder", _words(at_once["folder"])],
@@ -186,7 +187,7 @@ def _others(record: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     return ["what", "what came of it"], rows
 
 
-def _named(codes: Counter[int]) -> dict[str, int]:
+def _code_counts(codes: Counter[int]) -> dict[str, int]:
     return {str(code): count for code, count in sorted(codes.items())}
 
 

@@ -1,4 +1,4 @@
-"""What becomes of damaged and hostile files: the figures of docs/ROBUSTNESS.md.
+"""Decoding damaged and hostile files: the figures of docs/ROBUSTNESS.md.
 
     python -m benchmarks.hostile [--mutants 200000]
 
@@ -18,7 +18,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import with_blocks
+from benchmarks.documents import replace_blocks
 from tests.conftest import GOLDEN
 from tests.fuzz.bombs import bombs
 from tests.fuzz.honest import honest_files
@@ -33,7 +33,7 @@ from vrcodec.errors import CorruptError, VrcError
 RECORD = Path(__file__).parent / "hostile.json"
 DOCUMENT = Path(__file__).parents[1] / "docs" / "ROBUSTNESS.md"
 FLIPS = 20_000
-# Of mutants, that many are also decoded as if all checksums of symbols fitted.
+# Share of the mutants that is also decoded with checksums of symbols ignored.
 _FORGIVEN_SHARE = 0.1
 _MIB = 1 << 20
 
@@ -48,29 +48,31 @@ def main() -> None:
     os.environ["VRCODEC_WEIGHTS"] = str(GOLDEN)
     if arguments.more:
         record = json.loads(RECORD.read_text())
-        record["mutants"] = with_more(record["mutants"], arguments.more)
+        record["mutants"] = add_mutants(record["mutants"], arguments.more)
     else:
         record = measure(arguments.mutants)
     RECORD.write_text(json.dumps(record, indent=1) + "\n")
-    DOCUMENT.write_text(with_blocks(DOCUMENT.read_text(), blocks(record)))
+    DOCUMENT.write_text(replace_blocks(DOCUMENT.read_text(), blocks(record)))
 
 
 def measure(mutants: int) -> dict[str, Any]:
-    """All of it. Raises ViolationError or AssertionError."""
+    """All figures of the page. Raises ViolationError or AssertionError."""
     files = honest_files()
     return {
         "files": len(files),
         "bombs": bomb_rows(),
-        "truncations": truncations(files),
-        "header_bits": header_bits(files),
-        "flips": flips(files),
-        "mutants": mutations(files, mutants, 0, forgive=False),
-        "forgiven": mutations(files, round(mutants * _FORGIVEN_SHARE), 1, forgive=True),
+        "truncations": judge_truncations(files),
+        "header_bits": judge_header_bits(files),
+        "flips": judge_flips(files),
+        "mutants": judge_mutants(files, mutants, 0, forgive=False),
+        "forgiven": judge_mutants(files, round(mutants * _FORGIVEN_SHARE), 1, forgive=True),
     }
 
 
-def mutations(files: dict[str, bytes], count: int, seed: int, *, forgive: bool) -> dict[str, Any]:
-    """Structure-aware mutants, judged."""
+def judge_mutants(
+    files: dict[str, bytes], count: int, seed: int, *, forgive: bool
+) -> dict[str, Any]:
+    """Judge structure-aware mutants."""
     rng, judge = random.Random(seed), Judge()
     names, others = list(files), list(files.values())
     for data in others:
@@ -89,64 +91,64 @@ def mutations(files: dict[str, bytes], count: int, seed: int, *, forgive: bool) 
     }
 
 
-def with_more(found: dict[str, Any], count: int) -> dict[str, Any]:
-    """What `mutations` found, and ``count`` mutants beyond: how many there were is what those begin with."""
-    other = mutations(honest_files(), count, found["count"], forgive=False)
-    codes = {*found["refused"], *other["refused"]}
+def add_mutants(row: dict[str, Any], count: int) -> dict[str, Any]:
+    """The ``row`` of `judge_mutants` with ``count`` more mutants; their seed is the earlier count."""
+    more = judge_mutants(honest_files(), count, row["count"], forgive=False)
+    codes = {*row["refused"], *more["refused"]}
     return {
-        "count": found["count"] + count,
-        "accepted": found["accepted"] + other["accepted"],
+        "count": row["count"] + count,
+        "accepted": row["accepted"] + more["accepted"],
         "refused": {
-            code: found["refused"].get(code, 0) + other["refused"].get(code, 0)
+            code: row["refused"].get(code, 0) + more["refused"].get(code, 0)
             for code in sorted(codes)
         },
-        "longest_s": max(found["longest_s"], other["longest_s"]),
-        "most_mib": max(found["most_mib"], other["most_mib"]),
+        "longest_s": max(row["longest_s"], more["longest_s"]),
+        "most_mib": max(row["most_mib"], more["most_mib"]),
     }
 
 
-def truncations(files: dict[str, bytes]) -> dict[str, Any]:
-    """Every file, cut off at every byte."""
+def judge_truncations(files: dict[str, bytes]) -> dict[str, Any]:
+    """Decode every file, truncated at every byte."""
     decoder, codes = Decoder(Engine("cpu", "float32")), Counter[int]()
     for data in files.values():
         for length in range(len(data)):
-            code = _refusal(decoder, data[:length])
+            code = _refusal_code(decoder, data[:length])
             assert code == CorruptError.exit_code or length < len(MAGIC)
             codes[code] += 1
     return {"count": codes.total(), "refused": {str(c): n for c, n in sorted(codes.items())}}
 
 
-def header_bits(files: dict[str, bytes]) -> dict[str, Any]:
-    """Every bit of every header, turned over."""
-    return _damaged(_flipped(d, b) for d in files.values() for b in range(8 * (13 + d[8])))
+def judge_header_bits(files: dict[str, bytes]) -> dict[str, Any]:
+    """Decode every file with each bit of its header flipped."""
+    return _count_refusals(_flip_bits(d, b) for d in files.values() for b in range(8 * (13 + d[8])))
 
 
-def flips(files: dict[str, bytes]) -> dict[str, Any]:
-    """One to five bits anywhere."""
+def judge_flips(files: dict[str, bytes]) -> dict[str, Any]:
+    """Decode files with one to five bits flipped anywhere."""
     rng, contents = random.Random(2), list(files.values())
 
-    def damaged() -> Iterator[bytes]:
+    def damaged_files() -> Iterator[bytes]:
         for _ in range(FLIPS):
             data = rng.choice(contents)
-            yield _flipped(data, *rng.sample(range(8 * len(data)), rng.choice((1, 1, 2, 5))))
+            yield _flip_bits(data, *rng.sample(range(8 * len(data)), rng.choice((1, 1, 2, 5))))
 
-    return _damaged(damaged())
+    return _count_refusals(damaged_files())
 
 
-def _damaged(files: Iterator[bytes]) -> dict[str, Any]:
+def _count_refusals(files: Iterator[bytes]) -> dict[str, Any]:
     decoder = Decoder(Engine("cpu", "float32"))
-    codes = Counter(_refusal(decoder, data) for data in files)
+    codes = Counter(_refusal_code(decoder, data) for data in files)
     return {"count": codes.total(), "refused": {str(c): n for c, n in sorted(codes.items())}}
 
 
-def _flipped(data: bytes, *bits: int) -> bytes:
-    changed = bytearray(data)
+def _flip_bits(data: bytes, *bits: int) -> bytes:
+    flipped = bytearray(data)
     for bit in bits:
-        changed[bit // 8] ^= 1 << bit % 8
-    return bytes(changed)
+        flipped[bit // 8] ^= 1 << bit % 8
+    return bytes(flipped)
 
 
-def _refusal(decoder: Decoder, data: bytes) -> int:
+def _refusal_code(decoder: Decoder, data: bytes) -> int:
     """Exit code of the error that ``data`` gives."""
     try:
         decoder.decode(data)
@@ -164,12 +166,12 @@ def bomb_rows() -> list[dict[str, Any]]:
 
 
 def _bomb_row(decoder: Decoder, name: str, data: bytes) -> dict[str, Any]:
-    """Time and memory are taken one after the other: to give memory back first takes time."""
+    """Time and memory are measured one after the other: to give memory back first takes time."""
     start = time.perf_counter()
-    code = _refusal(decoder, data)
+    code = _refusal_code(decoder, data)
     seconds = time.perf_counter() - start
     with peak_memory() as peak:
-        _refusal(decoder, data)
+        _refusal_code(decoder, data)
     return {
         "name": name,
         "bytes": len(data),
@@ -190,7 +192,7 @@ def blocks(record: dict[str, Any]) -> dict[str, str]:
 
 
 def _summary(record: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    named = {
+    titles = {
         "cut off at every byte": "truncations",
         "every bit of the header turned over": "header_bits",
         "one to five bits anywhere turned over": "flips",
@@ -198,15 +200,13 @@ def _summary(record: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         "the same, symbols taken as right": "forgiven",
     }
     rows = []
-    for words, key in named.items():
-        found = record[key]
-        codes = ", ".join(f"{n} with {code}" for code, n in found["refused"].items())
+    for words, key in titles.items():
+        row = record[key]
+        codes = ", ".join(f"{n} with {code}" for code, n in row["refused"].items())
         worst = (
-            [f"{found['longest_s']:.2f}", str(found["most_mib"])]
-            if "longest_s" in found
-            else ["", ""]
+            [f"{row['longest_s']:.2f}", str(row["most_mib"])] if "longest_s" in row else ["", ""]
         )
-        rows.append([words, str(found["count"]), str(found.get("accepted", 0)), codes, *worst])
+        rows.append([words, str(row["count"]), str(row.get("accepted", 0)), codes, *worst])
     return ["what", "files", "decoded", "refused, exit code", "longest s", "most MiB"], rows
 
 

@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from benchmarks.common import fill_in
-from benchmarks.processes import timed_process
-from vrcodec.bench.machine import machine, versions
+from benchmarks.command_costs import timed_process
+from benchmarks.documents import update_document
+from vrcodec.bench.machine import describe_machine, library_versions
 from vrcodec.bench.summary import markdown
 from vrcodec.catalog import DEFAULT_MODEL
 
@@ -40,35 +40,35 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true", help="write no document")
     arguments = parser.parse_args()
     threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
-    found = {
-        "machine": machine("cpu", threads),
-        "versions": versions(),
+    record = {
+        "machine": describe_machine("cpu", threads),
+        "versions": library_versions(),
         "rows": list(measure(arguments.photographs)),
     }
     if arguments.dry_run:
-        print(table(found))
+        print(commands_table(record))
         return
-    RECORD.write_text(json.dumps(found, indent=1) + "\n")
-    fill_in(DOCUMENT, DEFAULT_MODEL, {"large pictures": table(found)})
+    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+    update_document(DOCUMENT, DEFAULT_MODEL, {"large pictures": commands_table(record)})
 
 
 def measure(photographs: Path | None) -> Iterator[dict[str, Any]]:
     """A row for each command on each picture."""
-    kinds = ["synthetic", *(["photographs"] if photographs else [])]
-    for kind in kinds:
+    sources = ["synthetic", *(["photographs"] if photographs else [])]
+    for source in sources:
         with tempfile.TemporaryDirectory() as folder:
             for side in (SMALL, LARGE):
-                place = Path(folder, f"{side}.png")
+                png = Path(folder, f"{side}.png")
                 # In a process of its own: children begin with their parent's peak of memory.
-                source = [str(photographs)] if kind == "photographs" else []
-                timed_process("-c", _MAKE, str(place), str(side), *source)
-                yield from _commands(kind, side, place)
+                folder_argument = [str(photographs)] if source == "photographs" else []
+                timed_process("-c", _MAKE, str(png), str(side), *folder_argument)
+                yield from _commands(source, side, png)
 
 
-_MAKE = "import sys; from benchmarks.large import make; make(*sys.argv[1:])"
+_MAKE = "import sys; from benchmarks.large import write_picture; write_picture(*sys.argv[1:])"
 
 
-def _commands(kind: str, side: int, png: Path) -> Iterator[dict[str, Any]]:
+def _commands(source: str, side: int, png: Path) -> Iterator[dict[str, Any]]:
     vrc, out = str(png.with_suffix(".vrc")), str(png.with_name("out.png"))
     commands = {"encode": ["encode", str(png), "-o", vrc], "decode": ["decode", vrc, "-o", out]}
     if side == LARGE:
@@ -79,22 +79,22 @@ def _commands(kind: str, side: int, png: Path) -> Iterator[dict[str, Any]]:
             "decode --scale 1/8": [*commands["decode"], "--scale", "1/8"],
         }
     for name, command in commands.items():
-        seconds, busy, mib = timed_process("-m", "vrcodec", *command, "-f", "-q")
+        seconds, cpu_seconds, mib = timed_process("-m", "vrcodec", *command, "-f", "-q")
         yield {
-            "picture": kind,
+            "picture": source,
             "megapixels": side * side // 10**6,
             "command": name,
             "seconds": round(seconds, 1),
-            "cpu_seconds": round(busy, 1),
+            "cpu_seconds": round(cpu_seconds, 1),
             "peak_mib": round(mib),
             "pixels_mib": round(3 * side * side / _MIB),
             "file_bytes": Path(vrc).stat().st_size,
         }
 
 
-def table(found: dict[str, Any]) -> str:
-    """The rows as they stand in the document; "times 4 MP" is of the processor's seconds."""
-    rows = found["rows"]
+def commands_table(record: dict[str, Any]) -> str:
+    """The table of the document; "times 4 MP" is the ratio of processor seconds."""
+    rows = record["rows"]
     head = ["picture", "MP", "command", "s", "CPU s", "times 4 MP", "peak MiB", "beyond the pixels"]
     small = {(r["picture"], r["command"]): r["cpu_seconds"] for r in rows if r["megapixels"] == 4}
     cells = []
@@ -115,10 +115,10 @@ def table(found: dict[str, Any]) -> str:
     return markdown((head, cells))
 
 
-def make(place: str, side: str, folder: str | None = None) -> None:
+def write_picture(path: str, side: str, folder: str | None = None) -> None:
     """Write a picture of ``side`` x ``side`` pixels: by code, or of photographs in ``folder``."""
     pixels = _mosaic(Path(folder), int(side)) if folder else _synthetic(int(side))
-    Image.fromarray(pixels).save(place, compress_level=1)
+    Image.fromarray(pixels).save(path, compress_level=1)
 
 
 def _synthetic(side: int) -> npt.NDArray[np.uint8]:
@@ -135,7 +135,7 @@ def _synthetic(side: int) -> npt.NDArray[np.uint8]:
 
 
 def _mosaic(folder: Path, side: int) -> npt.NDArray[np.uint8]:
-    """Photographs one beside the other, row by row, each as large as it is; again from the first on."""
+    """Photographs side by side at their own size, row by row, repeated as needed."""
     pixels = np.empty((side, side, 3), np.uint8)
     files = sorted(folder.rglob("*.avif"))[:_PHOTOGRAPHS]
     pictures = [np.asarray(Image.open(file).convert("RGB")) for file in files]
@@ -143,11 +143,11 @@ def _mosaic(folder: Path, side: int) -> npt.NDArray[np.uint8]:
     while top < side:
         left, lowest = 0, side
         while left < side:
-            own = pictures[number % len(pictures)][: side - top, : side - left]
+            photograph = pictures[number % len(pictures)][: side - top, : side - left]
             number += 1
-            pixels[top : top + own.shape[0], left : left + own.shape[1]] = own
-            left += own.shape[1]
-            lowest = min(lowest, top + own.shape[0])
+            pixels[top : top + photograph.shape[0], left : left + photograph.shape[1]] = photograph
+            left += photograph.shape[1]
+            lowest = min(lowest, top + photograph.shape[0])
         top = lowest
     return pixels
 

@@ -1,4 +1,4 @@
-"""What the levels of `qarv` give, and what its float64 part takes. Writes docs/QARV.md and its picture.
+"""Rate and PSNR of the levels of `qarv`, and the cost of its float64 part. Writes docs/QARV.md and its picture.
 
     python -m benchmarks.qarv /path/to/kodak [--part ladder|costs]
 
@@ -17,19 +17,20 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.common import fill_in, median, photograph
-from vrcodec.bench.kernels import threads
+from benchmarks.documents import update_document
+from benchmarks.timing import median_seconds, photograph
+from vrcodec.bench.kernels import use_threads
 from vrcodec.bench.profile import stage_medians
 from vrcodec.bench.summary import Table, markdown
 from vrcodec.bitstream.container import parse_container
 from vrcodec.bitstream.inspection import inspect
-from vrcodec.bitstream.payload import build_stream
+from vrcodec.bitstream.latent_stream import build_stream
 from vrcodec.bitstream.rans import CodingTables
 from vrcodec.bitstream.symbol_coding import StreamWriter
 from vrcodec.cli.shared.output import progress_bar
-from vrcodec.codec import Coded, Decoder, Encoder
+from vrcodec.codec import CodedPicture, Decoder, Encoder
 from vrcodec.metrics import psnr
-from vrcodec.models.coding.symbols import CodedBlock
+from vrcodec.models.coding.coding_steps import CodedBlock
 from vrcodec.models.families.qarv import Qarv
 from vrcodec.picture.folders import read_folder
 from vrcodec.picture.picture import Picture
@@ -38,10 +39,10 @@ from vrcodec.rate import code_from_rate
 DOCS = Path(__file__).parents[1] / "docs"
 DOCUMENT = DOCS / "QARV.md"
 RATES = (0.2, 0.5, 0.8)
-# Of the picture that is shown.
+# Rate of the picture that is shown.
 SHOWN_RATE = 0.5
 _COLUMNS = 3
-_ENLARGED = (384, 256)
+_TILE_SIZE = (384, 256)
 FRAMED_SIDES = (64, 256, 1024)
 # Type, length and checksum of a chunk.
 _CHUNK_BYTES = 6
@@ -60,25 +61,25 @@ def main() -> None:
         draw(photograph())
     if arguments.part != "ladder":
         blocks |= {"costs": markdown(cost_table()), "framing": markdown(framing_table())}
-    fill_in(DOCUMENT, "qarv", blocks)
+    update_document(DOCUMENT, "qarv", blocks)
 
 
 # --- the ladder ---
 
 
 def ladder_table(pictures: Sequence[Picture]) -> Table:
-    """Bits a pixel that lead to the end of each level, and PSNR there, means over the pictures."""
+    """Bits per pixel up to the end of each level, and PSNR there, means over the pictures."""
     encoder, decoder = Encoder("qarv"), Decoder()
     names = level_names(_qarv(encoder.model))
     cells = [[str(k), name] for k, name in enumerate(names, 1)]
     with progress_bar(len(RATES) * len(pictures)) as step:
         for rate in RATES:
-            rungs = []
+            points = []
             for picture in pictures:
                 data = encoder.encode(picture, code_from_rate(rate))
-                rungs.append(_rungs(decoder, data, picture))
+                points.append(_level_points(decoder, data, picture))
                 step()
-            for row, (bpp, quality) in zip(cells, np.mean(rungs, axis=0), strict=True):
+            for row, (bpp, quality) in zip(cells, np.mean(points, axis=0), strict=True):
                 row.append(f"{bpp:.4f} bpp, {quality:.2f} dB")
     return ["level", "latent", *(f"rate {rate}" for rate in RATES)], cells
 
@@ -88,13 +89,13 @@ def level_names(model: Qarv) -> list[str]:
     phases = {(0,): ", even rows and columns", (1,): ", odd rows and columns", (2,): ", the rest"}
     return [
         f"{kind.channels} channels at 1/{stride}{phases.get(kind.phases, '')}"
-        for own, stride in zip(model.descent.levels(), (64, 32, 16), strict=True)
-        for kind in (level.kind for level in own)
+        for levels, stride in zip(model.descent.levels(), (64, 32, 16), strict=True)
+        for kind in (level.spec for level in levels)
     ]
 
 
-def _rungs(decoder: Decoder, data: bytes, picture: Picture) -> list[tuple[float, float]]:
-    """Bits a pixel up to the end of each level, and PSNR."""
+def _level_points(decoder: Decoder, data: bytes, picture: Picture) -> list[tuple[float, float]]:
+    """Bits per pixel up to the end of each level, and PSNR, of one picture."""
     coded, ends = decoder.read(data), _level_ends(data)
     return [
         (8 * end / (picture.width * picture.height), _quality(decoder, coded, level, picture))
@@ -104,12 +105,12 @@ def _rungs(decoder: Decoder, data: bytes, picture: Picture) -> list[tuple[float,
 
 def _level_ends(data: bytes) -> list[int]:
     """At which byte of the file each level is complete; the chunk's checksum is behind the last."""
-    (ladder,) = parse_container(data).latents()
-    return [ladder.offset + size for size in accumulate(inspect(data).levels)]
+    (chunk,) = parse_container(data).latent_chunks()
+    return [chunk.offset + size for size in accumulate(inspect(data).levels)]
 
 
-def _quality(decoder: Decoder, coded: Coded, level: int, picture: Picture) -> float:
-    return float(psnr(picture.pixels, decoder.picture(coded, level).pixels))
+def _quality(decoder: Decoder, coded: CodedPicture, level: int, picture: Picture) -> float:
+    return float(psnr(picture.pixels, decoder.reconstruct(coded, level).pixels))
 
 
 def draw(picture: Picture) -> None:
@@ -117,15 +118,15 @@ def draw(picture: Picture) -> None:
     encoder, decoder = Encoder("qarv"), Decoder()
     data = encoder.encode(picture, code_from_rate(SHOWN_RATE))
     coded, ends = decoder.read(data), _level_ends(data)
-    wide, high = _ENLARGED
-    rows = -(-coded.levels // _COLUMNS)
-    sheet = Image.new("RGB", (_COLUMNS * wide, rows * high))
+    width, height = _TILE_SIZE
+    rows = -(-coded.level_count // _COLUMNS)
+    sheet = Image.new("RGB", (_COLUMNS * width, rows * height))
     for index, end in enumerate(ends):
-        decoded = decoder.picture(coded, index + 1)
-        tile = Image.fromarray(decoded.to_array()).resize(_ENLARGED, Image.Resampling.LANCZOS)
+        decoded = decoder.reconstruct(coded, index + 1)
+        tile = Image.fromarray(decoded.to_array()).resize(_TILE_SIZE, Image.Resampling.LANCZOS)
         quality = float(psnr(picture.pixels, decoded.pixels))
         _label(tile, f"{index + 1}: {end} bytes, {quality:.1f} dB")
-        sheet.paste(tile, (index % _COLUMNS * wide, index // _COLUMNS * high))
+        sheet.paste(tile, (index % _COLUMNS * width, index // _COLUMNS * height))
     sheet.save(DOCS / "qarv.jpg", quality=85)
 
 
@@ -147,13 +148,13 @@ def cost_table() -> Table:
     decoder.decode(data)
     rows = []
     for count in (1, 2):
-        with threads(count):
-            stages = stage_medians(lambda: decoder.decode(data), _nothing)
+        with use_threads(count):
+            stages = stage_medians(lambda: decoder.decode(data), _no_wait)
             row = [
-                median(lambda: encoder.encode(picture, code), COST_REPEATS),
-                median(lambda: decoder.decode(data), COST_REPEATS),
-                _way_down(picture, code, torch.float64),
-                _way_down(picture, code, torch.float32),
+                median_seconds(lambda: encoder.encode(picture, code), COST_REPEATS),
+                median_seconds(lambda: decoder.decode(data), COST_REPEATS),
+                _time_descent(picture, code, torch.float64),
+                _time_descent(picture, code, torch.float32),
                 stages["coding"],
                 stages["synthesis"],
             ]
@@ -162,21 +163,23 @@ def cost_table() -> Table:
     return [*head, "coding", "synthesis"], rows
 
 
-def _nothing() -> None:
+def _no_wait() -> None:
     pass
 
 
-def _way_down(picture: Picture, code: int, dtype: torch.dtype) -> float:
+def _time_descent(picture: Picture, code: int, dtype: torch.dtype) -> float:
     """Seconds of the part that chooses tables, without the coder."""
     model = _qarv(Encoder("qarv").model)
     model.prepare(torch.device("cpu"), exact_dtype=dtype)
-    latents, rate = model.analysis(picture.pixels), model.rate_state(code)
+    latents, rate = model.analyse(picture.pixels), model.rate_parameters(code)
     blocks = list(model.coded_blocks(latents, rate))
-    return median(lambda: [model.coded_again(block, rate) for block in blocks], COST_REPEATS)
+    return median_seconds(
+        lambda: [model.recompute_tables(block, rate) for block in blocks], COST_REPEATS
+    )
 
 
 def framing_table() -> Table:
-    """What it costs that prefixes decode, against a stream and a chunk of its own for each level."""
+    """Bytes of one stream that can be cut at levels, against a stream and a chunk for each level."""
     encoder = Encoder("qarv")
     model = _qarv(encoder.model)
     rows = []
@@ -184,12 +187,12 @@ def framing_table() -> Table:
         picture = photograph(side, side)
         for rate in (RATES[0], RATES[-1]):
             code = code_from_rate(rate)
-            blocks = list(model.coded_blocks(encoder.analyse(picture), model.rate_state(code)))
+            blocks = list(model.coded_blocks(encoder.analyse(picture), model.rate_parameters(code)))
             data = encoder.encode(picture, code)
             rest = len(data) - sum(inspect(data).streams)
             together, apart = (
-                _as_chunks(model, blocks, apart=False),
-                _as_chunks(model, blocks, apart=True),
+                _chunk_bytes(model, blocks, apart=False),
+                _chunk_bytes(model, blocks, apart=True),
             )
             rows.append(
                 [
@@ -204,7 +207,7 @@ def framing_table() -> Table:
     return head, rows
 
 
-def _as_chunks(model: Qarv, blocks: Sequence[CodedBlock], *, apart: bool) -> int:
+def _chunk_bytes(model: Qarv, blocks: Sequence[CodedBlock], *, apart: bool) -> int:
     """Bytes of stream chunks that hold ``blocks``, one for each block, or for each of its levels."""
     tables = CodingTables(model.gaussian.tables())
     size = 0

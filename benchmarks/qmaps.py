@@ -1,4 +1,4 @@
-"""What quality maps do: regions of interest, small writing, a task. Writes docs/QMAP.md and its pictures.
+"""Gains of quality maps: regions of interest, small text, a task. Writes docs/QMAP.md and its pictures.
 
     python -m benchmarks.qmaps /path/to/kodak
 
@@ -18,18 +18,30 @@ import skimage.data
 from PIL import Image, ImageDraw, ImageFont
 from torch import nn
 
-from benchmarks.common import fill_in
-from benchmarks.task_example import compare, examples, judged, map_for, trained_classifier
+from benchmarks.documents import update_document
+from benchmarks.task_example import (
+    compare_maps,
+    evaluate_classifier,
+    examples,
+    make_task_map,
+    train_classifier,
+)
 from vrcodec.bench.summary import Table, markdown
 from vrcodec.bitstream.container import parse_container
 from vrcodec.bitstream.guard_band import round_to_table
 from vrcodec.bitstream.information_content import symbol_bits
 from vrcodec.bitstream.quality_map import QualityMap
 from vrcodec.bitstream.rans import CodingTables
-from vrcodec.bitstream.rate_setting import Setting
-from vrcodec.codec import Decoder, Encoder, rate_state
-from vrcodec.maps.generation import saliency, text
-from vrcodec.maps.levels import Levels, Region, on_grid, over_picture, regions_map
+from vrcodec.bitstream.rate_setting import RateSetting
+from vrcodec.codec import Decoder, Encoder, derive_rate_parameters
+from vrcodec.maps.generation import saliency_map, text_map
+from vrcodec.maps.levels import (
+    Levels,
+    RegionOfInterest,
+    levels_per_pixel,
+    map_from_levels,
+    map_from_regions,
+)
 from vrcodec.metrics import psnr
 from vrcodec.models.families.qmap import Qmap
 from vrcodec.picture.folders import read_folder
@@ -57,18 +69,18 @@ class Coder:
     encoder: Encoder
     decoder: Decoder
 
-    def coded(self, picture: Picture, setting: Setting) -> tuple[bytes, Pixels]:
+    def round_trip(self, picture: Picture, setting: RateSetting) -> tuple[bytes, Pixels]:
         """A file, and what it decodes to."""
         data = self.encoder.encode(picture, setting)
         return data, self.decoder.decode(data).pixels
 
-    def within(self, picture: Picture, size: int, qmap: QualityMap) -> tuple[bytes, Pixels]:
-        """The same for a map of this shape, at most so many bytes."""
+    def encode_within(self, picture: Picture, size: int, qmap: QualityMap) -> tuple[bytes, Pixels]:
+        """The same with a map of this shape, in a file of at most ``size`` bytes."""
         target = Target("size", size)
-        found = encode_to_target(
+        result = encode_to_target(
             self.encoder, self.decoder, picture, target, qmap=qmap, strict=True
         )
-        return found.data, self.decoder.decode(found.data).pixels
+        return result.data, self.decoder.decode(result.data).pixels
 
 
 def main() -> None:
@@ -77,7 +89,7 @@ def main() -> None:
     pictures = read_folder(parser.parse_args().folder)
     first = dict(list(pictures.items())[:PICTURES])
     coder = Coder(Encoder("qmap"), Decoder())
-    classifier = trained_classifier()
+    classifier = train_classifier()
     blocks = {
         "regions": markdown(regions_table(coder, first)),
         "writing": markdown(writing_table(coder, list(first.values()))),
@@ -85,16 +97,16 @@ def main() -> None:
         "example": draw_example(coder),
     }
     draw_maps(classifier)
-    fill_in(DOCUMENT, "qmap", blocks)
+    update_document(DOCUMENT, "qmap", blocks)
 
 
 # --- regions of interest ---
 
 
-def middle_quarter(picture: Picture) -> Region:
+def middle_quarter(picture: Picture) -> RegionOfInterest:
     """Half as wide and half as high as the picture, in its middle."""
     width, height = picture.width // 2, picture.height // 2
-    return Region(width // 2, height // 2, width, height, REGION_LEVEL)
+    return RegionOfInterest(width // 2, height // 2, width, height, REGION_LEVEL)
 
 
 @dataclass(frozen=True)
@@ -115,7 +127,7 @@ class RegionFigures:
 
 def regions_table(coder: Coder, pictures: Mapping[str, Picture]) -> Table:
     """One row a picture, and their means."""
-    found = [region_figures(coder, picture) for picture in pictures.values()]
+    figures = [region_figures(coder, picture) for picture in pictures.values()]
     values = [
         [
             f.plain_bytes,
@@ -126,7 +138,7 @@ def regions_table(coder: Coder, pictures: Mapping[str, Picture]) -> Table:
             f.after - f.before,
             f.background,
         ]
-        for f in found
+        for f in figures
     ]
     values.append([float(np.mean(column)) for column in zip(*values, strict=True)])
     columns = [
@@ -150,28 +162,28 @@ def regions_table(coder: Coder, pictures: Mapping[str, Picture]) -> Table:
 def region_figures(coder: Coder, picture: Picture) -> RegionFigures:
     """The middle quarter at 0.9 and the rest at 0.2, beside 0.9 everywhere."""
     region = middle_quarter(picture)
-    qmap = regions_map([region], BACKGROUND_LEVEL, picture.width, picture.height)
-    plain, everywhere = coder.coded(picture, Setting.at(REGION_LEVEL))
-    mapped, decoded = coder.coded(picture, Setting.at(None, qmap))
+    qmap = map_from_regions([region], BACKGROUND_LEVEL, picture.width, picture.height)
+    plain, everywhere = coder.round_trip(picture, RateSetting.from_rate(REGION_LEVEL))
+    mapped, decoded = coder.round_trip(picture, RateSetting.from_rate(None, qmap))
     inside = np.zeros(picture.pixels.shape[:2], bool)
     inside[region.y : region.y + region.height, region.x : region.x + region.width] = True
     return RegionFigures(
         len(plain),
         len(mapped),
-        _psnr_of(picture.pixels, everywhere, inside),
-        _psnr_of(picture.pixels, decoded, inside),
-        _psnr_of(picture.pixels, decoded, ~inside),
+        _masked_psnr(picture.pixels, everywhere, inside),
+        _masked_psnr(picture.pixels, decoded, inside),
+        _masked_psnr(picture.pixels, decoded, ~inside),
     )
 
 
-def _psnr_of(expected: Pixels, found: Pixels, where: Mask) -> float:
-    return psnr(expected[where], found[where])
+def _masked_psnr(expected: Pixels, decoded: Pixels, mask: Mask) -> float:
+    return psnr(expected[mask], decoded[mask])
 
 
-# --- small writing ---
+# --- small text ---
 
 
-def written(picture: Picture) -> tuple[Picture, Mask]:
+def draw_text(picture: Picture) -> tuple[Picture, Mask]:
     """The picture with lines of small writing in three places, and the pixels on their edges."""
     image = Image.fromarray(picture.pixels)
     draw = ImageDraw.Draw(image)
@@ -214,21 +226,21 @@ def writing_table(coder: Coder, pictures: Sequence[Picture]) -> Table:
     """One row a rate: means over the pictures."""
     rows = []
     for rate in TEXT_RATES:
-        found = [astuple(writing_figures(coder, *written(p), rate)) for p in pictures]
-        rows.append([f"{rate}", *(f"{value:.2f}" for value in np.mean(found, axis=0))])
+        figures = [astuple(writing_figures(coder, *draw_text(p), rate)) for p in pictures]
+        rows.append([f"{rate}", *(f"{value:.2f}" for value in np.mean(figures, axis=0))])
     columns = ["rate everywhere", "bpp", "bpp with map", "edges of writing, dB", "with map, dB"]
     return [*columns, "whole picture, dB", "with map, dB"], rows
 
 
 def writing_figures(coder: Coder, picture: Picture, edges: Mask, rate: float) -> WritingFigures:
     """A file with ``rate`` everywhere, beside one of the same size with a map for writing."""
-    plain, uniform = coder.coded(picture, Setting.at(rate))
-    levels = TEXT_LOW + (TEXT_HIGH - TEXT_LOW) * text(picture.pixels)
-    qmap = on_grid(levels, picture.width, picture.height)
-    mapped, decoded = coder.within(picture, len(plain), qmap)
+    plain, uniform = coder.round_trip(picture, RateSetting.from_rate(rate))
+    levels = TEXT_LOW + (TEXT_HIGH - TEXT_LOW) * text_map(picture.pixels)
+    qmap = map_from_levels(levels, picture.width, picture.height)
+    mapped, decoded = coder.encode_within(picture, len(plain), qmap)
     return WritingFigures(
         *(8 * len(data) / (picture.width * picture.height) for data in (plain, mapped)),
-        *(_psnr_of(picture.pixels, pixels, edges) for pixels in (uniform, decoded)),
+        *(_masked_psnr(picture.pixels, pixels, edges) for pixels in (uniform, decoded)),
         *(psnr(picture.pixels, pixels) for pixels in (uniform, decoded)),
     )
 
@@ -239,10 +251,10 @@ def writing_figures(coder: Coder, picture: Picture, edges: Mask, rate: float) ->
 def task_table(classifier: nn.Module) -> Table:
     """One row a rate: how ``classifier`` does on files of the same size."""
     drawn = examples(TASK_PICTURES, seed=777)
-    before = judged(classifier, [e.pixels for e in drawn], [e.label for e in drawn])
+    before = evaluate_classifier(classifier, [e.pixels for e in drawn], [e.label for e in drawn])
     rows = [["not coded", "", "", f"{before[0]:.1%}", "", f"{before[1]:.2f}", ""]]
-    found = compare(classifier, drawn, TASK_RATES, TASK_STEPS)
-    for rate, scores in zip(TASK_RATES, found, strict=True):
+    scores_by_rate = compare_maps(classifier, drawn, TASK_RATES, TASK_STEPS)
+    for rate, scores in zip(TASK_RATES, scores_by_rate, strict=True):
         both = scores["uniform"], scores["task"]
         cells = [f"{score.bpp:.3f}" for score in both]
         cells += [f"{score.accuracy:.1%}" for score in both]
@@ -258,72 +270,74 @@ def task_table(classifier: nn.Module) -> Table:
 def draw_example(coder: Coder) -> str:
     """Map, bits and result of a region, beside the same bytes spread evenly; returns what to say of it."""
     picture = Picture.from_array(skimage.data.astronaut())
-    face = Region(160, 32, 128, 160, REGION_LEVEL)
-    qmap = regions_map([face], BACKGROUND_LEVEL, picture.width, picture.height)
-    data, decoded = coder.coded(picture, Setting.at(None, qmap))
-    even = encode_to_target(coder.encoder, coder.decoder, picture, Target("size", len(data)))
-    spread = coder.decoder.decode(even.data).pixels
-    levels = over_picture(qmap.levels(parse_container(data).header.rate_code), 512, 512)
-    bits = bits_spent(coder.encoder, picture, Setting.at(None, qmap))
+    face = RegionOfInterest(160, 32, 128, 160, REGION_LEVEL)
+    qmap = map_from_regions([face], BACKGROUND_LEVEL, picture.width, picture.height)
+    data, decoded = coder.round_trip(picture, RateSetting.from_rate(None, qmap))
+    uniform = encode_to_target(coder.encoder, coder.decoder, picture, Target("size", len(data)))
+    spread = coder.decoder.decode(uniform.data).pixels
+    levels = levels_per_pixel(qmap.levels(parse_container(data).header.rate_code), 512, 512)
+    bits = bits_per_sample(coder.encoder, picture, RateSetting.from_rate(None, qmap))
     scale = np.log2(1 + bits) / np.log2(1 + bits.max())
     finer = scale.repeat(STRIDE, axis=0).repeat(STRIDE, axis=1)[:512, :512]
-    top = np.hstack([picture.pixels, _grey(levels), _grey(finer)])
+    top = np.hstack([picture.pixels, _grey_image(levels), _grey_image(finer)])
     crop = np.s_[32:192, 144:304]
-    bottom = np.hstack([_enlarged(p[crop]) for p in (picture.pixels, spread, decoded)])
+    bottom = np.hstack([_enlarge(p[crop]) for p in (picture.pixels, spread, decoded)])
     image = Image.fromarray(np.vstack([top, bottom]))
     image.resize((960, 640), Image.Resampling.LANCZOS).save(DOCS / "qmap.jpg", quality=85)
-    even_psnr, own_psnr = (psnr(picture.pixels[crop], p[crop]) for p in (spread, decoded))
+    uniform_psnr, map_psnr = (psnr(picture.pixels[crop], p[crop]) for p in (spread, decoded))
     return (
-        f"The part below has {even_psnr:.2f} dB in the file with one rate, of {len(even.data)} bytes, and "
-        f"{own_psnr:.2f} dB in that with the map, of {len(data)} bytes."
+        f"The part below has {uniform_psnr:.2f} dB in the file with one rate, of {len(uniform.data)} bytes, "
+        f"and {map_psnr:.2f} dB in that with the map, of {len(data)} bytes."
     )
 
 
 def draw_maps(classifier: nn.Module) -> None:
     """What catches the eye, small writing, and a task: pictures above, their maps below."""
     photograph = Picture.from_array(skimage.data.astronaut())
-    page, _ = written(photograph)
+    page, _ = draw_text(photograph)
     example = examples(5, seed=777)[4]
-    found = map_for(classifier, example, TASK_STEPS)
+    task_qmap = make_task_map(classifier, example, TASK_STEPS)
     side = len(example.pixels)
     pairs = [
-        (photograph.pixels, _as_coded(saliency(photograph.pixels))),
-        (page.pixels, _as_coded(text(page.pixels))),
-        (example.pixels, over_picture(found.shape / 255, side, side)),
+        (photograph.pixels, _quantise_levels(saliency_map(photograph.pixels))),
+        (page.pixels, _quantise_levels(text_map(page.pixels))),
+        (example.pixels, levels_per_pixel(task_qmap.cells / 255, side, side)),
     ]
-    columns = [np.vstack([_enlarged(p), _enlarged(_grey(levels))]) for p, levels in pairs]
+    columns = [np.vstack([_enlarge(p), _enlarge(_grey_image(levels))]) for p, levels in pairs]
     image = Image.fromarray(np.hstack(columns))
     image.resize((960, 640), Image.Resampling.LANCZOS).save(DOCS / "qmap-maps.jpg", quality=85)
 
 
-def _as_coded(levels: Levels) -> Levels:
-    """On the grid, as a file has them."""
+def _quantise_levels(levels: Levels) -> Levels:
+    """The levels that a file can hold: on the grid of its map, in its steps."""
     height, width = levels.shape
-    return over_picture(on_grid(levels, width, height).shape / 255, width, height)
+    return levels_per_pixel(map_from_levels(levels, width, height).cells / 255, width, height)
 
 
-def bits_spent(encoder: Encoder, picture: Picture, setting: Setting) -> npt.NDArray[np.float64]:
+def bits_per_sample(
+    encoder: Encoder, picture: Picture, setting: RateSetting
+) -> npt.NDArray[np.float64]:
     """Bits of y at each of its samples, (h, w)."""
     model = encoder.model
     assert isinstance(model, Qmap)
-    rate = rate_state(model, setting, picture.width, picture.height)
+    rate = derive_rate_parameters(model, setting, picture.width, picture.height)
     tables = CodingTables(model.gaussian.tables())
     bits = np.zeros((-(-picture.height // STRIDE), -(-picture.width // STRIDE)))
     for coded in model.coded_blocks(encoder.analyse(picture), rate):
         block = coded.block
         ((symbols, t),) = coded.steps
-        own = symbol_bits(symbols, round_to_table(t, len(tables.halves)), tables)
+        spent = symbol_bits(symbols, round_to_table(t, len(tables.halves)), tables)
         rows, columns = block.bottom - block.top, block.right - block.left
-        window = own.reshape(-1, rows, columns).sum(axis=0)
+        window = spent.reshape(-1, rows, columns).sum(axis=0)
         bits[block.top : block.bottom, block.left : block.right] = window
     return bits
 
 
-def _grey(levels: npt.NDArray[np.float64]) -> Pixels:
+def _grey_image(levels: npt.NDArray[np.float64]) -> Pixels:
     return np.repeat(np.rint(255 * levels).astype(np.uint8)[..., None], 3, axis=2)
 
 
-def _enlarged(pixels: Pixels) -> Pixels:
+def _enlarge(pixels: Pixels) -> Pixels:
     return np.asarray(Image.fromarray(pixels).resize((512, 512), Image.Resampling.BICUBIC))
 
 

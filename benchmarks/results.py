@@ -1,4 +1,4 @@
-"""Measure every family on the Kodak pictures, beside its rivals and published curves.
+"""Measure every family on the Kodak pictures, with rivals and published curves.
 
     python benchmarks/results.py /path/to/kodak [--resume]
 
@@ -14,16 +14,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks.along import along_table
-from benchmarks.common import with_blocks
+from benchmarks.documents import replace_blocks
+from benchmarks.rate_differences import difference_table
 from vrcodec.bench.card import card_table, families_table
 from vrcodec.bench.codecs import Family
-from vrcodec.bench.curves import Curve, compare, read_curves
+from vrcodec.bench.curve_plot import plot_curves
+from vrcodec.bench.curves import Curve, compare_columns, read_curves
 from vrcodec.bench.measure import Sample
-from vrcodec.bench.plot import plot
-from vrcodec.bench.request import Request, context, make_plan
-from vrcodec.bench.results import Results, gather
-from vrcodec.bench.runner import Outcome, run
+from vrcodec.bench.request import Request, collect_provenance, make_plan
+from vrcodec.bench.results import Results, gather_results
+from vrcodec.bench.runner import Outcome, run_plan
 from vrcodec.bench.summary import (
     Table,
     codec_table,
@@ -31,10 +31,10 @@ from vrcodec.bench.summary import (
     curve_table,
     markdown,
     picture_table,
-    verdicts,
+    summarise_psnr,
 )
-from vrcodec.bitstream.information_content import counted_bits
-from vrcodec.catalog import DEFAULT_MODEL, find_by_family, installed
+from vrcodec.bitstream.information_content import record_bits
+from vrcodec.catalog import DEFAULT_MODEL, find_by_family, installed_weights
 from vrcodec.cli.shared.output import progress_bar
 from vrcodec.codec import Encoder
 from vrcodec.picture.folders import read_folder
@@ -53,7 +53,7 @@ METRICS = ("psnr", "ms-ssim")
 # What a card is compared with: key in the card -> curve.
 CARD_ANCHORS = {"jpeg": "jpeg420", "webp": "webp", "avif": "avif", "vtm18": "VTM 18.0 (VVC intra)"}
 # What our curves are compared with point by point.
-ALONG = ("webp", "avif", "avif-psnr", CARD_ANCHORS["vtm18"])
+COMPARED_POINTWISE = ("webp", "avif", "avif-psnr", CARD_ANCHORS["vtm18"])
 COMMAND = "make results KODAK=/path/to/kodak"
 
 
@@ -72,24 +72,24 @@ def main() -> None:
     )
     plan = make_plan(request, print)
     with progress_bar(len(plan.paths) * len(plan.codecs)) as step:
-        outcome = run(plan, lambda word: step())
+        outcome = run_plan(plan, lambda word: step())
     if outcome.problems or outcome.interrupted:
         raise SystemExit("\n".join(outcome.problems) or "interrupted; --resume goes on")
     published = [c for path in sorted(PUBLISHED.glob("*.json")) for c in read_curves(path)]
-    about = context(request, plan)
-    against_jpeg = gather(plan, outcome, published, "jpeg420", about)
-    against_vtm = gather(plan, outcome, published, CARD_ANCHORS["vtm18"], about)
-    PLOT.write_bytes(plot(against_jpeg.curves, METRICS, "svg"))
+    provenance = collect_provenance(request, plan)
+    against_jpeg = gather_results(plan, outcome, published, "jpeg420", provenance)
+    against_vtm = gather_results(plan, outcome, published, CARD_ANCHORS["vtm18"], provenance)
+    PLOT.write_bytes(plot_curves(against_jpeg.curves, METRICS, "svg"))
     for family in (codec for codec in plan.codecs if isinstance(codec, Family)):
         update_card(family, against_jpeg.curves, outcome, arguments.folder)
     DOCUMENT.write_text(document(against_jpeg, against_vtm))
-    table = families_table(entry.card for entry in installed())
-    FAMILIES_PAGE.write_text(with_blocks(FAMILIES_PAGE.read_text(), {"families": table}))
+    table = families_table(entry.card for entry in installed_weights())
+    FAMILIES_PAGE.write_text(replace_blocks(FAMILIES_PAGE.read_text(), {"families": table}))
 
 
 def document(against_jpeg: Results, against_vtm: Results) -> str:
     """The text of docs/RESULTS.md."""
-    machine, versions = against_jpeg.context["machine"], against_jpeg.context["versions"]
+    machine, versions = against_jpeg.provenance["machine"], against_jpeg.provenance["versions"]
     libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
     sections = [
         "# Results",
@@ -97,7 +97,10 @@ def document(against_jpeg: Results, against_vtm: Results) -> str:
         "pictures, from the sizes of real files; every file was read back and decoded. "
         f"{machine['cpu']}, {machine['threads']} threads. {libraries}.",
         "![Rate-distortion curves](results.svg)",
-        "\n".join(f"- {sentence}" for sentence in verdicts(against_jpeg) + verdicts(against_vtm)),
+        "\n".join(
+            f"- {sentence}"
+            for sentence in summarise_psnr(against_jpeg) + summarise_psnr(against_vtm)
+        ),
         "## Against JPEG 4:2:0",
         "BD-rate: difference in bits at equal quality, negative is fewer; PCHIP, Akima in brackets; over "
         "the range of quality that both curves cover. MS-SSIM is compared in dB. Codecs without times "
@@ -107,14 +110,14 @@ def document(against_jpeg: Results, against_vtm: Results) -> str:
         markdown(codec_table(against_vtm, METRICS[:1])),
         "## Along the curves",
         "Difference in bits at equal PSNR, by straight lines between the points of the mean curves.",
-        markdown(along_table(against_jpeg.own, _rivals(against_jpeg.curves))),
+        markdown(difference_table(against_jpeg.our_curves, _pointwise_rivals(against_jpeg.curves))),
         "## Speed and memory",
         "Seconds for a 768x512 picture, warm, with file; megapixels a second; peak memory beyond what was "
         "there before (libraries, weights and the picture). Our encoder and decoder use all threads, as "
         "do those of AVIF and JPEG XL.",
         markdown(cost_table(against_jpeg)),
         "## Our families, point by point",
-        *(_family(curve) for curve in against_jpeg.own),
+        *(_family_section(curve) for curve in against_jpeg.our_curves),
         "## Each picture: BD-rate (PSNR) against JPEG 4:2:0",
         markdown(picture_table(against_jpeg, "psnr")),
         "## Settings and sources",
@@ -123,20 +126,20 @@ def document(against_jpeg: Results, against_vtm: Results) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _rivals(curves: Sequence[Curve]) -> list[Curve]:
-    return [c for c in curves if c.name in ALONG]
+def _pointwise_rivals(curves: Sequence[Curve]) -> list[Curve]:
+    return [c for c in curves if c.name in COMPARED_POINTWISE]
 
 
-def _family(curve: Curve) -> str:
+def _family_section(curve: Curve) -> str:
     training = find_by_family(curve.name).card.get("training", [])
     samples = sum(stage.get("samples", 0) for stage in training)
     hours = sum(stage.get("hours", 0) for stage in training)
     words = f"Trained for {samples:,} samples in {hours:.1f} hours. BD-rate (PSNR) along the way:"
     points = markdown(curve_table(curve, METRICS))
-    return f"### {curve.name}\n\n{words}\n\n{markdown(_progress(training))}\n\n{points}"
+    return f"### {curve.name}\n\n{words}\n\n{markdown(_progress_table(training))}\n\n{points}"
 
 
-def _progress(training: Sequence[dict[str, Any]]) -> Table:
+def _progress_table(training: Sequence[dict[str, Any]]) -> Table:
     """BD-rates in percent after each stage of training that was measured."""
     rows, samples = [], 0
     for stage in training:
@@ -150,20 +153,20 @@ def _progress(training: Sequence[dict[str, Any]]) -> Table:
 def update_card(family: Family, curves: Sequence[Curve], outcome: Outcome, folder: Path) -> None:
     """Put the figures of ``family`` into its card and, for the default model, the README."""
     entry = find_by_family(family.family)
-    own = next(curve for curve in curves if curve.name == family.name)
+    curve = next(curve for curve in curves if curve.name == family.name)
     samples = outcome.samples[family.name]
-    rates = _bd_rates(own, curves)
+    rates = _bd_rates(curve, curves)
     if training := entry.card.get("training"):
         training[-1] |= {"id": entry.card["id"], "bd_rate_percent": rates}
     card = {
         **entry.card,
         "pictures": {"folder": folder.name, "count": len(samples)},
-        "curve": _points(own),
+        "curve": _card_points(curve),
         "bd_rate_percent": rates,
         "written_over_estimated": _written_over_estimated(family, folder, samples),
         "not_monotone": {
-            "bytes": steps_back(samples, lambda s: s.bytes),
-            "psnr": steps_back(samples, lambda s: s.quality["psnr"] or 0.0),
+            "bytes": find_regressions(samples, lambda s: s.bytes),
+            "psnr": find_regressions(samples, lambda s: s.quality["psnr"] or 0.0),
         },
     }
     write_card(entry.path.with_suffix(".json"), card)
@@ -171,7 +174,7 @@ def update_card(family: Family, curves: Sequence[Curve], outcome: Outcome, folde
         update_readme(card_table(card))
 
 
-def _points(curve: Curve) -> list[dict[str, float]]:
+def _card_points(curve: Curve) -> list[dict[str, float]]:
     names = {
         "setting": "setting",
         "bpp": "bpp",
@@ -185,13 +188,15 @@ def _points(curve: Curve) -> list[dict[str, float]]:
     return [{k: round(v, 5) for k, v in zip(columns, row, strict=True)} for row in rows]
 
 
-def _bd_rates(own: Curve, curves: Sequence[Curve]) -> dict[str, float]:
-    by_name = {curve.name: curve for curve in curves}
+def _bd_rates(curve: Curve, curves: Sequence[Curve]) -> dict[str, float]:
+    by_name = {other.name: other for other in curves}
     rates = {}
     for key, name in CARD_ANCHORS.items():
-        found = compare(by_name[name].columns, own.columns, "psnr") if name in by_name else None
-        if found and found.pchip is not None:
-            rates[key] = round(found.pchip, 2)
+        if name not in by_name:
+            continue
+        rate = compare_columns(by_name[name].columns, curve.columns, "psnr")
+        if rate and rate.pchip is not None:
+            rates[key] = round(rate.pchip, 2)
     return rates
 
 
@@ -200,21 +205,28 @@ def _written_over_estimated(
 ) -> float:
     """Bytes of all files over what the tables promise for their symbols."""
     encoder = Encoder(family.family, family.engine)
-    with counted_bits() as estimated:
+    with record_bits() as estimated:
         for picture in read_folder(folder).values():
             latents = encoder.analyse(picture)
             for rate in RATES:
                 encoder.encode(picture, code_from_rate(rate), latents)
-    written = sum(8 * sample.bytes for of_picture in samples.values() for sample in of_picture)
+    written = sum(
+        8 * sample.bytes for picture_samples in samples.values() for sample in picture_samples
+    )
     return round(written / sum(estimated), 5)
 
 
-def steps_back(samples: dict[str, list[Sample]], value: Callable[[Sample], float]) -> list[str]:
+def find_regressions(
+    samples: dict[str, list[Sample]], value: Callable[[Sample], float]
+) -> list[str]:
     """Pictures for which ``value`` falls somewhere when the rate rises."""
     return [
         name
-        for name, own in samples.items()
-        if any(value(b) < value(a) for a, b in pairwise(sorted(own, key=lambda s: s.setting)))
+        for name, picture_samples in samples.items()
+        if any(
+            value(b) < value(a)
+            for a, b in pairwise(sorted(picture_samples, key=lambda s: s.setting))
+        )
     ]
 
 

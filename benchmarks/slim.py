@@ -1,4 +1,4 @@
-"""What the widths of `slim` do and take. Writes docs/SLIM.md and its picture.
+"""Rate-distortion and costs of the widths of `slim`. Writes docs/SLIM.md and its picture.
 
     python -m benchmarks.slim /path/to/kodak [--part curves|costs]
 
@@ -19,18 +19,19 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from benchmarks.common import fill_in, median, photograph
-from benchmarks.processes import run_process
+from benchmarks.command_costs import run_process
+from benchmarks.documents import update_document
+from benchmarks.timing import median_seconds, photograph
 from vrcodec.bench.bdrate import bd_rate
-from vrcodec.bench.kernels import threads
+from vrcodec.bench.kernels import use_threads
 from vrcodec.bench.summary import Table, markdown
-from vrcodec.bitstream.rate_setting import Setting
+from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.catalog import find_by_family
 from vrcodec.cli.shared.output import progress_bar
 from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.metrics import psnr
 from vrcodec.models.families.slim import Slim, even_schedule
-from vrcodec.models.weights_file import WeightsFile
+from vrcodec.models.grouped_weights import GroupedWeights
 from vrcodec.picture.folders import read_folder
 from vrcodec.picture.picture import Picture
 from vrcodec.rate import code_from_rate
@@ -55,17 +56,17 @@ class Curve:
     psnr: list[list[float]] = field(default_factory=list)
 
     def means(self) -> tuple[list[float], list[float]]:
-        """Over the pictures."""
+        """Means over the pictures, for each point."""
         return np.mean(self.bpp, axis=1).tolist(), np.mean(self.psnr, axis=1).tolist()
 
     def bd_rate(self, anchor: Curve) -> float:
         """Per cent of bits more than ``anchor``."""
-        found = bd_rate(*anchor.means(), *self.means())
-        assert found is not None
-        assert found.pchip is not None
-        return found.pchip
+        rate = bd_rate(*anchor.means(), *self.means())
+        assert rate is not None
+        assert rate.pchip is not None
+        return rate.pchip
 
-    def largest_waste(self, anchor: Curve) -> float:
+    def largest_excess(self, anchor: Curve) -> float:
         """Per cent of bits more than ``anchor`` for the same PSNR, at the point where that is most."""
         bpp, quality = (np.array(v) for v in self.means())
         anchor_bpp, anchor_quality = anchor.means()
@@ -73,7 +74,7 @@ class Curve:
         covered = (quality >= anchor_quality[0]) & (quality <= anchor_quality[-1])
         return float(100 * (bpp / needed - 1)[covered].max())
 
-    def steps_back(self) -> tuple[int, int]:
+    def count_regressions(self) -> tuple[int, int]:
         """Pictures whose files shrink, and whose quality falls, somewhere along the curve."""
         bytes_, quality = (np.diff(np.array(v), axis=0) for v in (self.bpp, self.psnr))
         return int((bytes_ < 0).any(axis=0).sum()), int((quality < 0).any(axis=0).sum())
@@ -93,7 +94,7 @@ def main() -> None:
         blocks |= measure_curves(list(read_folder(arguments.folder).values()))
     if arguments.part != "curves":
         blocks |= {"costs": markdown(cost_table()), "device": device_words()}
-    fill_in(DOCUMENT, "slim", blocks)
+    update_document(DOCUMENT, "slim", blocks)
 
 
 # --- rate and quality ---
@@ -104,25 +105,27 @@ def measure_curves(pictures: Sequence[Picture]) -> dict[str, str]:
     encoder, decoder = Encoder("slim"), Decoder()
     model = _slim(encoder.model)
     card = find_by_family("slim").card["widths"]
-    kmac = {int(width): own["kmac_per_pixel"]["synthesis"] for width, own in card.items()}
+    kmac = {int(width): figures["kmac_per_pixel"]["synthesis"] for width, figures in card.items()}
     total = CURVE_POINTS + EVEN_POINTS + WIDTH_POINTS * len(model.size.widths)
     with progress_bar(total) as step:
 
-        def curve(rates: Iterable[float], width: int | None = None) -> Curve:
-            found = Curve()
+        def measure_curve(rates: Iterable[float], width: int | None = None) -> Curve:
+            curve = Curve()
             for rate in rates:
-                setting = Setting(code_from_rate(rate), width=width)
-                add_point(found, encoder, decoder, setting, pictures)
+                setting = RateSetting(code_from_rate(rate), width=width)
+                add_point(curve, encoder, decoder, setting, pictures)
                 step()
-            return found
+            return curve
 
-        widths = {w: curve(np.linspace(0, 1, WIDTH_POINTS), width=w) for w in model.size.widths}
-        scheduled = curve(np.linspace(0, 1, CURVE_POINTS))
+        widths = {
+            w: measure_curve(np.linspace(0, 1, WIDTH_POINTS), width=w) for w in model.size.widths
+        }
+        scheduled = measure_curve(np.linspace(0, 1, CURVE_POINTS))
         rates, work = model.scheduled_rates(), mean_work(model.schedule, kmac)
         # The decoder has a model of its own, whose schedule must be the same.
-        for own in (model, *decoder._models.values()):
-            _slim(own).schedule = even_schedule(model.size.reach)
-        even = curve(np.linspace(0, 1, EVEN_POINTS))
+        for other in (model, *decoder._models.values()):
+            _slim(other).schedule = even_schedule(model.size.reach)
+        even = measure_curve(np.linspace(0, 1, EVEN_POINTS))
         even_rates = model.scheduled_rates()
     draw(widths, scheduled, even)
     return {
@@ -144,9 +147,13 @@ def _slim(model: object) -> Slim:
 
 
 def add_point(
-    curve: Curve, encoder: Encoder, decoder: Decoder, setting: Setting, pictures: Sequence[Picture]
+    curve: Curve,
+    encoder: Encoder,
+    decoder: Decoder,
+    setting: RateSetting,
+    pictures: Sequence[Picture],
 ) -> None:
-    """One more point."""
+    """Encode and decode ``pictures`` at ``setting``, and add the point to ``curve``."""
     rows: list[tuple[float, float]] = []
     for picture in pictures:
         data = encoder.encode(picture, setting)
@@ -183,25 +190,26 @@ def schedule_table(
 
 def curve_words(scheduled: Curve, even: Curve, widest: Curve, work: tuple[float, float]) -> str:
     """The schedules against the widest network at all rates, and the ``work`` of both."""
-    own, others = (
-        f"{curve.bd_rate(widest):.1f} % more bits at equal PSNR, {curve.largest_waste(widest):.1f} % where "
+    scheduled_words, even_words = (
+        f"{curve.bd_rate(widest):.1f} % more bits at equal PSNR, {curve.largest_excess(widest):.1f} % where "
         "it is most"
         for curve in (scheduled, even)
     )
     return (
-        f"Against the widest network at every rate, the schedule takes {own}; even shares take {others}. "
+        f"Against the widest network at every rate, the schedule takes {scheduled_words}; "
+        f"even shares take {even_words}. "
         f"Their work is {work[0]:.1f} and {work[1]:.1f} kMAC a pixel to decode, mean over the rate."
     )
 
 
 def monotone_words(scheduled: Curve, even: Curve) -> str:
-    """How many pictures step back."""
+    """Sentence on the pictures whose files shrink or get worse as the rate rises."""
     pictures = len(scheduled.bpp[0])
-    own, others = scheduled.steps_back(), even.steps_back()
+    worse, even_worse = scheduled.count_regressions(), even.count_regressions()
     return (
-        f"Over {len(scheduled.bpp)} rates from 0 to 1, the file shrinks somewhere for {own[0]} of "
-        f"{pictures} pictures, and PSNR falls for {own[1]}, by {scheduled.largest_fall():.3f} dB at "
-        f"most; with even shares, over {len(even.bpp)} rates, for {others[0]} and {others[1]}."
+        f"Over {len(scheduled.bpp)} rates from 0 to 1, the file shrinks somewhere for {worse[0]} of "
+        f"{pictures} pictures, and PSNR falls for {worse[1]}, by {scheduled.largest_fall():.3f} dB at "
+        f"most; with even shares, over {len(even.bpp)} rates, for {even_worse[0]} and {even_worse[1]}."
     )
 
 
@@ -236,10 +244,10 @@ def cost_table() -> Table:
     picture, card = photograph(), find_by_family("slim").card["widths"]
     rows = []
     for width, figures in card.items():
-        times = [f"{seconds * 1000:.0f}" for seconds in _times(picture, int(width))]
+        times = [f"{seconds * 1000:.0f}" for seconds in _median_times(picture, int(width))]
         kmac = "/".join(f"{value:.1f}" for value in figures["kmac_per_pixel"].values())
         parameters = f"{figures['parameters'] / 1e6:.2f} M"
-        memory = [f"{mib:.0f}" for mib in _peaks(picture, int(width))]
+        memory = [f"{mib:.0f}" for mib in _peak_memory(picture, int(width))]
         read = f"{bytes_read(picture, int(width)) / _MIB:.2f}"
         rows.append([width, parameters, kmac, *times, *memory, read])
     columns = [
@@ -257,38 +265,38 @@ def cost_table() -> Table:
     return columns, rows
 
 
-def _times(picture: Picture, width: int) -> list[float]:
+def _median_times(picture: Picture, width: int) -> list[float]:
     """Median seconds of encode and decode, warm: on one thread, on two."""
-    encoder, decoder, setting = Encoder("slim"), Decoder(), Setting.at(0.5, width=width)
+    encoder, decoder, setting = Encoder("slim"), Decoder(), RateSetting.from_rate(0.5, width=width)
     data = encoder.encode(picture, setting)
-    found = []
+    times = []
     for count in (1, 2):
-        with threads(count):
-            found.append(median(partial(encoder.encode, picture, setting), COST_REPEATS))
-            found.append(median(partial(decoder.decode, data), COST_REPEATS))
-    return found
+        with use_threads(count):
+            times.append(median_seconds(partial(encoder.encode, picture, setting), COST_REPEATS))
+            times.append(median_seconds(partial(decoder.decode, data), COST_REPEATS))
+    return times
 
 
 def bytes_read(picture: Picture, width: int) -> int:
     """Bytes of tensors that a decoder takes from the weights file."""
-    data = Encoder("slim").encode(picture, Setting.at(0.5, width=width))
-    taken: dict[str, int] = {}
-    read = WeightsFile.__getitem__
+    data = Encoder("slim").encode(picture, RateSetting.from_rate(0.5, width=width))
+    sizes: dict[str, int] = {}
+    read = GroupedWeights.__getitem__
 
-    def noted(file: WeightsFile, name: str) -> object:
+    def record_read(file: GroupedWeights, name: str) -> object:
         tensor = read(file, name)
-        taken[name] = tensor.numel() * tensor.element_size()
+        sizes[name] = tensor.numel() * tensor.element_size()
         return tensor
 
-    WeightsFile.__getitem__ = noted  # type: ignore[method-assign, assignment]
+    GroupedWeights.__getitem__ = record_read  # type: ignore[method-assign, assignment]
     try:
         Decoder().decode(data)
     finally:
-        WeightsFile.__getitem__ = read  # type: ignore[method-assign]
-    return sum(taken.values())
+        GroupedWeights.__getitem__ = read  # type: ignore[method-assign]
+    return sum(sizes.values())
 
 
-def _peaks(picture: Picture, width: int) -> list[float]:
+def _peak_memory(picture: Picture, width: int) -> list[float]:
     """MiB that encode and decode commands on one thread take beyond `import torch`."""
     with tempfile.TemporaryDirectory() as folder:
         ppm, vrc = Path(folder, "a.ppm"), Path(folder, "a.vrc")
@@ -308,18 +316,18 @@ def _torch_memory() -> float:
 
 
 def device_words() -> str:
-    """What a small device needs to decode at the narrowest width."""
+    """Sentence on time and memory that a small device needs to decode at the narrowest width."""
     picture = photograph()
     width = _slim(Encoder("slim").model).size.widths[0]
     megapixels = picture.width * picture.height / 1e6
     torch_mib = _torch_memory()
-    decode_mib = _peaks(picture, width)[1]
-    with threads(1):
-        data = Encoder("slim").encode(picture, Setting.at(0.5, width=width))
-        seconds = median(lambda: Decoder(Engine("cpu")).decode(data), COST_REPEATS)
+    decode_mib = _peak_memory(picture, width)[1]
+    with use_threads(1):
+        data = Encoder("slim").encode(picture, RateSetting.from_rate(0.5, width=width))
+        seconds = median_seconds(lambda: Decoder(Engine("cpu")).decode(data), COST_REPEATS)
         decoder = Decoder(Engine("cpu"))
         decoder.decode(data)
-        warm = median(partial(decoder.decode, data), COST_REPEATS)
+        warm = median_seconds(partial(decoder.decode, data), COST_REPEATS)
     return (
         f"On one thread, a decode of a picture of {megapixels:.1f} megapixels at width {width} takes "
         f"{warm * 1000:.0f} ms ({seconds * 1000:.0f} ms with the loading of its weights, of which it "

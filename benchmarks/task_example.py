@@ -1,8 +1,8 @@
-"""A task that needs detail in one place of a picture, to show what a quality map for a task is worth.
+"""A classification task that needs detail in one region, to measure quality maps made for a task.
 
-Somewhere in a photograph lies a patch of fine stripes; a small network, trained here on pictures as they
-are, says which way they run. Coded with few bits the stripes fade. A map made for the network's loss keeps
-them, in a file of the same size.
+Somewhere in a photograph is a patch of fine stripes; a small network, trained here on uncompressed pictures,
+classifies their direction. At low rates the stripes fade. A map made for the network's loss keeps them, in a
+file of the same size.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vrcodec.bitstream.quality_map import QualityMap
-from vrcodec.bitstream.rate_setting import Setting
+from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.catalog import find_by_family
 from vrcodec.codec import Decoder, Encoder
-from vrcodec.maps.levels import on_grid
+from vrcodec.maps.levels import map_from_levels
 from vrcodec.maps.tasks import task_map
 from vrcodec.picture.picture import Picture
 from vrcodec.search.rate_control import encode_to_target
@@ -30,8 +30,7 @@ from vrcodec.search.target import Target
 DIRECTIONS = 4
 _SIDE, _PATCH, _PERIOD, _AMPLITUDE = 192, 36, 5.0, 8.0
 _BATCH, _LEARNING_RATE = 32, 3e-3
-# What stripes are is learnt faster where there is little else: (side of the pictures, steps at most, share of
-# right answers that ends it).
+# Stages of training, small pictures first: (side of the pictures, most steps, accuracy that ends the stage).
 _STAGES = ((64, 600, 0.99), (_SIDE, 100, 0.98))
 _PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "rocket")
 
@@ -48,7 +47,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Score:
-    """``accuracy``: the share classified rightly. ``loss``: mean cross entropy, nats. ``bpp``: of files."""
+    """``accuracy``: share of correct classifications. ``loss``: mean cross entropy, nats. ``bpp``: of files."""
 
     accuracy: float
     loss: float
@@ -81,18 +80,18 @@ def as_tensor(pixels: Pixels) -> Tensor:
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1).unsqueeze(0).float() / 255
 
 
-class _Detail(nn.Module):
-    """What a picture is beyond its blurred self: the stripes, and edges."""
+class _HighPass(nn.Module):
+    """A picture without its blurred version: the stripes, and edges."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x - F.avg_pool2d(x, 5, stride=1, padding=2, count_include_pad=False)
 
 
-def trained_classifier(seed: int = 0) -> nn.Module:
-    """A small network, (B, 3, H, W) in [0, 1] -> (B, 4) logits, trained in less than a minute."""
+def train_classifier(seed: int = 0) -> nn.Module:
+    """Train a small network, (B, 3, H, W) in [0, 1] -> (B, 4) logits; takes less than a minute."""
     torch.manual_seed(seed)
     network = nn.Sequential(
-        _Detail(),
+        _HighPass(),
         nn.Conv2d(3, 16, 7, stride=2, padding=3),
         nn.BatchNorm2d(16),
         nn.ReLU(),
@@ -107,8 +106,8 @@ def trained_classifier(seed: int = 0) -> nn.Module:
         nn.Linear(32, DIRECTIONS),
     )
     optimizer = torch.optim.Adam(network.parameters(), _LEARNING_RATE)
-    for side, steps, enough in _STAGES:
-        _train(network, optimizer, side, steps, enough, seed)
+    for side, steps, accuracy in _STAGES:
+        _train(network, optimizer, side, steps, accuracy, seed)
     return network.eval().requires_grad_(False)
 
 
@@ -117,10 +116,10 @@ def _train(
     optimizer: torch.optim.Optimizer,
     side: int,
     steps: int,
-    enough: float,
+    accuracy: float,
     seed: int,
 ) -> None:
-    right = 0.0
+    running_accuracy = 0.0
     for step in range(steps):
         drawn = examples(_BATCH, 1000 * side + step + seed, side)
         x = torch.cat([as_tensor(e.pixels) for e in drawn])
@@ -129,45 +128,49 @@ def _train(
         optimizer.zero_grad()
         F.cross_entropy(logits, labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        right = 0.95 * right + 0.05 * float((logits.argmax(1) == labels).float().mean())
-        if right > enough:
+        running_accuracy = 0.95 * running_accuracy + 0.05 * float(
+            (logits.argmax(1) == labels).float().mean()
+        )
+        if running_accuracy > accuracy:
             return
 
 
-def compare(
+def compare_maps(
     classifier: nn.Module, drawn: Sequence[Example], rates: Sequence[float], steps: int
 ) -> list[dict[str, Score]]:
     """For each rate the scores of pictures with that rate everywhere, and with maps for the task.
 
     Each file with a map is at most as large as that with the rate everywhere.
     """
-    maps = [map_for(classifier, example, steps) for example in drawn]
-    return [_compare_at(classifier, drawn, maps, rate) for rate in rates]
+    maps = [make_task_map(classifier, example, steps) for example in drawn]
+    return [_compare_at_rate(classifier, drawn, maps, rate) for rate in rates]
 
 
-def _compare_at(
+def _compare_at_rate(
     classifier: nn.Module, drawn: Sequence[Example], maps: Sequence[QualityMap], rate: float
 ) -> dict[str, Score]:
     encoder, decoder = Encoder("qmap"), Decoder()
     files: dict[str, list[bytes]] = {"uniform": [], "task": []}
     for example, qmap in zip(drawn, maps, strict=True):
         picture = Picture.from_array(example.pixels)
-        plain = encoder.encode(picture, Setting.at(rate))
+        plain = encoder.encode(picture, RateSetting.from_rate(rate))
         target = Target("size", len(plain))
-        found = encode_to_target(encoder, decoder, picture, target, qmap=qmap, strict=True)
+        mapped = encode_to_target(encoder, decoder, picture, target, qmap=qmap, strict=True)
         files["uniform"].append(plain)
-        files["task"].append(found.data)
+        files["task"].append(mapped.data)
     labels = [example.label for example in drawn]
     return {
         name: Score(
-            *judged(classifier, [decoder.decode(data).pixels for data in own], labels),
-            bpp=8 * float(np.mean([len(data) for data in own])) / _SIDE**2,
+            *evaluate_classifier(
+                classifier, [decoder.decode(data).pixels for data in coded], labels
+            ),
+            bpp=8 * float(np.mean([len(data) for data in coded])) / _SIDE**2,
         )
-        for name, own in files.items()
+        for name, coded in files.items()
     }
 
 
-def map_for(classifier: nn.Module, example: Example, steps: int) -> QualityMap:
+def make_task_map(classifier: nn.Module, example: Example, steps: int) -> QualityMap:
     """The map of a picture for the classifier's loss."""
     label = torch.tensor([example.label])
 
@@ -175,14 +178,14 @@ def map_for(classifier: nn.Module, example: Example, steps: int) -> QualityMap:
         return F.cross_entropy(classifier(decoded), label)
 
     levels = task_map(find_by_family("qmap"), example.pixels, task, steps=steps)
-    return on_grid(levels, _SIDE, _SIDE)
+    return map_from_levels(levels, _SIDE, _SIDE)
 
 
-def judged(
+def evaluate_classifier(
     classifier: nn.Module, pictures: Sequence[Pixels], labels: Sequence[int]
 ) -> tuple[float, float]:
-    """The share of pictures that is classified rightly, and the mean cross entropy in nats."""
+    """Accuracy on ``pictures``, and the mean cross entropy in nats."""
     logits = torch.cat([classifier(as_tensor(pixels)) for pixels in pictures])
-    wanted = torch.tensor(labels)
-    right = float((logits.argmax(1) == wanted).float().mean())
-    return right, float(F.cross_entropy(logits, wanted))
+    expected = torch.tensor(labels)
+    accuracy = float((logits.argmax(1) == expected).float().mean())
+    return accuracy, float(F.cross_entropy(logits, expected))

@@ -12,15 +12,15 @@ from typing import Any
 import skimage.data
 from PIL import Image
 
-from vrcodec.batch.items import OneByOne
+from vrcodec.batch.items import UnbatchedWork
 from vrcodec.bitstream.inspection import inspect
 from vrcodec.cli import batch
-from vrcodec.cli.shared.encoding import EncodeWork
+from vrcodec.cli.shared.encode_work import EncodeWork
 from vrcodec.errors import InputError
 
 
 @dataclass
-class Echo(OneByOne):
+class Echo(UnbatchedWork):
     """Gives back what it gets, with a letter in front."""
 
     weights: str = "w"
@@ -50,20 +50,20 @@ class Fragile(Echo):
 
 
 @dataclass
-class Foreseeing(Fragile):
-    """Looks four ahead."""
+class BatchPreparing(Fragile):
+    """Prepares batches of four."""
 
     @property
-    def ahead(self) -> int:
+    def batch_size(self) -> int:
         return 4
 
-    def foresee(self, coming: Sequence[tuple[str, bytes]]) -> None:
-        for name, data in coming:
+    def prepare_batch(self, pictures: Sequence[tuple[str, bytes]]) -> None:
+        for name, data in pictures:
             self.code(name, data)
 
 
 @dataclass
-class DeadlyEncoding(OneByOne):
+class DeadlyEncoding(UnbatchedWork):
     """Encodes as the command does; the worker is killed by the first picture named ``victim``."""
 
     work: Any
@@ -90,7 +90,7 @@ def encode_work(model: str, *options: str) -> EncodeWork:
     """What `vrcodec batch encode` would do."""
     arguments = ["--manifest", "", "--out", "", "--model", model, *options]
     given = batch.encode_command.make_context("encode", arguments).params
-    return EncodeWork.of({**batch.split(given)[1], "keep_partial": False})
+    return EncodeWork.from_options({**batch.split_options(given)[1], "keep_partial": False})
 
 
 def make_photographs(folder: Path, count: int, side: int = 64) -> list[Path]:

@@ -17,6 +17,7 @@ import skimage.data
 from hypothesis import settings
 from PIL import Image
 
+from tests.extent import examples
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Chunk, build_container, parse_container
 from vrcodec.bitstream.quality_map import QualityMap
@@ -27,7 +28,7 @@ Pixels = npt.NDArray[np.uint8]
 Command = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 # How fast an example runs says nothing on a machine that does other things, too.
-settings.register_profile("vrcodec", deadline=None)
+settings.register_profile("vrcodec", examples(100), deadline=None)
 settings.load_profile("vrcodec")
 
 # A shell's background job ignores Ctrl-C, and so would every program that the tests start and interrupt.
@@ -47,7 +48,7 @@ def tiny_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def random_map(picture: Picture, seed: int = 0) -> QualityMap:
     """Levels that differ from cell to cell."""
-    grid = QualityMap.sides(picture.width, picture.height)
+    grid = QualityMap.grid_shape(picture.width, picture.height)
     return QualityMap(np.random.default_rng(seed).integers(0, 256, grid, dtype=np.uint8))
 
 

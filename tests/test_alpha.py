@@ -10,12 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from tests.conftest import GOLDEN, Pixels, with_chunks
+from tests.extent import examples
 from vrcodec.bitstream import assembly, schema
 from vrcodec.bitstream.container import parse_container
 from vrcodec.bitstream.inspection import check_structure, inspect
@@ -26,7 +27,7 @@ from vrcodec.lossless.blocks import pack_blocks, unpack_blocks
 from vrcodec.lossless.packing import Samples, check, pack, unpack
 from vrcodec.picture.metadata import Metadata
 from vrcodec.picture.picture import Picture
-from vrcodec.picture.transparency import without_hidden
+from vrcodec.picture.transparency import fill_transparent
 from vrcodec.search.rate_control import encode_to_target
 from vrcodec.search.target import Target
 
@@ -47,7 +48,7 @@ def samples(seed: int, height: int, width: int, kind: str, channels: int) -> Sam
     return values
 
 
-@settings(max_examples=120)
+@examples(120)
 @given(
     st.integers(0, 99),
     st.integers(1, 40),
@@ -75,7 +76,7 @@ def test_each_way_of_packing_is_used() -> None:
     assert len(pack(np.zeros((64, 64), np.uint8))) == 2
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.data())
 def test_a_window_is_that_of_the_whole(data: st.DataObject) -> None:
     side = 8
@@ -175,7 +176,7 @@ def test_a_bomb_behind_the_samples_is_not_unpacked() -> None:
     assert not found.any()
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.data())
 def test_damage_in_a_block_never_ends_in_a_traceback(data: st.DataObject) -> None:
     payload = bytearray(
@@ -245,38 +246,38 @@ def hidden_noise(photograph: Pixels) -> Picture:
 def test_what_nobody_sees_costs_next_to_nothing(encoder: Encoder, photograph: Pixels) -> None:
     picture = hidden_noise(photograph)
     for code in (10_000, 60_000):
-        treated = len(encoder.encode(picture, code)) - encoder.side_bytes(picture)
+        treated = len(encoder.encode(picture, code)) - encoder.auxiliary_bytes(picture)
         # Less than the photograph that was there, and much less than the noise.
         assert treated < 0.85 * len(encoder.encode(Picture(photograph), code))
         assert treated < 0.7 * len(encoder.encode(Picture(picture.pixels), code))
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.integers(0, 99), st.integers(1, 50), st.integers(1, 50), st.floats(0, 1))
 def test_only_what_is_hidden_changes(seed: int, height: int, width: int, share: float) -> None:
     random = np.random.default_rng(seed)
     alpha = ((random.random((height, width)) < share) * random.integers(1, 256)).astype(np.uint8)
     pixels = samples(seed, height, width, "noise", 3)
-    found = without_hidden(Picture(pixels, "RGB", alpha))
+    found = fill_transparent(Picture(pixels, "RGB", alpha))
     assert (found.pixels[alpha > 0] == pixels[alpha > 0]).all()
-    assert (without_hidden(found).pixels == found.pixels).all()
+    assert (fill_transparent(found).pixels == found.pixels).all()
     # What is beneath has no say.
     other = np.where(alpha[:, :, None] > 0, pixels, 255 - pixels)
-    assert (without_hidden(Picture(other, "RGB", alpha)).pixels == found.pixels).all()
+    assert (fill_transparent(Picture(other, "RGB", alpha)).pixels == found.pixels).all()
     if alpha.any():
         low, high = (edge(pixels[alpha > 0], axis=0) for edge in (np.min, np.max))
         assert ((found.pixels >= low) & (found.pixels <= high)).all()
 
 
 def test_fills_are_smooth_over_strips(monkeypatch: pytest.MonkeyPatch, photograph: Pixels) -> None:
-    from vrcodec.picture.picture import transparency
+    from vrcodec.picture import transparency
 
     alpha = np.zeros(photograph.shape[:2], np.uint8)
     alpha[10:30, 20:50] = alpha[100:140, 120:] = 9
     picture = Picture(photograph, "RGB", alpha)
-    whole = without_hidden(picture).pixels
+    whole = fill_transparent(picture).pixels
     monkeypatch.setattr(transparency, "_STRIP", 16)
-    assert (without_hidden(picture).pixels == whole).all()
+    assert (fill_transparent(picture).pixels == whole).all()
     hidden = np.where(alpha[:, :, None] > 0, 0, whole).astype(int)
     inside = hidden[35:95, 60:115]
     assert max(np.abs(np.diff(inside, axis=axis)).max() for axis in (0, 1)) < 12
@@ -295,17 +296,17 @@ def test_alpha_is_packed_once_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> N
     packed = []
     right = assembly.pack_blocks
     monkeypatch.setattr(assembly, "pack_blocks", lambda a: packed.append(a.shape) or right(a))
-    sides, alpha = assembly.Sides(), samples(0, 8, 8, "noise", 1)
+    sides, alpha = assembly.AuxiliaryChunkCache(), samples(0, 8, 8, "noise", 1)
     pixels = samples(0, 8, 8, "noise", 3)
     picture = Picture(pixels, "RGB", alpha)
-    chunks = sides.of(picture)
-    assert sides.of(replace(picture, pixels=255 - pixels)) is chunks
+    chunks = sides.chunks(picture)
+    assert sides.chunks(replace(picture, pixels=255 - pixels)) is chunks
     assert len(packed) == 1
     gone = weakref.ref(alpha)
     metadata = picture.metadata
     del alpha, picture
     assert gone() is None
-    assert sides.of(Picture(pixels, metadata=metadata)) == []
+    assert sides.chunks(Picture(pixels, metadata=metadata)) == []
 
 
 def test_quality_is_that_of_what_is_visible(encoder: Encoder, photograph: Pixels) -> None:

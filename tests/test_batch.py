@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.batching import Echo, is_whole, make_photographs
-from vrcodec.batch import places
-from vrcodec.batch.handler import Handler
-from vrcodec.batch.inputs import PICTURES
+from vrcodec.batch import storage
+from vrcodec.batch.inputs import ENCODE_SUFFIXES
 from vrcodec.batch.items import Item, Outcome
-from vrcodec.batch.log import Log, last_results
-from vrcodec.batch.manifest import Manifest, Shard, lines
-from vrcodec.batch.merging import merged_report
+from vrcodec.batch.log import Log, read_last_results
+from vrcodec.batch.manifest import Manifest, Shard, read_shard_lines
+from vrcodec.batch.processor import ItemProcessor
+from vrcodec.batch.totals import merge_logs
 from vrcodec.errors import InputError, OutputError, UsageError
 
 Run = Callable[..., int]
@@ -39,8 +39,12 @@ def empty_memory() -> None:
 @given(st.lists(st.text("ab\u00e9", max_size=9)), st.integers(1, 12), st.booleans())
 def test_every_line_is_in_one_shard(content: list[str], count: int, ended: bool) -> None:
     text = "\n".join(content) + ("\n" if ended else "")
-    places.write("memory://list", text.encode(), overwrite=True)
-    found = [line for i in range(count) for line in lines("memory://list", Shard(i + 1, count))]
+    storage.write("memory://list", text.encode(), overwrite=True)
+    found = [
+        line
+        for i in range(count)
+        for line in read_shard_lines("memory://list", Shard(i + 1, count))
+    ]
     assert b"".join(found).decode() == text
 
 
@@ -49,15 +53,17 @@ def test_long_lists_are_read_in_pieces(monkeypatch: pytest.MonkeyPatch, tmp_path
     path = tmp_path / "list"
     path.write_text("".join(f"picture {n}\n" for n in range(100)))
     read: list[int] = []
-    own = places.read_range
+    own = storage.read_range
 
     def counted(place: str, start: int, end: int) -> bytes:
         data = own(place, start, end)
         read.append(len(data))
         return data
 
-    monkeypatch.setattr(places, "read_range", counted)
-    found = b"".join(line for i in range(10) for line in lines(str(path), Shard(i + 1, 10)))
+    monkeypatch.setattr(storage, "read_range", counted)
+    found = b"".join(
+        line for i in range(10) for line in read_shard_lines(str(path), Shard(i + 1, 10))
+    )
     assert found == path.read_bytes()
     assert sum(read) < 1.5 * path.stat().st_size
 
@@ -71,7 +77,7 @@ def test_shards_that_are_none(text: str) -> None:
 def manifest(tmp_path: Path, text: str, suffix: str = ".vrc") -> list[Item | Outcome]:
     path = tmp_path / "list"
     path.write_text(text)
-    return list(Manifest(str(path), "out", suffix, PICTURES).items(Shard()))
+    return list(Manifest(str(path), "out", suffix, ENCODE_SUFFIXES).items(Shard()))
 
 
 def test_lines_of_a_manifest(tmp_path: Path) -> None:
@@ -94,42 +100,44 @@ def test_lines_of_a_manifest(tmp_path: Path) -> None:
 
 def test_places_are_alike(tmp_path: Path) -> None:
     for root in (str(tmp_path), f"file://{tmp_path}/b", "memory://bucket"):
-        place = places.join(root, "deep/er/a.bin")
-        assert places.size(place) is None
+        place = storage.join(root, "deep/er/a.bin")
+        assert storage.size(place) is None
         with pytest.raises(InputError, match="cannot be read"):
-            places.read(place)
-        places.write(place, b"0123456789", overwrite=False)
-        assert places.size(place) == 10
-        assert places.read(place) == b"0123456789"
-        assert places.read_range(place, 3, 5) == b"34"
-        assert places.read_range(place, 8, 99) == b"89"
+            storage.read(place)
+        storage.write(place, b"0123456789", overwrite=False)
+        assert storage.size(place) == 10
+        assert storage.read(place) == b"0123456789"
+        assert storage.read_range(place, 3, 5) == b"34"
+        assert storage.read_range(place, 8, 99) == b"89"
         with pytest.raises(OutputError, match="exists already"):
-            places.write(place, b"", overwrite=False)
-        places.write(place, b"new", overwrite=True)
-        assert places.read(place) == b"new"
+            storage.write(place, b"", overwrite=False)
+        storage.write(place, b"new", overwrite=True)
+        assert storage.read(place) == b"new"
 
 
 def test_places_that_nobody_knows() -> None:
     for place in ("nonsense://x/y", "s3nothing://bucket/key"):
         with pytest.raises(UsageError):
-            places.read(place)
-    assert not places.is_url("C:/a.png")
-    assert not places.is_url("a:b.png")
+            storage.read(place)
+    assert not storage.is_url("C:/a.png")
+    assert not storage.is_url("a:b.png")
 
 
 def test_work_in_memory_and_its_log() -> None:
-    places.write("memory://in/a", b"one", overwrite=False)
+    storage.write("memory://in/a", b"one", overwrite=False)
     item = Item("memory://in/a", "memory://out/a")
-    handler = Handler(Echo(), overwrite=False, resume=True)
-    outcome = handler.handle(item)
-    assert places.read("memory://out/a") == b"!one"
+    processor = ItemProcessor(Echo(), overwrite=False, resume=True)
+    outcome = processor.process(item)
+    assert storage.read("memory://out/a") == b"!one"
     for _ in range(2):
         log = Log("memory://out/log.jsonl")
         log.add(outcome)
         log.close()
-    assert len(places.read("memory://out/log.jsonl").splitlines()) == 2
-    known = last_results("memory://out/log.jsonl")
-    assert handler.handle(Item(item.source, item.target, known[item.target])).outcome == "skipped"
+    assert len(storage.read("memory://out/log.jsonl").splitlines()) == 2
+    known = read_last_results("memory://out/log.jsonl")
+    assert (
+        processor.process(Item(item.source, item.target, known[item.target])).outcome == "skipped"
+    )
 
 
 @pytest.fixture
@@ -213,7 +221,7 @@ def test_reports_count_each_picture_once(tmp_path: Path) -> None:
         log.add(Outcome("a", "a.vrc", kind, bytes_in=10, bytes=1, pixels=1000000))
     log.add(Outcome("b", "b.vrc", "failed", error_class="InputError"))
     log.close()
-    report = merged_report([str(tmp_path / "log")])
+    report = merge_logs([str(tmp_path / "log")])
     assert (report["pictures"], report["done"], report["failed"]) == (2, 1, 1)
     assert report["megapixels"] == 1
 

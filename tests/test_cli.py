@@ -233,7 +233,7 @@ def test_verify_finds_what_only_decoding_can(
     from dataclasses import replace
 
     from vrcodec.bitstream.container import build_container, parse_container
-    from vrcodec.bitstream.payload import build_stream, parse_stream
+    from vrcodec.bitstream.latent_stream import build_stream, parse_stream
 
     assert run("verify", "--full", vrc_file.name) == 0
     parsed = parse_container(vrc_file.read_bytes())

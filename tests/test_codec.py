@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import GOLDEN, GOLDEN_NAMES, Pixels, with_chunks
+from tests.extent import examples
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import build_container, parse_container
-from vrcodec.bitstream.information_content import counted_bits
+from vrcodec.bitstream.information_content import record_bits
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, LimitError, UsageError, VrcError
 from vrcodec.limits import Limits
@@ -76,7 +77,7 @@ def test_more_rate_is_more_bytes(encoder: Encoder, photograph: Pixels) -> None:
 
 def test_overhead_of_a_plain_picture(encoder: Encoder, photograph: Pixels) -> None:
     for code in range(0, RATE_CODE_MAX + 1, 13107):
-        with counted_bits() as bits:
+        with record_bits() as bits:
             data = encoder.encode(Picture.from_array(photograph), code)
         assert len(data) - sum(bits) / 8 <= 48
 
@@ -95,7 +96,7 @@ def test_damage_never_passes_for_a_picture(decoder: Decoder, name: str) -> None:
             decoder.decode(data[:length])
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(st.data())
 def test_forged_streams_are_noticed(data: st.DataObject) -> None:
     """Damage under checksums that fit: whoever forges the container still meets that of the symbols."""
@@ -129,7 +130,7 @@ def test_pixel_limit_holds_before_the_work(photograph: Pixels, encoder: Encoder)
 
 def test_missing_stream_is_refused(decoder: Decoder) -> None:
     data = (GOLDEN / "two_blocks.vrc").read_bytes()
-    second = parse_container(data).latents()[1]
+    second = parse_container(data).latent_chunks()[1]
     # In front of its payload stand type and length.
     shorter = data[: second.offset - 1 - (1 if len(second.payload) < 128 else 2)]
     with pytest.raises(CorruptError, match="1 latent streams"):
@@ -155,7 +156,7 @@ def test_rate_outside_its_range_is_refused(rate: float) -> None:
         (schema.CHUNK_BIN_SIZE, None),
         (schema.CHUNK_QMAP, "qmap_photograph"),
         (schema.CHUNK_WIDTH, "slim_grey"),
-        (schema.CHUNK_LADDER, "qarv_photograph"),
+        (schema.CHUNK_PROGRESSIVE, "qarv_photograph"),
     ],
 )
 def test_a_chunk_in_a_file_of_another_family(
@@ -164,7 +165,9 @@ def test_a_chunk_in_a_file_of_another_family(
     assert chunk_type in schema.CHUNK_METHODS
     payload: bytes | None = schema.BinSize.build(0)
     if name:
-        payload = parse_container((GOLDEN / f"{name}.vrc").read_bytes()).only(chunk_type, "chunk")
+        payload = parse_container((GOLDEN / f"{name}.vrc").read_bytes()).single_payload(
+            chunk_type, "chunk"
+        )
     assert payload
     data = with_chunks(chunk_type, (GOLDEN / "photograph.vrc").read_bytes(), payload)
     with pytest.raises(CorruptError, match=f"no use for a chunk of type {chunk_type}|behind"):

@@ -23,12 +23,12 @@ from vrcodec.picture.intake.icc_profile import (
     grey_profile,
     rgb_profile,
 )
-from vrcodec.picture.intake.policy import IccChoice, Intake
+from vrcodec.picture.intake.read_options import IccChoice, ReadOptions
 from vrcodec.picture.picture import Picture
 from vrcodec.picture.reading import read_picture
 
 P3, SRGB = _PRIMARIES[12], _PRIMARIES[1]
-TO_SRGB, DROPPED = Intake(icc="srgb"), Intake(icc="strip")
+TO_SRGB, DROPPED = ReadOptions(icc="srgb"), ReadOptions(icc="strip")
 Floats = npt.NDArray[np.float64]
 
 
@@ -52,8 +52,8 @@ def test_profiles_are_kept_byte_for_byte(photograph: Pixels) -> None:
         for file_format in ("PNG", "JPEG", "WEBP", "AVIF", "TIFF"):
             source = stored(Image.fromarray(photograph), file_format, icc_profile=icc)
             assert read_picture(source, "x").metadata.icc == icc
-            for intake in (DROPPED, Intake(frozenset({"icc"}))):
-                kept = read_picture(source, "x", intake=intake)
+            for options in (DROPPED, ReadOptions(frozenset({"icc"}))):
+                kept = read_picture(source, "x", options=options)
                 assert kept.metadata.empty
     grey = grey_profile((1.8,))
     source = stored(Image.fromarray(photograph).convert("L"), "PNG", icc_profile=grey)
@@ -78,8 +78,8 @@ def test_profiles_that_do_not_fit_are_refused(
 ) -> None:
     source = stored(Image.fromarray(photograph).convert(mode), "PNG", icc_profile=icc)
     with pytest.raises(InputError, match=f"x: .*{message}; leave it out with --icc strip"):
-        read_picture(source, "x", intake=Intake(icc=choice))
-    assert read_picture(source, "x", intake=DROPPED).metadata.empty
+        read_picture(source, "x", options=ReadOptions(icc=choice))
+    assert read_picture(source, "x", options=DROPPED).metadata.empty
 
 
 def test_greys_of_a_palette_stay_rgb_beside_a_profile_for_rgb(photograph: Pixels) -> None:
@@ -97,7 +97,7 @@ def test_conversion_to_srgb_is_that_of_the_formulas(
     pixels = np.random.default_rng(3).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     icc = rgb_profile(curve, primaries)
     source = stored(Image.fromarray(pixels), "PNG", icc_profile=icc)
-    picture = read_picture(source, "x", intake=TO_SRGB)
+    picture = read_picture(source, "x", options=TO_SRGB)
     assert picture.metadata.icc is None
     matrix = _between(primaries)
     expected = displayed(linear(pixels / 255, curve) @ matrix.T)
@@ -126,7 +126,7 @@ def _between(primaries: tuple[float, ...]) -> Floats:
 def test_grey_is_converted_and_stays_grey(gamma: float) -> None:
     greys = np.arange(256, dtype=np.uint8).reshape(16, 16)
     source = stored(Image.fromarray(greys), "PNG", icc_profile=grey_profile((gamma,)))
-    picture = read_picture(source, "x", intake=TO_SRGB)
+    picture = read_picture(source, "x", options=TO_SRGB)
     assert (picture.mode, picture.metadata.icc) == ("L", None)
     assert np.abs(picture.colours() - displayed(linear(greys / 255, (gamma,)))).max() < 0.8
 
@@ -135,17 +135,19 @@ def test_alpha_is_not_converted(photograph: Pixels) -> None:
     image = Image.fromarray(photograph)
     image.putalpha(image.getchannel(0))
     source = stored(image, "PNG", icc_profile=rgb_profile((1.0,), P3))
-    picture = read_picture(source, "x", intake=TO_SRGB)
+    picture = read_picture(source, "x", options=TO_SRGB)
     assert picture.alpha is not None
     assert (picture.alpha == photograph[..., 0]).all()
     assert (picture.pixels != photograph).any()
 
 
-def read_with(photograph: Pixels, intake: Intake, mode: str = "RGB", **chunks: bytes) -> Picture:
+def read_with(
+    photograph: Pixels, options: ReadOptions, mode: str = "RGB", **chunks: bytes
+) -> Picture:
     data = stored(Image.fromarray(photograph).convert(mode), "PNG").getvalue()
     for kind, content in chunks.items():
         data = with_chunk(data, kind.encode(), content).getvalue()
-    return read_picture(io.BytesIO(data), "x", intake=intake)
+    return read_picture(io.BytesIO(data), "x", options=options)
 
 
 GAMMA = {"gAMA": struct.pack(">I", 35000)}
@@ -154,7 +156,7 @@ CHROMATICITIES = {"cHRM": struct.pack(">8I", *(round(1e5 * v) for v in P3))}
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_a_gamma_becomes_a_profile_that_says_the_same(photograph: Pixels, mode: str) -> None:
-    kept = read_with(photograph, Intake(), mode, **GAMMA)
+    kept = read_with(photograph, ReadOptions(), mode, **GAMMA)
     assert kept.mode == mode
     expected = rgb_profile((1 / 0.35,), SRGB) if mode == "RGB" else grey_profile((1 / 0.35,))
     assert kept.metadata.icc == expected
@@ -165,12 +167,12 @@ def test_a_gamma_becomes_a_profile_that_says_the_same(photograph: Pixels, mode: 
 
 
 def test_primaries_become_a_profile(photograph: Pixels) -> None:
-    kept = read_with(photograph, Intake(), **CHROMATICITIES)
+    kept = read_with(photograph, ReadOptions(), **CHROMATICITIES)
     assert kept.metadata.icc == rgb_profile(SRGB_CURVE, P3)
-    both = read_with(photograph, Intake(), **CHROMATICITIES, **GAMMA)
+    both = read_with(photograph, ReadOptions(), **CHROMATICITIES, **GAMMA)
     assert both.metadata.icc == rgb_profile((1 / 0.35,), P3)
     # Grey has no primaries.
-    assert read_with(photograph, Intake(), "L", **CHROMATICITIES).metadata.empty
+    assert read_with(photograph, ReadOptions(), "L", **CHROMATICITIES).metadata.empty
 
 
 @pytest.mark.parametrize(
@@ -184,11 +186,11 @@ def test_primaries_become_a_profile(photograph: Pixels) -> None:
     ],
 )
 def test_what_means_srgb_needs_no_profile(photograph: Pixels, chunks: dict[str, bytes]) -> None:
-    assert read_with(photograph, Intake(), **chunks).metadata.empty
+    assert read_with(photograph, ReadOptions(), **chunks).metadata.empty
 
 
 def test_black_and_white_have_no_gamma(photograph: Pixels) -> None:
-    picture = read_with(photograph, Intake(), "1", **GAMMA)
+    picture = read_with(photograph, ReadOptions(), "1", **GAMMA)
     assert (picture.mode, picture.metadata.empty) == ("1", True)
 
 
@@ -206,20 +208,20 @@ def test_words_that_make_no_sense_are_refused(
     photograph: Pixels, chunks: dict[str, bytes], message: str
 ) -> None:
     with pytest.raises(InputError, match=f"{message}.*--icc strip"):
-        read_with(photograph, Intake(), **chunks)
+        read_with(photograph, ReadOptions(), **chunks)
     assert read_with(photograph, DROPPED, **chunks).metadata.empty
 
 
 @pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
 def test_high_dynamic_range_is_refused(photograph: Pixels, transfer: int, name: str) -> None:
-    for intake in (Intake(), TO_SRGB):
+    for options in (ReadOptions(), TO_SRGB):
         with pytest.raises(InputError, match=rf"high dynamic range \({name}\); convert it"):
-            read_with(photograph, intake, cICP=bytes([9, transfer, 0, 1]))
+            read_with(photograph, options, cICP=bytes([9, transfer, 0, 1]))
     assert read_with(photograph, DROPPED, cICP=bytes([9, transfer, 0, 1])).metadata.empty
 
 
 def test_code_points_of_png(photograph: Pixels) -> None:
-    picture = read_with(photograph, Intake(), cICP=bytes([12, 13, 0, 1]))
+    picture = read_with(photograph, ReadOptions(), cICP=bytes([12, 13, 0, 1]))
     assert picture.metadata.icc == rgb_profile(SRGB_CURVE, P3)
 
 
@@ -260,11 +262,11 @@ def test_every_profile_opens(chromaticities: tuple[float, ...], gamma: float) ->
 
 def test_cmyk_needs_a_profile_of_its_own() -> None:
     image = Image.new("CMYK", (9, 7), (255, 0, 0, 0))
-    for intake in (Intake(), TO_SRGB):
+    for options in (ReadOptions(), TO_SRGB):
         with pytest.raises(InputError, match="no ICC profile to convert them by"):
-            read_picture(stored(image, "JPEG"), "x", intake=intake)
+            read_picture(stored(image, "JPEG"), "x", options=options)
     with pytest.raises(InputError, match="CMYK"):
-        read_picture(stored(image, "JPEG"), "x", intake=DROPPED)
+        read_picture(stored(image, "JPEG"), "x", options=DROPPED)
 
 
 def test_lab_is_converted_on_request() -> None:
@@ -272,7 +274,7 @@ def test_lab_is_converted_on_request() -> None:
     image = Image.new("LAB", (9, 7), (138, 209, 198))
     with pytest.raises(InputError, match=r"in Lab colours; .*--icc srgb"):
         read_picture(stored(image, "TIFF"), "x")
-    picture = read_picture(stored(image, "TIFF"), "x", intake=TO_SRGB)
+    picture = read_picture(stored(image, "TIFF"), "x", options=TO_SRGB)
     assert picture.mode == "RGB"
     # Red of sRGB is L 54.3, a 80.8, b 69.9 under D50.
     assert np.abs(picture.pixels[3, 3].astype(int) - (255, 0, 0)).max() <= 6

@@ -5,10 +5,11 @@ from __future__ import annotations
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import GOLDEN, GOLDEN_NAMES
+from tests.extent import examples, extent
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Chunk, Container, Header, build_container, parse_container
 from vrcodec.errors import CorruptError, FormatError, LimitError, VrcError
@@ -61,10 +62,10 @@ def test_round_trip(header: Header, contents: list[tuple[int, bytes]]) -> None:
 @pytest.mark.parametrize("name", GOLDEN_NAMES)
 def test_truncation_anywhere_is_noticed(name: str) -> None:
     data = (GOLDEN / f"{name}.vrc").read_bytes()
-    whole = len(parse_container(data).latents())
+    whole = len(parse_container(data).latent_chunks())
     for length in range(len(data)):
         try:
-            streams = len(parse_container(data[:length]).latents())
+            streams = len(parse_container(data[:length]).latent_chunks())
         except (CorruptError, FormatError):
             continue
         # Between two chunks a file is well formed, and short of streams.
@@ -75,14 +76,14 @@ def test_truncation_anywhere_is_noticed(name: str) -> None:
 def test_every_single_bit_matters(name: str) -> None:
     data = bytearray((GOLDEN / f"{name}.vrc").read_bytes())
     for position in range(len(data)):
-        for bit in range(8):
+        for bit in extent([position % 8], range(8)):
             data[position] ^= 1 << bit
             with pytest.raises(VrcError):
                 parse_container(bytes(data))
             data[position] ^= 1 << bit
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.binary(max_size=100), st.booleans())
 def test_any_bytes_parse_or_are_refused(data: bytes, with_magic: bool) -> None:
     with pytest.raises(VrcError):

@@ -12,11 +12,11 @@ from tests.conftest import Pixels
 from tests.pictures import chunk, deep_png, deep_tiff, stored
 from vrcodec.errors import InputError
 from vrcodec.picture.intake.depth import to_8_bits
-from vrcodec.picture.intake.policy import Intake
+from vrcodec.picture.intake.read_options import ReadOptions
 from vrcodec.picture.picture import Picture
 from vrcodec.picture.reading import picture_from_image, read_picture
 
-REDUCED = Intake(reduce_depth=True)
+REDUCED = ReadOptions(reduce_depth=True)
 
 
 def noise(*shape: int, highest: int = 65535) -> np.ndarray:
@@ -53,7 +53,7 @@ def test_png(colour_type: int) -> None:
     source = deep_png(samples, colour_type)
     with pytest.raises(InputError, match=r"more than 8 bits .*--reduce-depth"):
         read_picture(source, "x")
-    picture = read_picture(source, "x", intake=REDUCED)
+    picture = read_picture(source, "x", options=REDUCED)
     assert picture.mode == ("L" if colour_type in (0, 4) else "RGB")
     assert (channels(picture) == rounded(samples)).all()
 
@@ -66,14 +66,14 @@ def test_tiff(shape: tuple[int, ...], order: str, deflated: bool) -> None:
     source = deep_tiff(samples, order, deflated)
     with pytest.raises(InputError, match="more than 8 bits"):
         read_picture(source, "x")
-    assert (read_picture(source, "x", intake=REDUCED).colours() == rounded(samples)).all()
+    assert (read_picture(source, "x", options=REDUCED).colours() == rounded(samples)).all()
 
 
 def test_separate_planes_are_refused() -> None:
     with Image.open(deep_tiff(noise(7, 9, 3), "<")) as opened:
         opened.tag_v2[284] = 2
         with pytest.raises(InputError, match="more than 8 bits"):
-            picture_from_image(opened, intake=REDUCED)
+            picture_from_image(opened, options=REDUCED)
 
 
 def test_signed_samples_have_no_place() -> None:
@@ -81,20 +81,20 @@ def test_signed_samples_have_no_place() -> None:
         with Image.open(deep_tiff(noise(7, 9), "<")) as opened:
             opened.tag_v2[339] = tag
             if formats:
-                assert picture_from_image(opened, intake=REDUCED).mode == "L"
+                assert picture_from_image(opened, options=REDUCED).mode == "L"
                 continue
             with pytest.raises(InputError, match="32-bit or signed"):
-                picture_from_image(opened, intake=REDUCED)
+                picture_from_image(opened, options=REDUCED)
 
 
 def test_deep_frames_behind_the_first_are_refused() -> None:
     """Pillow draws them over each other in 8 bits."""
     frames = [Image.fromarray(noise(7, 9) + n) for n in range(2)]
     source = stored(frames[0], "PNG", save_all=True, append_images=frames[1:])
-    first = read_picture(source, "x", intake=Intake(reduce_depth=True, frame=0))
+    first = read_picture(source, "x", options=ReadOptions(reduce_depth=True, frame=0))
     assert (first.colours() == rounded(np.asarray(frames[0]))).all()
     with pytest.raises(InputError, match="frames of more than 8 bits"):
-        read_picture(source, "x", intake=Intake(reduce_depth=True, frame=1))
+        read_picture(source, "x", options=ReadOptions(reduce_depth=True, frame=1))
 
 
 @pytest.mark.parametrize("highest", [300, 1023, 4095, 65535])
@@ -103,7 +103,7 @@ def test_netpbm(kind: str, shape: tuple[int, ...], highest: int) -> None:
     samples = noise(*shape, highest=highest)
     with pytest.raises(InputError, match="more than 8 bits"):
         read_picture(netpbm(kind, samples, highest), "x")
-    picture = read_picture(netpbm(kind, samples, highest), "x", intake=REDUCED)
+    picture = read_picture(netpbm(kind, samples, highest), "x", options=REDUCED)
     found = picture.colours().astype(int)
     assert np.abs(found - samples / highest * 255).max() <= 0.5
 
@@ -128,7 +128,7 @@ def test_a_transparent_colour_is_one_of_16_bits() -> None:
     """Its neighbour, equal in 8 bits, stays opaque."""
     samples = np.array([[[258, 3, 3], [257, 3, 3]]], np.uint16)
     key = chunk(b"tRNS", samples[0, 1].astype(">u2").tobytes())
-    picture = read_picture(deep_png(samples, 2, key), "x", intake=REDUCED)
+    picture = read_picture(deep_png(samples, 2, key), "x", options=REDUCED)
     assert picture.alpha is not None
     assert picture.alpha.tolist() == [[255, 0]]
     assert (picture.pixels[0, 0] == picture.pixels[0, 1]).all()
@@ -138,7 +138,7 @@ def test_white_may_be_zero() -> None:
     samples = noise(3, 4)
     with Image.open(deep_tiff(samples, "<")) as opened:
         opened.tag_v2[262] = 0
-        picture = picture_from_image(opened, intake=REDUCED)
+        picture = picture_from_image(opened, options=REDUCED)
     assert (picture.colours() == rounded(65535 - samples.astype(int))).all()
 
 
@@ -146,9 +146,9 @@ def test_white_may_be_zero() -> None:
 def test_floats_and_32_bits_have_no_place(mode: str) -> None:
     image = Image.new(mode, (9, 7))
     with pytest.raises(InputError, match=r"x: .*convert it to 8 bits first"):
-        read_picture(stored(image, "TIFF"), "x", intake=REDUCED)
+        read_picture(stored(image, "TIFF"), "x", options=REDUCED)
     with pytest.raises(InputError, match=r"image: .*convert it to 8 bits first"):
-        picture_from_image(image, intake=REDUCED)
+        picture_from_image(image, options=REDUCED)
 
 
 def test_images_in_memory(photograph: Pixels) -> None:
@@ -156,8 +156,8 @@ def test_images_in_memory(photograph: Pixels) -> None:
     with Image.open(deep_png(samples, 2)) as image:
         with pytest.raises(InputError, match="8 bits"):
             picture_from_image(image)
-        picture = picture_from_image(image, intake=REDUCED)
+        picture = picture_from_image(image, options=REDUCED)
     assert (picture.pixels == rounded(samples)).all()
     grey = Image.fromarray(samples[..., 0])
     assert grey.mode == "I;16"
-    assert (picture_from_image(grey, intake=REDUCED).colours() == rounded(samples[..., 0])).all()
+    assert (picture_from_image(grey, options=REDUCED).colours() == rounded(samples[..., 0])).all()

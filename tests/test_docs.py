@@ -15,7 +15,7 @@ from tests.documents import COMMANDS as COMMAND_BLOCKS
 from tests.documents import DOCUMENTS, blocks
 from vrcodec.bench.card import card_table, families_table
 from vrcodec.bitstream.container import parse_container
-from vrcodec.bitstream.payload import parse_stream
+from vrcodec.bitstream.latent_stream import parse_stream
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli.main import COMMANDS, cli
 
@@ -25,7 +25,7 @@ README = (ROOT / "README.md").read_text()
 def fields(data: bytes) -> Iterator[tuple[int, str]]:
     """(length, meaning) of every field of a file with one stream and short numbers."""
     header = parse_container(data).header
-    (chunk,) = parse_container(data).latents()
+    (chunk,) = parse_container(data).latent_chunks()
     stream = parse_stream(chunk.payload)
     assert not stream.ties
     yield 6, "magic"
@@ -147,41 +147,41 @@ def test_the_performance_document_is_that_of_its_record() -> None:
 
 
 def test_the_curve_of_training_is_that_of_the_cards() -> None:
-    from benchmarks.common import with_blocks
-    from benchmarks.learning import DOCUMENT, shipped, table
+    from benchmarks.documents import replace_blocks
+    from benchmarks.learning_curve import DOCUMENT, learning_table, shipped_points
 
     text = DOCUMENT.read_text()
-    assert with_blocks(text, {"learning": table(shipped())}) == text
+    assert replace_blocks(text, {"learning": learning_table(shipped_points())}) == text
 
 
 def test_the_scaling_page_is_that_of_its_record() -> None:
     from benchmarks.batch import DOCUMENT, RECORD, blocks
-    from benchmarks.common import with_blocks
+    from benchmarks.documents import replace_blocks
 
     record = json.loads(RECORD.read_text())
-    assert with_blocks(DOCUMENT.read_text(), blocks(record)) == DOCUMENT.read_text()
+    assert replace_blocks(DOCUMENT.read_text(), blocks(record)) == DOCUMENT.read_text()
     assert record["weights"] in shipped_at_some_time(record["model"])
 
 
 def test_the_effort_page_is_that_of_its_record() -> None:
-    from benchmarks.common import with_blocks
-    from benchmarks.effort import DOCUMENT, blocks, kept
+    from benchmarks.documents import replace_blocks
+    from benchmarks.effort import DOCUMENT, blocks, read_record
 
-    record = kept()
+    record = read_record()
     text = DOCUMENT.read_text()
-    assert with_blocks(text, blocks(record)) == text
+    assert replace_blocks(text, blocks(record)) == text
     for row in record.get("curves", {}).get("rows", {}).values():
         assert row["weights"] in shipped_at_some_time(row["codec"])
 
 
 def test_the_robustness_page_is_that_of_its_records() -> None:
     from benchmarks import faults, hostile
-    from benchmarks.common import with_blocks
+    from benchmarks.documents import replace_blocks
 
     text = hostile.DOCUMENT.read_text()
     for script in (hostile, faults):
         shown = script.blocks(json.loads(script.RECORD.read_text()))
-        assert with_blocks(text, shown) == text
+        assert replace_blocks(text, shown) == text
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/PLACES.md"])
@@ -199,11 +199,14 @@ def test_the_python_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_page_of_large_pictures_is_that_of_its_record() -> None:
-    from benchmarks.common import with_blocks
-    from benchmarks.large import DOCUMENT, RECORD, table
+    from benchmarks.documents import replace_blocks
+    from benchmarks.large import DOCUMENT, RECORD, commands_table
 
     text = DOCUMENT.read_text()
-    assert with_blocks(text, {"large pictures": table(json.loads(RECORD.read_text()))}) == text
+    assert (
+        replace_blocks(text, {"large pictures": commands_table(json.loads(RECORD.read_text()))})
+        == text
+    )
 
 
 def test_the_table_of_families_is_that_of_the_cards() -> None:

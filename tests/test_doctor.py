@@ -26,8 +26,8 @@ def only_tiny_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copy(path, folder)
     monkeypatch.setattr(catalog, "search_path", lambda: [folder])
     monkeypatch.setattr(doctor, "search_path", lambda: [folder])
-    monkeypatch.setattr(doctor, "_LARGE", (32, 32))
-    monkeypatch.setattr(doctor, "_SECONDS", 0.0)
+    monkeypatch.setattr(doctor, "_TIMING_SIZE", (32, 32))
+    monkeypatch.setattr(doctor, "_TIMING_SECONDS", 0.0)
     return folder
 
 
@@ -58,7 +58,7 @@ def test_the_text_says_the_same(run: Run, capsys: pytest.CaptureFixture[str]) ->
 def test_damaged_weights_are_named(
     run: Run, only_tiny_weights: Path, capsys: pytest.CaptureFixture[str], family: str
 ) -> None:
-    path = next(entry.path for entry in catalog.installed() if entry.family == family)
+    path = next(entry.path for entry in catalog.installed_weights() if entry.family == family)
     data = bytearray(path.read_bytes())
     data[-5] ^= 1
     path.write_bytes(data)
@@ -68,7 +68,7 @@ def test_damaged_weights_are_named(
 
 
 def test_another_coder_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "CODER_ANSWER", doctor.CODER_ANSWER ^ 1)
+    monkeypatch.setattr(doctor, "CODER_CRC32", doctor.CODER_CRC32 ^ 1)
     (check,) = [c for c in doctor.diagnose().checks if c.name == "entropy coder"]
     assert not check.ok
     assert not doctor.diagnose().ok

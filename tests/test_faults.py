@@ -250,11 +250,11 @@ def test_signals_raise_where_there_is_something_to_keep() -> None:
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signals.install()
-        with pytest.raises(KeyboardInterrupt), signals.raised():
+        with pytest.raises(KeyboardInterrupt), signals.as_exceptions():
             os.kill(os.getpid(), signal.SIGINT)
-        with pytest.raises(SystemExit), signals.raised():
+        with pytest.raises(SystemExit), signals.as_exceptions():
             os.kill(os.getpid(), signal.SIGTERM)
-        assert signal.getsignal(signal.SIGINT) is signals._end
+        assert signal.getsignal(signal.SIGINT) is signals._end_process
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signals.install()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import GOLDEN, ROOT
+from tests.extent import extent
 from tests.fuzz.honest import corpus, honest_files
 from tests.fuzz.judge import Judge, ViolationError, claims, forgiving
 from tests.fuzz.mutations import MUTATIONS, mutate
@@ -51,13 +52,13 @@ def test_files_are_taken_apart_and_put_together_again(files: dict[str, bytes]) -
 def test_mutated_files(files: dict[str, bytes]) -> None:
     rng, judge = random.Random(1), Judge(PATIENCE)
     names, others = list(files), list(files.values())
-    for _ in range(3000):
+    for _ in range(count := extent(750, 3000)):
         name = rng.choice(names)
         mutant = mutate(files[name], rng, others)
         judge.judge(mutant, files[name])
     # Every way to end is met, and most mutants are not refused at the door.
     assert set(judge.counts) == {0, 4, 5, 6, 7}
-    assert judge.counts[0] > 150
+    assert judge.counts[0] > count // 20
 
 
 def test_mutated_files_whose_symbols_pass_for_right(files: dict[str, bytes]) -> None:
@@ -65,9 +66,9 @@ def test_mutated_files_whose_symbols_pass_for_right(files: dict[str, bytes]) -> 
     rng, judge = random.Random(2), Judge(PATIENCE)
     names, others = list(files), list(files.values())
     with forgiving():
-        for _ in range(2000):
+        for _ in range(count := extent(500, 2000)):
             judge.judge(mutate(files[rng.choice(names)], rng, others))
-    assert judge.counts[0] > 150
+    assert judge.counts[0] > count // 14
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
@@ -113,7 +114,7 @@ def test_the_judge_notices(files: dict[str, bytes], monkeypatch: pytest.MonkeyPa
     def broken(*arguments: object, **options: object) -> None:
         raise KeyError(1)
 
-    monkeypatch.setattr(Decoder, "picture", broken)
+    monkeypatch.setattr(Decoder, "reconstruct", broken)
     with pytest.raises(ViolationError, match="KeyError"):
         judge.judge(data)
 
@@ -134,7 +135,7 @@ def test_forgiving_ends(files: dict[str, bytes]) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="needs atheris")
 def test_a_guided_run_finds_nothing(tmp_path: Path) -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "tests.fuzz.guided", "-runs=4000", "-seed=1"],
+        [sys.executable, "-m", "tests.fuzz.guided", f"-runs={extent(1000, 4000)}", "-seed=1"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT), "VRCODEC_WEIGHTS": str(GOLDEN)},
         capture_output=True,

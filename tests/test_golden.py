@@ -12,9 +12,9 @@ from PIL import Image
 
 from tests.conftest import GOLDEN, GOLDEN_NAMES
 from vrcodec.bitstream.container import build_container, parse_container
-from vrcodec.bitstream.inspection import check_structure, ladder_of
-from vrcodec.bitstream.payload import build_stream, parse_stream
-from vrcodec.bitstream.progressive import build_ladder
+from vrcodec.bitstream.inspection import check_structure, parse_progressive_chunk
+from vrcodec.bitstream.latent_stream import build_stream, parse_stream
+from vrcodec.bitstream.progressive import build_progressive
 from vrcodec.codec import Decoder, Engine
 from vrcodec.errors import WeightsError
 
@@ -40,10 +40,12 @@ def test_structure_is_as_it_was(name: str) -> None:
     assert (info.bytes, info.streams) == (expected[name]["bytes"], expected[name]["streams"])
     container = parse_container(data)
     assert build_container(container) == data
-    ladder = ladder_of(container)
-    for chunk in container.latents():
+    progressive = parse_progressive_chunk(container)
+    for chunk in container.latent_chunks():
         again = (
-            build_ladder(ladder.streams) if ladder else build_stream(parse_stream(chunk.payload))
+            build_progressive(progressive.streams)
+            if progressive
+            else build_stream(parse_stream(chunk.payload))
         )
         assert again == chunk.payload
 

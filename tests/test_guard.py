@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vrcodec.bitstream.guard_band import GUARD, apply_ties, find_ties, round_to_table
-from vrcodec.bitstream.payload import Tie
+from vrcodec.bitstream.latent_stream import Tie
 from vrcodec.errors import CorruptError
 
 TABLES = 64

@@ -15,11 +15,11 @@ from vrcodec.cli.main import run
 from vrcodec.errors import WeightsError
 from vrcodec.models import Gained, Qarv, Qmap, Qvrf
 from vrcodec.models.networks.backbone import BackboneSize
-from vrcodec.models.networks.gains import log_linear
+from vrcodec.models.networks.gains import interpolate_gains
 from vrcodec.models.weights import load_size, load_state, load_trainable
 from vrcodec.training.recipes import load_recipe
 from vrcodec.training.session import Session, train
-from vrcodec.training.transfer import Transforms, regulated_from_gained, take_transforms
+from vrcodec.training.transfer import Transforms, convert_gained, replace_transforms
 
 
 @pytest.fixture
@@ -64,14 +64,14 @@ def test_a_regulated_model_starts_where_the_gained_one_is() -> None:
     with torch.no_grad():
         gained.log_gain += 0.3
         gained.log_inverse_gain -= 0.3
-    inherited = regulated_from_gained(gained.state_dict(), qvrf.size.groups)
+    inherited = convert_gained(gained.state_dict(), qvrf.size.groups)
     own = qvrf.state_dict()
     fits = {k: v for k, v in inherited.items() if k in own and own[k].shape == v.shape}
     qvrf.load_state_dict(fits, strict=False)
     x = torch.rand(1, 3, 32, 32) - 0.5
     rate = torch.tensor([0.2])
     with torch.no_grad():
-        before, after = gained.factors(rate), qvrf.factors(rate)
+        before, after = gained.gains(rate), qvrf.gains(rate)
         y = gained.analysis_net(x)
         scaled = qvrf.analysis_net(x) * after.gain
         torch.testing.assert_close(scaled, y * before.gain, rtol=1e-3, atol=1e-4)
@@ -89,7 +89,9 @@ def test_transforms_of_another_family(source: str, target: str) -> None:
     """What is not rounded comes back as in the family that the transforms are of, at every rate."""
     theirs = load_trainable(find_by_family(source))
     model = load_trainable(find_by_family(target))
-    names = take_transforms(model, Transforms.of(load_state(GOLDEN / f"{source}.safetensors")))
+    names = replace_transforms(
+        model, Transforms.from_state(load_state(GOLDEN / f"{source}.safetensors"))
+    )
     assert names <= {name for name, _ in model.named_parameters()}
     x = torch.rand(1, 3, 64, 64) - 0.5
     encoder = theirs.encoder if source == "qarv" else theirs
@@ -99,19 +101,19 @@ def test_transforms_of_another_family(source: str, target: str) -> None:
         with torch.no_grad():
             y = model.analysis_net(x)
             assert torch.equal(y, encoder.analysis_net(x))
-            factors = model.factors(rate)
+            factors = model.gains(rate)
             y_hat = y * factors.gain * factors.inverse_gain
             if isinstance(model, Qvrf):
-                y_hat = model.restored(y_hat, factors)
-            expected = y * log_linear(theirs.log_restoration, rate)
+                y_hat = model.restore(y_hat, factors)
+            expected = y * interpolate_gains(theirs.log_restoration, rate)
             torch.testing.assert_close(y_hat, expected, rtol=1e-4, atol=1e-5)
             assert torch.equal(model.synthesis_net(y), theirs.synthesis_net(y))
 
 
 def test_a_mapped_model_takes_them_too() -> None:
     model = load_trainable(find_by_family("qmap"))
-    transforms = Transforms.of(load_state(GOLDEN / "qvrf.safetensors"))
-    names = take_transforms(model, transforms)
+    transforms = Transforms.from_state(load_state(GOLDEN / "qvrf.safetensors"))
+    names = replace_transforms(model, transforms)
     own = dict(model.named_parameters())
     assert all(torch.equal(own[name], value) for name, value in transforms.networks.items())
     assert names == {*transforms.networks, "log_gain", "log_inverse_gain"}
@@ -124,7 +126,9 @@ def test_a_hierarchy_takes_them_too() -> None:
     assert isinstance(model, Qarv)
     assert model.encoder is not None
     coarse = [level.log2_gain.clone() for own in model.descent.levels()[:-1] for level in own]
-    names = take_transforms(model, Transforms.of(load_state(GOLDEN / "qvrf.safetensors")))
+    names = replace_transforms(
+        model, Transforms.from_state(load_state(GOLDEN / "qvrf.safetensors"))
+    )
     assert names <= {name for name, _ in model.named_parameters()}
     x, rate = torch.rand(1, 3, 64, 64) - 0.5, torch.tensor([0.3])
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Ladders: one stream through all levels, of which any prefix decodes."""
+"""Progressive streams: one stream through all levels, of which any prefix decodes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.extent import examples
 from vrcodec.bitstream.guard_band import Reals
-from vrcodec.bitstream.payload import LevelEnd, Stream, build_stream
-from vrcodec.bitstream.progressive import MAX_LEVELS, build_ladder, parse_ladder
+from vrcodec.bitstream.latent_stream import LevelEnd, Stream, build_stream
+from vrcodec.bitstream.progressive import MAX_LEVELS, build_progressive, parse_progressive
 from vrcodec.bitstream.rans import CodingTables, Symbols
 from vrcodec.bitstream.symbol_coding import StreamReader, StreamWriter
 from vrcodec.bitstream.tables import gaussian_tables
@@ -43,13 +44,13 @@ def written(levels: list[Level]) -> Stream:
 def read(stream: Stream, levels: list[Level]) -> list[Symbols]:
     """All that ``stream`` has."""
     reader, found = StreamReader(stream), []
-    for _, t in levels[: stream.levels]:
+    for _, t in levels[: stream.level_count]:
         found.append(reader.get_guarded(t, TABLES))
         reader.end_level()
     return found
 
 
-LADDERS = st.tuples(
+LEVELS = st.tuples(
     st.integers(0, 2**32), st.integers(2, 5), st.integers(1, 3), st.sampled_from([2, 30])
 )
 
@@ -63,32 +64,32 @@ def random_ladder(choice: tuple[int, int, int, int]) -> list[list[Level]]:
     ]
 
 
-@settings(max_examples=60)
-@given(LADDERS)
+@examples(60)
+@given(LEVELS)
 def test_every_prefix_is_worth_its_complete_levels(choice: tuple[int, int, int, int]) -> None:
     content = random_ladder(choice)
     streams = [written(levels) for levels in content]
-    payload = build_ladder(streams)
-    whole = parse_ladder(payload, len(streams))
+    payload = build_progressive(streams)
+    whole = parse_progressive(payload, len(streams))
     assert whole.streams == streams
-    assert sum(whole.sizes) == len(payload)
-    ends = np.cumsum(whole.sizes)
+    assert sum(whole.level_sizes) == len(payload)
+    ends = np.cumsum(whole.level_sizes)
     for length in range(len(payload)):
         cut = payload[:length]
         with pytest.raises(CorruptError):
-            parse_ladder(cut, len(streams))
+            parse_progressive(cut, len(streams))
         complete = int((ends <= length).sum())
         if not complete:
             with pytest.raises(CorruptError):
-                parse_ladder(cut, len(streams), partial=True)
+                parse_progressive(cut, len(streams), partial=True)
             continue
-        ladder = parse_ladder(cut, len(streams), partial=True)
-        assert ladder.streams == [stream.cut(complete) for stream in streams]
-        assert ladder.sizes == whole.sizes[:complete]
-    for count in range(1, whole.levels + 1):
+        progressive = parse_progressive(cut, len(streams), partial=True)
+        assert progressive.streams == [stream.truncate(complete) for stream in streams]
+        assert progressive.level_sizes == whole.level_sizes[:complete]
+    for count in range(1, whole.level_count + 1):
         for stream, levels in zip(streams, content, strict=True):
             for symbols, (expected, _) in zip(
-                read(stream.cut(count), levels), levels, strict=False
+                read(stream.truncate(count), levels), levels, strict=False
             ):
                 assert (symbols == expected).all()
 
@@ -97,7 +98,7 @@ def test_levels_share_one_stream() -> None:
     """Against streams of their own, each with its checksum and its unfinished words."""
     random = np.random.default_rng(0)
     levels = [random_level(random, 40) for _ in range(9)]
-    together = len(build_ladder([written(levels)]))
+    together = len(build_progressive([written(levels)]))
     apart = sum(len(build_stream(written([level]))) for level in levels)
     assert together < apart
 
@@ -110,7 +111,7 @@ def test_a_level_is_checked_by_itself() -> None:
         data = bytearray(stream.data)
         data[place] ^= 0x10
         try:
-            (symbols,) = read(replace(stream, data=bytes(data)).cut(1), levels)
+            (symbols,) = read(replace(stream, data=bytes(data)).truncate(1), levels)
         except CorruptError:
             noticed += 1
         else:
@@ -131,16 +132,16 @@ def test_a_boundary_that_is_not_there_is_noticed(shift: int) -> None:
 
 
 def test_nonsense_is_refused() -> None:
-    payload = build_ladder([written([random_level(np.random.default_rng(3), 9)] * 2)])
+    payload = build_progressive([written([random_level(np.random.default_rng(3), 9)] * 2)])
     with pytest.raises(CorruptError, match="behind the last level"):
-        parse_ladder(payload + b"\0", 1)
+        parse_progressive(payload + b"\0", 1)
     with pytest.raises(CorruptError, match="behind the last level"):
-        parse_ladder(payload + b"\0", 1, partial=True)
+        parse_progressive(payload + b"\0", 1, partial=True)
     for levels in (0, 1, MAX_LEVELS + 1, 255):
         with pytest.raises(CorruptError, match=f"a picture of {levels} levels"):
-            parse_ladder(bytes([levels]) + payload[1:], 1)
+            parse_progressive(bytes([levels]) + payload[1:], 1)
     with pytest.raises(CorruptError):
-        parse_ladder(b"", 1)
+        parse_progressive(b"", 1)
     # As many blocks as a header may claim, and no bytes to show for them.
     with pytest.raises(CorruptError):
-        parse_ladder(payload, 1 << 30, partial=True)
+        parse_progressive(payload, 1 << 30, partial=True)

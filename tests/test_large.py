@@ -9,20 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 import vrcodec
 from tests.conftest import GOLDEN, Pixels, random_map
+from tests.extent import examples
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import parse_container
-from vrcodec.bitstream.rate_setting import Setting
+from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.bitstream.source import FileSource
 from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.errors import CorruptError, UsageError
 from vrcodec.picture.picture import Picture
-from vrcodec.regions.region import Rectangle, View
+from vrcodec.regions.region import Rectangle, Region
 from vrcodec.regions.tiling import Tiling
 
 FAMILIES = ("gained", "qvrf", "qmap", "slim", "qarv")
@@ -61,8 +62,8 @@ def encoded(kind: str, tiling: Tiling) -> bytes:
     engine = Engine("cpu", "float32", tiling)
     picture = picture_of(kind)
     if kind == "lossless":
-        return Encoder("slim", engine).lossless(picture)
-    setting = Setting(30_000, qmap=random_map(picture) if kind == "map" else None)
+        return Encoder("slim", engine).encode_lossless(picture)
+    setting = RateSetting(30_000, qmap=random_map(picture) if kind == "map" else None)
     family = {"map": "qmap", "alpha": "slim"}.get(kind, kind)
     return Encoder(family, engine).encode(picture, setting)
 
@@ -128,7 +129,7 @@ def test_tiles_differ_by_a_step_at_most_in_bfloat16(kind: str) -> None:
     assert np.abs(one.pixels.astype(int) - other.pixels).max() <= 1
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(
     st.integers(1, 200), st.integers(1, 200), SIDES, st.sampled_from(FAMILIES), st.integers(0, 9)
 )
@@ -153,8 +154,8 @@ def test_tiles_cover_everything_once_and_keep_to_their_size(
     height: int, width: int, memory: int | None, stride: int
 ) -> None:
     tiling = Tiling(memory)
-    most = tiling.units(stride)
-    rows, columns = tiling.shape((height, width), stride)
+    most = tiling.max_units(stride)
+    rows, columns = tiling.tile_shape((height, width), stride)
     assert 1 <= rows <= height
     assert 1 <= columns <= width
     assert rows * columns <= most
@@ -163,18 +164,18 @@ def test_tiles_cover_everything_once_and_keep_to_their_size(
 
 
 def test_less_memory_means_smaller_tiles() -> None:
-    sizes = [Tiling(memory).units(16) for memory in (0, 720 * 10**6, 10**9, 4 * 10**9)]
-    assert sizes[0] < sizes[1] < sizes[2] == sizes[3] == Tiling().units(16)
+    sizes = [Tiling(memory).max_units(16) for memory in (0, 720 * 10**6, 10**9, 4 * 10**9)]
+    assert sizes[0] < sizes[1] < sizes[2] == sizes[3] == Tiling().max_units(16)
 
 
 # --- crops and previews ---
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(rectangles(), st.sampled_from(KINDS), SIDES)
 def test_a_crop_is_a_part_of_the_picture(rectangle: Rectangle, kind: str, side: int | None) -> None:
     tiled = Decoder(Engine("cpu", "float32", Tiling(side=side)))
-    crop = tiled.decode(data(kind), view=View(rectangle))
+    crop = tiled.decode(data(kind), region=Region(rectangle))
     rows = slice(rectangle.top, rectangle.bottom)
     columns = slice(rectangle.left, rectangle.right)
     assert (crop.pixels == whole(kind).pixels[rows, columns]).all()
@@ -183,7 +184,7 @@ def test_a_crop_is_a_part_of_the_picture(rectangle: Rectangle, kind: str, side: 
         assert (crop.alpha == picture_of(kind).alpha[rows, columns]).all()  # type: ignore[index]
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(
     st.one_of(st.none(), rectangles()), st.sampled_from([2, 4, 8]), st.sampled_from(KINDS), SIDES
 )
@@ -192,7 +193,7 @@ def test_a_preview_has_the_means(
 ) -> None:
     side = None if rectangle is None else side
     tiled = Decoder(Engine("cpu", "float32", Tiling(side=side)))
-    preview = tiled.decode(data(kind), view=View(rectangle, scale))
+    preview = tiled.decode(data(kind), region=Region(rectangle, scale))
     own = rectangle or Rectangle(0, 0, WIDTH, HEIGHT)
     window = slice(own.top, own.bottom), slice(own.left, own.right)
     assert (preview.pixels == mean(whole(kind).pixels[window], scale)).all()
@@ -204,18 +205,18 @@ def test_levels_go_with_crop_and_scale() -> None:
     rectangle = Rectangle(1000, 900, 80, 150)
     plain = decoder().decode(data("qarv"), 2).pixels
     cropped = plain[rectangle.top : rectangle.bottom, rectangle.left : rectangle.right]
-    view = View(rectangle, 4)
-    assert (decoder().decode(data("qarv"), 2, view=view).pixels == mean(cropped, 4)).all()
+    region = Region(rectangle, 4)
+    assert (decoder().decode(data("qarv"), 2, region=region).pixels == mean(cropped, 4)).all()
     early = data("qarv")[:-200]
-    partial = decoder().decode(early, partial=True, view=view).pixels
-    held = decoder().read(early, partial=True).held
-    assert (partial == decoder().decode(data("qarv"), held, view=view).pixels).all()
+    partial = decoder().decode(early, partial=True, region=region).pixels
+    held = decoder().read(early, partial=True).available_levels
+    assert (partial == decoder().decode(data("qarv"), held, region=region).pixels).all()
 
 
 def test_a_preview_of_black_and_white_is_grey() -> None:
     dots = np.indices((5, 9)).sum(axis=0) % 2 * 255
     picture = Picture(np.repeat(dots.astype(np.uint8)[..., None], 3, axis=2), "1")
-    preview = decoder().decode(Encoder("slim").encode(picture, 0), view=View(scale=2))
+    preview = decoder().decode(Encoder("slim").encode(picture, 0), region=Region(scale=2))
     assert preview.mode == "L"
     assert set(preview.to_array()[:2, :4].flat) == {128}
 
@@ -255,8 +256,8 @@ def spoiled(content: bytes, position: int) -> FileSource:
 @pytest.mark.parametrize("kind", ["slim", "alpha", "lossless"])
 def test_blocks_that_a_crop_does_not_need_are_not_read(kind: str) -> None:
     file = CountingFile(data(kind))
-    view = View(Rectangle(10, 20, 300, 200))
-    crop = decoder().decode(FileSource(file), view=view)
+    region = Region(Rectangle(10, 20, 300, 200))
+    crop = decoder().decode(FileSource(file), region=region)
     assert (crop.pixels == whole(kind).pixels[20:220, 10:310]).all()
     blocks = [c for c in parse_container(data(kind)).chunks if c.type in schema.BLOCK_CHUNKS]
     for number, chunk in enumerate(blocks):
@@ -270,12 +271,12 @@ def test_damage_matters_where_it_is_needed(family: str) -> None:
     """What is known of a block may follow from its neighbour, too, but not from the one behind that."""
     strip = np.ascontiguousarray(np.tile(pixels()[:60], (1, 2, 1))[:, :2100])
     content = Encoder(family, FLOAT32).encode(Picture.from_array(strip), 30_000)
-    middles = [c.offset + len(c.payload) // 2 for c in parse_container(content).latents()]
-    view = View(Rectangle(0, 0, 400, 60))
-    crop = decoder().decode(spoiled(content, middles[2]), view=view)
+    middles = [c.offset + len(c.payload) // 2 for c in parse_container(content).latent_chunks()]
+    region = Region(Rectangle(0, 0, 400, 60))
+    crop = decoder().decode(spoiled(content, middles[2]), region=region)
     assert (crop.pixels == decoder().decode(content).pixels[:, :400]).all()
     with pytest.raises(CorruptError, match="checksum"):
-        decoder().decode(spoiled(content, middles[0]), view=view)
+        decoder().decode(spoiled(content, middles[0]), region=region)
     with pytest.raises(CorruptError, match="checksum"):
         decoder().decode(spoiled(content, middles[2]))
 
@@ -283,18 +284,18 @@ def test_damage_matters_where_it_is_needed(family: str) -> None:
 def test_blocks_of_another_file_are_noticed() -> None:
     """Also where they are not read."""
     content = bytearray(data("slim"))
-    last = parse_container(data("slim")).latents()[-1]
+    last = parse_container(data("slim")).latent_chunks()[-1]
     seal = last.offset + len(last.payload)
     content[seal] ^= 1
     with pytest.raises(CorruptError, match="written together"):
-        decoder().decode(FileSource(io.BytesIO(content)), view=View(Rectangle(0, 0, 9, 9)))
+        decoder().decode(FileSource(io.BytesIO(content)), region=Region(Rectangle(0, 0, 9, 9)))
 
 
 @pytest.mark.parametrize("cut", [1, 5, 40])
 def test_a_file_that_ends_early_is_noticed(cut: int) -> None:
     with pytest.raises(CorruptError, match="truncated"):
         decoder().decode(
-            FileSource(io.BytesIO(data("qvrf")[:-cut])), view=View(Rectangle(0, 0, 9, 9))
+            FileSource(io.BytesIO(data("qvrf")[:-cut])), region=Region(Rectangle(0, 0, 9, 9))
         )
 
 

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import vrcodec
 from tests.conftest import GOLDEN, Pixels, with_chunks
+from tests.extent import examples
 from tests.golden.make_sides import METADATA
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Chunk, build_container, parse_container
 from vrcodec.bitstream.inspection import check_structure, inspect
-from vrcodec.bitstream.lossless_picture import lossless_file
+from vrcodec.bitstream.lossless_picture import encode_lossless
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, FormatError, TargetError, UsageError
 from vrcodec.lossless.packing import pack
@@ -35,7 +36,7 @@ def graphic() -> Picture:
     return Picture(np.repeat(squares[:, :, None], 3, axis=2))
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     st.integers(0, 99),
     st.tuples(st.integers(1, 30), st.integers(1, 30)) | st.just((1, 1030)),
@@ -51,7 +52,7 @@ def test_everything_comes_back(seed: int, size: tuple[int, int], mode: Mode, alp
     # Colours that nobody sees, too.
     opacity = random.integers(0, 3, size, dtype=np.uint8) if alpha else None
     picture = Picture(pixels, mode, opacity, METADATA)
-    decoded = Decoder().decode(lossless_file(picture))
+    decoded = Decoder().decode(encode_lossless(picture))
     assert (decoded.pixels == pixels).all()
     assert (decoded.mode, decoded.metadata) == (mode, METADATA)
     assert (decoded.alpha is None) == (opacity is None)
@@ -114,7 +115,7 @@ def test_targets_that_a_model_serves_better(encoder: Encoder, photograph: Pixels
         found = encode_to_target(encoder, Decoder(), picture, target, lossless_fallback=True)
         assert found == encode_to_target(encoder, Decoder(), picture, target)
     # Here is room for all of it.
-    size = len(lossless_file(picture))
+    size = len(encode_lossless(picture))
     found = encode_to_target(
         encoder, Decoder(), picture, Target("size", size), lossless_fallback=True
     )
@@ -140,9 +141,9 @@ def test_there_is_no_rate(tmp_path: Path, run: Callable[..., int]) -> None:
 def test_there_is_one_level() -> None:
     decoder = Decoder()
     coded = decoder.read(BILEVEL)
-    assert decoder.picture(coded, 1).mode == "1"
+    assert decoder.reconstruct(coded, 1).mode == "1"
     with pytest.raises(UsageError, match="no level 2"):
-        decoder.picture(coded, 2)
+        decoder.reconstruct(coded, 2)
 
 
 def forged(**header: object) -> bytes:
@@ -170,7 +171,7 @@ def test_blocks_that_do_not_fit_are_refused(decoder: Decoder) -> None:
     info = inspect(BILEVEL)
     grey = np.full((info.height, info.width), 255, np.uint8)
     grey[3, 4] = 254
-    own = parse_container(BILEVEL).latents()[0].payload
+    own = parse_container(BILEVEL).latent_chunks()[0].payload
     for payloads in ([pack(grey)], [own, own], [own[:-1]], [], [b"\0\7"]):
         with pytest.raises(CorruptError):
             decoder.decode(with_chunks(schema.CHUNK_LOSSLESS, BILEVEL, *payloads))

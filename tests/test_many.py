@@ -18,15 +18,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.batching import Echo, Foreseeing, Fragile, encode_work, is_whole, make_photographs
+from tests.batching import BatchPreparing, Echo, Fragile, encode_work, is_whole, make_photographs
 from tests.conftest import GOLDEN, ROOT
-from vrcodec.batch.destinations import targets
-from vrcodec.batch.handler import Handler
-from vrcodec.batch.inputs import PICTURES, find, mirrored, read_list
+from vrcodec.batch.inputs import ENCODE_SUFFIXES, find_inputs, parse_list, relative_output_path
 from vrcodec.batch.items import Item, Outcome
-from vrcodec.batch.log import Log, last_results
-from vrcodec.batch.pool import outcomes
-from vrcodec.cli.shared.many import LOG_NAME, settings_key
+from vrcodec.batch.log import Log, read_last_results
+from vrcodec.batch.pool import run_in_pool
+from vrcodec.batch.processor import ItemProcessor
+from vrcodec.batch.targets import choose_targets
+from vrcodec.cli.shared.many_files import LOG_NAME, hash_settings
 from vrcodec.errors import InputError, UsageError
 from vrcodec.models.base import Latents, VariableRateModel
 
@@ -53,10 +53,10 @@ def test_a_folder_is_walked(tmp_path: Path) -> None:
     (tmp_path / "deep" / "loop").symlink_to(tmp_path)
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
     os.mkfifo(tmp_path / "pipe.png")
-    found = find([str(tmp_path)], [], PICTURES)
+    found = find_inputs([str(tmp_path)], [], ENCODE_SUFFIXES)
     assert sorted(map(str, found.sources.values())) == ["a.png", "deep/er/b.JPG"]
-    assert found.left_out == 2
-    named = find([str(tmp_path / "notes.txt")], [], PICTURES)
+    assert found.ignored == 2
+    named = find_inputs([str(tmp_path / "notes.txt")], [], ENCODE_SUFFIXES)
     assert list(named.sources.values()) == [PurePosixPath("notes.txt")]
 
 
@@ -64,18 +64,18 @@ def test_patterns_that_the_shell_left(tmp_path: Path) -> None:
     for name in ("a.png", "x/b.png", "x/y/c.png", "real[1].png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    below = find([f"{tmp_path}/**/*.png"], [], PICTURES).sources.values()
+    below = find_inputs([f"{tmp_path}/**/*.png"], [], ENCODE_SUFFIXES).sources.values()
     assert sorted(map(str, below)) == ["a.png", "real[1].png", "x/b.png", "x/y/c.png"]
-    assert len(find([f"{tmp_path}/real[1].png"], [], PICTURES).sources) == 1
+    assert len(find_inputs([f"{tmp_path}/real[1].png"], [], ENCODE_SUFFIXES).sources) == 1
     with pytest.raises(InputError, match="nothing"):
-        find([f"{tmp_path}/*.gif"], [], PICTURES)
+        find_inputs([f"{tmp_path}/*.gif"], [], ENCODE_SUFFIXES)
 
 
 def test_lists() -> None:
-    assert read_list(b"a b.png\r\n\nc.png", null=False) == ["a b.png", "c.png"]
-    assert read_list(b"a\nb.png\0c.png\0", null=True) == ["a\nb.png", "c.png"]
+    assert parse_list(b"a b.png\r\n\nc.png", null=False) == ["a b.png", "c.png"]
+    assert parse_list(b"a\nb.png\0c.png\0", null=True) == ["a\nb.png", "c.png"]
     with pytest.raises(UsageError, match="--null"):
-        read_list(b"a\0b", null=False)
+        parse_list(b"a\0b", null=False)
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,13 @@ def test_lists() -> None:
     ],
 )
 def test_where_listed_files_go(source: str, below: str) -> None:
-    assert str(mirrored(source)) == below
+    assert str(relative_output_path(source)) == below
 
 
 @pytest.mark.parametrize("source", ["../a.png", "x/../../a.png", "s3://bucket/../a.png", "/", ""])
 def test_nothing_leaves_the_output_folder(source: str) -> None:
     with pytest.raises(InputError):
-        mirrored(source)
+        relative_output_path(source)
 
 
 # Where it goes.
@@ -110,7 +110,9 @@ _names = st.builds(
 @given(st.sets(_names, min_size=1))
 def test_no_two_inputs_share_a_target(names: set[str]) -> None:
     try:
-        found = targets({f"/in/{n}": PurePosixPath(n) for n in sorted(names)}, "/out", ".vrc")
+        found = choose_targets(
+            {f"/in/{n}": PurePosixPath(n) for n in sorted(names)}, "/out", ".vrc"
+        )
     except UsageError:
         # a.png.jpg leaves no name for the second of a.png and a.jpg.
         assert any(name.count(".") > 1 for name in names)
@@ -123,20 +125,20 @@ def test_no_two_inputs_share_a_target(names: set[str]) -> None:
 
 def test_the_second_of_two_keeps_its_suffix() -> None:
     sources = {"in/a.png": PurePosixPath("a.png"), "in/a.jpg": PurePosixPath("a.jpg")}
-    found = targets(sources, "out", ".vrc")
+    found = choose_targets(sources, "out", ".vrc")
     assert found == {"in/a.png": "out/a.png.vrc", "in/a.jpg": "out/a.vrc"}
     with pytest.raises(UsageError, match="one of the inputs"):
-        targets({"a.vrc": PurePosixPath("a.vrc")}, None, ".vrc")
+        choose_targets({"a.vrc": PurePosixPath("a.vrc")}, None, ".vrc")
 
 
 def test_settings_are_told_apart(tmp_path: Path) -> None:
     shape = tmp_path / "map.npy"
     shape.write_bytes(b"one")
-    key = settings_key({"rate": 0.5, "map_file": shape, "threads": 1})
-    assert key == settings_key({"rate": 0.5, "map_file": shape, "threads": 8})
-    assert key != settings_key({"rate": 0.6, "map_file": shape})
+    key = hash_settings({"rate": 0.5, "map_file": shape, "threads": 1})
+    assert key == hash_settings({"rate": 0.5, "map_file": shape, "threads": 8})
+    assert key != hash_settings({"rate": 0.6, "map_file": shape})
     shape.write_bytes(b"two")
-    assert key != settings_key({"rate": 0.5, "map_file": shape})
+    assert key != hash_settings({"rate": 0.5, "map_file": shape})
 
 
 # What one failure costs.
@@ -153,7 +155,7 @@ def test_a_worker_that_is_killed_costs_its_picture(tmp_path: Path) -> None:
     contents = {f"{n}": b"fine" for n in range(12)} | {"k": b"deadly", "b": b"bad", "z": b"bug"}
     items = make_sources(tmp_path / "in", contents)
     work = Fragile(folder=tmp_path)
-    found = list(outcomes(Handler(work, overwrite=False, resume=False), items, jobs=2))
+    found = list(run_in_pool(ItemProcessor(work, overwrite=False, resume=False), items, jobs=2))
     assert sorted(o.source for o in found) == sorted(i.source for i in items)
     errors = {Path(o.source).name: o.error for o in found if o.outcome == "failed"}
     assert set(errors) == {"k", "b", "z"}
@@ -170,34 +172,35 @@ def test_what_a_dead_worker_had_written_is_done(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "same.x").write_bytes(b"!fine")
     (tmp_path / "out" / "other.x").write_bytes(b"mine!")
-    handler = Handler(Echo(), overwrite=False, resume=False)
-    assert [handler.handle(item).outcome for item in items] == ["failed", "failed"]
-    returned = [replace(item, returned=True) for item in items]
-    assert [handler.handle(item).outcome for item in returned] == ["done", "failed"]
+    processor = ItemProcessor(Echo(), overwrite=False, resume=False)
+    assert [processor.process(item).outcome for item in items] == ["failed", "failed"]
+    returned = [replace(item, reassigned=True) for item in items]
+    assert [processor.process(item).outcome for item in returned] == ["done", "failed"]
     assert (tmp_path / "out" / "other.x").read_bytes() == b"mine!"
 
 
 def test_death_among_several_costs_one_picture(tmp_path: Path) -> None:
-    """A worker that looks ahead and dies of what it sees there: which one it was shows at a second look."""
+    """A worker that dies while it prepares a batch: the culprit is found when items are taken one by one."""
     contents = {f"{k}": b"deadly" if k == 3 else b"good" for k in range(8)}
     items = make_sources(tmp_path, contents)
-    work = Foreseeing(folder=tmp_path)
+    work = BatchPreparing(folder=tmp_path)
     found = {
-        Path(o.source).name: o.outcome for o in outcomes(Handler(work, False, False), items, 2)
+        Path(o.source).name: o.outcome
+        for o in run_in_pool(ItemProcessor(work, False, False), items, 2)
     }
     assert found == {name: "failed" if name == "3" else "done" for name in contents}
 
 
 def test_what_may_pass_is_tried_again(tmp_path: Path) -> None:
     items = make_sources(tmp_path / "in", {"k": b"deadly", "a": b"fine"})
-    handler = Handler(Fragile(folder=tmp_path, lives=1), overwrite=False, resume=False)
-    found = list(outcomes(handler, items, jobs=1, retries=1))
+    processor = ItemProcessor(Fragile(folder=tmp_path, lives=1), overwrite=False, resume=False)
+    found = list(run_in_pool(processor, items, jobs=1, retries=1))
     assert sorted(o.outcome for o in found) == ["done", "done"]
 
 
 def test_workers_end_with_their_iterator(tmp_path: Path) -> None:
     items = make_sources(tmp_path / "in", {str(n): b"fine" for n in range(50)})
-    running = outcomes(Handler(Echo(), overwrite=False, resume=False), items, jobs=2)
+    running = run_in_pool(ItemProcessor(Echo(), overwrite=False, resume=False), items, jobs=2)
     next(running)
     running.close()
     import multiprocessing
@@ -216,8 +219,8 @@ def one(tmp_path: Path) -> Item:
 
 
 def again(item: Item, known: Outcome | None, work: Echo | None = None) -> Outcome:
-    handler = Handler(work or Echo(), overwrite=False, resume=True)
-    return handler.handle(Item(item.source, item.target, known))
+    processor = ItemProcessor(work or Echo(), overwrite=False, resume=True)
+    return processor.process(Item(item.source, item.target, known))
 
 
 def test_up_to_date_is_skipped(one: Item) -> None:
@@ -259,10 +262,10 @@ def test_nothing_of_others_is_overwritten(one: Item) -> None:
     Path(one.target).parent.mkdir()
     Path(one.target).write_bytes(b"precious")
     for resume in (False, True):
-        outcome = Handler(Echo(), overwrite=False, resume=resume).handle(one)
+        outcome = ItemProcessor(Echo(), overwrite=False, resume=resume).process(one)
         assert outcome.error_class == "OutputError"
     assert Path(one.target).read_bytes() == b"precious"
-    assert Handler(Echo(), overwrite=True, resume=False).handle(one).outcome == "done"
+    assert ItemProcessor(Echo(), overwrite=True, resume=False).process(one).outcome == "done"
 
 
 def test_a_log_outlives_its_writer(tmp_path: Path) -> None:
@@ -276,7 +279,7 @@ def test_a_log_outlives_its_writer(tmp_path: Path) -> None:
     log.add(Outcome("c", "c.vrc", "done", bytes=2))
     log.add(Outcome("a", "a.vrc", "failed"))
     log.close()
-    assert {k: v.bytes for k, v in last_results(place).items()} == {"a.vrc": 1, "c.vrc": 2}
+    assert {k: v.bytes for k, v in read_last_results(place).items()} == {"a.vrc": 1, "c.vrc": 2}
 
 
 # The commands.
@@ -309,21 +312,23 @@ def test_pictures_of_one_size_are_analysed_at_once(
     bad = tmp_path / "in" / "broken.png"
     bad.write_bytes(b"nothing")
     sources = [small[0], large[0], bad, *small[1:], large[1]]
-    analyses = VariableRateModel.analyses
+    analyse_batch = VariableRateModel.analyse_batch
     batches: list[int] = []
 
     def counted(model: VariableRateModel, x: torch.Tensor) -> list[Latents]:
         batches.append(len(x))
-        return analyses(model, x)
+        return analyse_batch(model, x)
 
-    monkeypatch.setattr(VariableRateModel, "analyses", counted)
+    monkeypatch.setattr(VariableRateModel, "analyse_batch", counted)
 
     def files(together: int) -> list[bytes]:
-        handler = Handler(replace(encode_work("gained"), together=together), False, False)
+        processor = ItemProcessor(
+            replace(encode_work("gained"), chosen_batch_size=together), False, False
+        )
         folder = tmp_path / str(together)
         folder.mkdir()
         items = [Item(str(p), str(folder / f"{k}.vrc")) for k, p in enumerate(sources)]
-        found = list(handler.handle_all(items))
+        found = list(processor.process_all(items))
         assert [o.outcome == "failed" for o in found] == [p == bad for p in sources]
         return [Path(i.target).read_bytes() for i in items if i.source != str(bad)]
 
@@ -332,13 +337,13 @@ def test_pictures_of_one_size_are_analysed_at_once(
 
 
 @pytest.mark.parametrize("option", [("--model", "qmap"), ("--model", "gained", "--bpp", "1")])
-def test_what_cannot_be_foreseen_is_coded_all_the_same(
+def test_what_cannot_be_analysed_in_batches_is_coded_all_the_same(
     option: tuple[str, ...], tmp_path: Path
 ) -> None:
     pictures = make_photographs(tmp_path, 2)
-    handler = Handler(replace(encode_work(*option[1:]), together=2), False, False)
+    processor = ItemProcessor(replace(encode_work(*option[1:]), chosen_batch_size=2), False, False)
     items = [Item(str(p), f"{p}.vrc") for p in pictures]
-    assert [o.outcome for o in handler.handle_all(items)] == ["done", "done"]
+    assert [o.outcome for o in processor.process_all(items)] == ["done", "done"]
 
 
 def test_a_device_that_is_not_there(

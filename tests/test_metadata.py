@@ -17,8 +17,12 @@ import vrcodec
 from tests.conftest import Pixels
 from tests.pictures import chunk, deep_tiff, stored, with_chunk
 from vrcodec.errors import InputError, LimitError
-from vrcodec.picture.intake.orientation import turned, upright_exif, upright_xmp
-from vrcodec.picture.intake.policy import Intake
+from vrcodec.picture.intake.orientation import (
+    reset_exif_orientation,
+    reset_xmp_orientation,
+    rotate_upright,
+)
+from vrcodec.picture.intake.read_options import ReadOptions
 from vrcodec.picture.reading import picture_from_image, read_picture
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF")
@@ -61,7 +65,7 @@ def test_the_orientation_is_applied_and_said_to_be_1(file_format: str, orientati
         # libavif moves the orientation to boxes, and Pillow writes a new block for it.
         assert picture.metadata.exif == exif_block(1)
     assert picture.metadata.exif is not None
-    assert upright_exif(picture.metadata.exif)[1] in (1, None)
+    assert reset_exif_orientation(picture.metadata.exif)[1] in (1, None)
 
 
 @pytest.mark.parametrize("file_format", [*FORMATS, "TIFF"])
@@ -95,7 +99,7 @@ def test_alpha_turns_with_the_colours(orientation: int) -> None:
 def test_turning_is_what_pillow_does(orientation: int) -> None:
     image = gradient()
     image.getexif()[0x0112] = orientation
-    assert (turned(np.asarray(image), orientation) == ImageOps.exif_transpose(image)).all()
+    assert (rotate_upright(np.asarray(image), orientation) == ImageOps.exif_transpose(image)).all()
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6])
@@ -128,7 +132,7 @@ def test_the_tag_of_a_tiff_stands_above_xmp(tag: int | None) -> None:
     picture = read_picture(source, "x")
     assert picture.width == (24 if tag is None else 40)
     assert (picture.pixels == expected).all()
-    assert upright_xmp(picture.metadata.xmp or b"")[1] in (None, 1)
+    assert reset_xmp_orientation(picture.metadata.xmp or b"")[1] in (None, 1)
 
 
 def test_a_deep_tiff_is_turned_once() -> None:
@@ -136,7 +140,7 @@ def test_a_deep_tiff_is_turned_once() -> None:
     for grey in (False, True):
         own = samples[..., 0] if grey else samples
         source = deep_tiff(own, "<", orientation=6)
-        picture = read_picture(source, "x", intake=Intake(reduce_depth=True))
+        picture = read_picture(source, "x", options=ReadOptions(reduce_depth=True))
         turned_once = np.rot90(np.floor(own / 257 + 0.5), -1)
         assert (picture.colours() == turned_once).all()
 
@@ -156,7 +160,7 @@ def test_xmp_is_kept(file_format: str) -> None:
         source = stored(gradient(), file_format, **options)
     assert read_picture(source, "x").metadata.xmp == XMP % 1
     source.seek(0)
-    assert read_picture(source, "x", intake=Intake(frozenset({"xmp"}))).metadata.empty
+    assert read_picture(source, "x", options=ReadOptions(frozenset({"xmp"}))).metadata.empty
 
 
 def test_orientation_of_xmp_counts_where_exif_has_none() -> None:
@@ -172,23 +176,26 @@ def test_orientation_of_xmp_counts_where_exif_has_none() -> None:
     "before", [b"<tiff:Orientation>8</tiff:Orientation>", b"tiff:Orientation = '8'"]
 )
 def test_xmp_says_it_in_two_ways(before: bytes) -> None:
-    assert upright_xmp(b"a" + before + b"8") == (b"a" + before.replace(b"8", b"1") + b"8", 8)
+    assert reset_xmp_orientation(b"a" + before + b"8") == (
+        b"a" + before.replace(b"8", b"1") + b"8",
+        8,
+    )
     for senseless in (b"<tiff:Orientation>9<", b"tiff:Orientation='16'", b"tiff:Orientation=''"):
-        assert upright_xmp(senseless) == (senseless, None)
+        assert reset_xmp_orientation(senseless) == (senseless, None)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("kind", [3, 4])
 def test_exif_is_patched_in_place(order: str, kind: int) -> None:
-    assert upright_exif(exif_block(7, order, kind)) == (exif_block(1, order, kind), 7)
-    assert upright_exif(exif_block(9, order, kind)) == (exif_block(9, order, kind), None)
+    assert reset_exif_orientation(exif_block(7, order, kind)) == (exif_block(1, order, kind), 7)
+    assert reset_exif_orientation(exif_block(9, order, kind)) == (exif_block(9, order, kind), None)
 
 
 @given(st.binary(max_size=40), st.integers(0, 60), st.booleans())
 def test_broken_exif_keeps_its_bytes(noise: bytes, at: int, headed: bool) -> None:
     block = exif_block(6)
     broken = block[:at] + noise if headed else noise
-    patched, found = upright_exif(broken)
+    patched, found = reset_exif_orientation(broken)
     assert len(patched) == len(broken)
     if found is None:
         assert patched == broken
@@ -206,15 +213,17 @@ def test_exif_that_is_none_is_refused_or_stripped() -> None:
     source = oriented("JPEG", exif=b"Exif\0\0\xff\xff\xff\xff garbage")
     with pytest.raises(InputError, match=r"x: the EXIF data is damaged; .*--strip exif"):
         read_picture(source, "x")
-    assert read_picture(source, "x", intake=Intake(frozenset({"exif"}))).metadata.empty
+    assert read_picture(source, "x", options=ReadOptions(frozenset({"exif"}))).metadata.empty
 
 
 def test_stripping_still_turns_the_picture() -> None:
     exif = b"Exif\0\0" + exif_block(6)
     source = oriented("JPEG", exif=exif, xmp=XMP % 6)
-    picture = read_picture(source, "x", intake=Intake(frozenset({"exif", "xmp"})))
+    picture = read_picture(source, "x", options=ReadOptions(frozenset({"exif", "xmp"})))
     assert (picture.width, picture.metadata.empty) == (24, True)
-    assert read_picture(source, "x", intake=Intake(frozenset({"exif"}))).metadata.xmp == XMP % 1
+    assert (
+        read_picture(source, "x", options=ReadOptions(frozenset({"exif"}))).metadata.xmp == XMP % 1
+    )
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -244,7 +253,7 @@ def test_texts_that_make_no_sense_are_refused(text: bytes) -> None:
     source = with_chunk(png, b"tEXt", b"Raw profile type exif\0" + text)
     with pytest.raises(InputError, match="EXIF data is damaged"):
         read_picture(source, "x")
-    assert read_picture(source, "x", intake=Intake(frozenset({"exif"}))).width == 40
+    assert read_picture(source, "x", options=ReadOptions(frozenset({"exif"}))).width == 40
 
 
 def test_metadata_behind_the_samples_counts() -> None:
@@ -260,14 +269,14 @@ def test_xmp_of_several_segments_is_not_cut(photograph: Pixels) -> None:
     source = io.BytesIO(data[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + data[2:])
     with pytest.raises(InputError, match=r"several segments.*--strip xmp"):
         read_picture(source, "x")
-    assert read_picture(source, "x", intake=Intake(frozenset({"xmp"}))).metadata.empty
+    assert read_picture(source, "x", options=ReadOptions(frozenset({"xmp"}))).metadata.empty
 
 
 def test_metadata_may_be_too_large() -> None:
     source = stored(gradient(), "WEBP", exif=exif_block(6) + bytes(1 << 24))
     with pytest.raises(LimitError, match=r"EXIF data is 16777\d+ bytes, .*--strip exif"):
         read_picture(source, "x")
-    assert read_picture(source, "x", intake=Intake(frozenset({"exif"}))).width == 24
+    assert read_picture(source, "x", options=ReadOptions(frozenset({"exif"}))).width == 24
 
 
 def test_images_in_memory_have_their_metadata() -> None:

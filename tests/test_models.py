@@ -8,7 +8,7 @@ import torch
 
 from tests.conftest import Pixels
 from vrcodec.bitstream import schema
-from vrcodec.bitstream.information_content import counted_bits
+from vrcodec.bitstream.information_content import record_bits
 from vrcodec.bitstream.tables import TOTAL
 from vrcodec.catalog import find_by_family, weights_id
 from vrcodec.codec import Encoder, Engine
@@ -22,8 +22,8 @@ from vrcodec.models.trade_off import rate_to_lambda
 from vrcodec.models.weights import load_state, pack_model, unpack_model
 from vrcodec.regions.grid import LatentGrid
 from vrcodec.regions.tiling import Tiling
-from vrcodec.training.klt import principal_components, start_from_klt
-from vrcodec.training.loss import rate_distortion_loss
+from vrcodec.training.klt import initialise_from_klt, principal_components
+from vrcodec.training.objectives import rate_distortion_loss
 
 SMALL = BackboneSize(channels=8, latent=12, hyper=4, blocks=1, prior=8)
 
@@ -68,8 +68,8 @@ def test_training_estimate_and_bytes_agree(photograph: Pixels) -> None:
     loss = rate_distortion_loss(x, out["x_hat"], out["likelihoods"], rate)
     estimated = float(loss.bpp[0]) * 128 * 192
     model.prepare(torch.device("cpu"), "float32")
-    with counted_bits() as bits:
-        streams = model.compress(model.analysis(pixels), model.rate_state(0))
+    with record_bits() as bits:
+        streams = model.compress(model.analyse(pixels), model.rate_parameters(0))
     written = 8 * sum(len(stream.data) for stream in streams)
     assert written == pytest.approx(sum(bits), rel=0.005, abs=32)
     assert written == pytest.approx(estimated, rel=0.03)
@@ -84,7 +84,7 @@ def test_gradient_reaches_every_parameter(family: type[Gained]) -> None:
     for parameter in model.parameters():
         if parameter.requires_grad:
             torch.nn.init.normal_(parameter, std=0.1)
-    rate = torch.rand(2, 1, 3, 2) if model.mapped else torch.tensor([0.1, 0.9])
+    rate = torch.rand(2, 1, 3, 2) if model.takes_quality_map else torch.tensor([0.1, 0.9])
     x = torch.rand(2, 3, 96, 64)
     out = model(x, rate)
     loss = rate_distortion_loss(x, out["x_hat"], out["likelihoods"], rate)
@@ -156,27 +156,27 @@ def test_depthwise_in_float64_is_the_same_convolution(factor: int) -> None:
     assert torch.allclose(layer.double()(x.double()).float(), expected, atol=1e-5)
 
 
-def test_rate_state_depends_on_the_code_alone() -> None:
+def test_rate_parameters_depend_on_the_code_alone() -> None:
     model = trained()
-    state = model.rate_state(40_000)
-    gain = state.factors.gain
+    state = model.rate_parameters(40_000)
+    gain = state.gains.gain
     assert gain.dtype == torch.float64
     torch.set_default_dtype(torch.float64)
     try:
-        again = model.rate_state(40_000)
+        again = model.rate_parameters(40_000)
     finally:
         torch.set_default_dtype(torch.float32)
-    assert torch.equal(gain, again.factors.gain)
-    assert not torch.equal(gain, model.rate_state(40_001).factors.gain)
+    assert torch.equal(gain, again.gains.gain)
+    assert not torch.equal(gain, model.rate_parameters(40_001).gains.gain)
 
 
 @pytest.mark.parametrize("side", [1, 2, 5])
 def test_tiles_give_the_whole(photograph: Pixels, side: int) -> None:
     engine = Engine("cpu", "float32")
     whole = Encoder("gained", engine).model
-    y = whole.analysis(photograph).y
+    y = whole.analyse(photograph).y
     tiled = Encoder("gained", Engine("cpu", "float32", Tiling(side=side))).model
-    assert torch.allclose(tiled.analysis(photograph).y, y, atol=1e-4)
+    assert torch.allclose(tiled.analyse(photograph).y, y, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -186,13 +186,13 @@ def test_grid_covers_the_latents_once(width: int, height: int, blocks: int) -> N
     grid = LatentGrid.of_picture(width, height)
     covered = np.zeros((grid.height, grid.width), int)
     hyper = np.zeros((grid.hyper_height, grid.hyper_width), int)
-    for block in (b for band in grid.bands() for b in band):
+    for block in grid.blocks():
         covered[block.top : block.bottom, block.left : block.right] += 1
         z = block.hyper()
         hyper[z.top : z.bottom, z.left : z.right] += 1
     assert (covered == 1).all()
     assert (hyper == 1).all()
-    assert grid.block_count == sum(map(len, grid.bands())) == blocks
+    assert grid.block_count == len(grid.blocks()) == blocks
 
 
 def test_weights_file_round_trip_and_damage() -> None:
@@ -208,7 +208,7 @@ def test_klt_start_reconstructs_like_the_transform(photograph: Pixels) -> None:
     picture = torch.from_numpy(photograph[:144, :192].copy()).permute(2, 0, 1)
     basis, deviations = principal_components([picture], seed=0)
     model = Gained(BackboneSize(channels=200, latent=320, hyper=4, blocks=1, prior=8))
-    start_from_klt(model, basis, deviations)
+    initialise_from_klt(model, basis, deviations)
     x = picture[None].float() / 255 - 0.5
     with torch.no_grad():
         x_hat = model.synthesis_net(model.analysis_net(x))

@@ -9,14 +9,14 @@ from vrcodec.catalog import find_by_family
 from vrcodec.models import Slim
 from vrcodec.models.weights import load_trainable
 from vrcodec.training import objectives
-from vrcodec.training.objectives import levels_of_batch
-from vrcodec.training.random_maps import random_maps
+from vrcodec.training.objectives import stratified_levels
+from vrcodec.training.random_maps import draw_maps
 
 
 @pytest.mark.parametrize("count", [1, 3, 8])
 def test_a_batch_spans_all_rates(count: int) -> None:
     torch.manual_seed(0)
-    draws = torch.stack([levels_of_batch(count, torch.device("cpu")) for _ in range(400)])
+    draws = torch.stack([stratified_levels(count, torch.device("cpu")) for _ in range(400)])
     parts = (draws * count).floor().sort(dim=1).values
     assert torch.equal(parts, torch.arange(count).float().expand_as(parts))
     # No place in the batch is bound to a part, and within a part all levels are as likely.
@@ -29,7 +29,7 @@ def test_widths_see_all_of_their_levels() -> None:
     torch.manual_seed(0)
     model = load_trainable(find_by_family("slim"))
     assert isinstance(model, Slim)
-    drawn = [objectives._levels(model, torch.zeros(8, 3, 4, 4)) for _ in range(100)]
+    drawn = [objectives._draw_width_levels(model, torch.zeros(8, 3, 4, 4)) for _ in range(100)]
     for width in model.size.widths:
         levels = torch.cat([step[width] for step in drawn])
         assert float(levels.min()) >= 0
@@ -41,7 +41,7 @@ def test_widths_see_all_of_their_levels() -> None:
 def test_random_maps_are_what_files_can_hold() -> None:
     torch.manual_seed(0)
     x = torch.rand(200, 3, 64, 96)
-    maps = random_maps(x)
+    maps = draw_maps(x)
     assert maps.shape == (200, 1, 2, 3)
     steps = maps * 255
     assert torch.allclose(steps, steps.round(), atol=1e-3)

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from vrcodec.bitstream.rate_setting import Setting
+from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import InputError, LimitError, VrcError
-from vrcodec.picture.intake.policy import IccChoice, Intake
+from vrcodec.picture.intake.read_options import IccChoice, ReadOptions
 from vrcodec.picture.picture import Picture
 from vrcodec.picture.reading import open_picture
 
 FOLDER = Path(os.environ.get("VRCODEC_ODDBALLS", "absent"))
 LARGE = 70_000
-ASKED = Intake(icc="srgb", reduce_depth=True, frame=0)
+ASKED = ReadOptions(icc="srgb", reduce_depth=True, frame=0)
 
 TABLE = """
 cc__3.jpg | RGB 650x470
@@ -162,10 +162,10 @@ def _icc(name: str) -> IccChoice:
     return "srgb" if "Lab" in name or "four_components" in name else "keep"
 
 
-def outcome(name: str, intake: Intake) -> str:
+def outcome(name: str, options: ReadOptions) -> str:
     """What a line of the table says, of the file as it is."""
     try:
-        picture = open_picture(FOLDER / name, intake=intake)
+        picture = open_picture(FOLDER / name, options=options)
     except (InputError, LimitError) as error:
         start = f"{FOLDER / name}: "
         assert str(error).startswith(start)
@@ -177,8 +177,8 @@ def outcome(name: str, intake: Intake) -> str:
 
 @pytest.mark.parametrize(("name", "by_default", "asked"), lines(), ids=lambda part: part[:40])
 def test_every_oddball_has_its_outcome(name: str, by_default: str, asked: str) -> None:
-    for expected, intake in ((by_default, Intake()), (asked, ASKED)):
-        found = outcome(name, intake)
+    for expected, options in ((by_default, ReadOptions()), (asked, ASKED)):
+        found = outcome(name, options)
         if expected.startswith("refused: "):
             assert found.startswith("refused: ")
             assert expected.removeprefix("refused: ") in found
@@ -206,12 +206,12 @@ def test_what_comes_in_comes_out(encoder: Encoder, decoder: Decoder) -> None:
         if asked.startswith("refused"):
             continue
         picture = open_picture(
-            FOLDER / name, intake=Intake(frame=0, reduce_depth=True, icc=_icc(name))
+            FOLDER / name, options=ReadOptions(frame=0, reduce_depth=True, icc=_icc(name))
         )
         if picture.width * picture.height > LARGE:
             continue
-        coded = decoder.read(encoder.encode(picture, Setting.at(0.5)))
-        found = decoder.picture(coded)
+        coded = decoder.read(encoder.encode(picture, RateSetting.from_rate(0.5)))
+        found = decoder.reconstruct(coded)
         assert (found.mode, found.metadata) == (picture.mode, picture.metadata), name
         assert (found.alpha is None) == (picture.alpha is None), name
         assert picture.alpha is None or (found.alpha == picture.alpha).all(), name
@@ -225,7 +225,7 @@ DEEP = [
 @pytest.mark.parametrize("name", DEEP)
 def test_deep_samples_are_rounded_as_opencv_reads_them(name: str) -> None:
     cv2 = pytest.importorskip("cv2")
-    picture = open_picture(FOLDER / name, intake=Intake(icc="strip", reduce_depth=True))
+    picture = open_picture(FOLDER / name, options=ReadOptions(icc="strip", reduce_depth=True))
     read = cv2.imread(str(FOLDER / name), cv2.IMREAD_UNCHANGED)
     highest = 4095 if "depth12" in name else 65535
     expected = np.floor(read.astype(np.float64) * 255 / highest + 0.5)
@@ -250,13 +250,13 @@ def test_deep_samples_are_rounded_as_opencv_reads_them(name: str) -> None:
     ],
 )
 def test_colours_are_converted(name: str, at: tuple[int, int], colour: tuple[int, ...]) -> None:
-    picture = open_picture(FOLDER / name, intake=ASKED)
+    picture = open_picture(FOLDER / name, options=ASKED)
     found = picture.pixels[at[1], at[0]].astype(int)
     assert np.abs(found - colour).max() <= 40, found
 
 
 def test_lab_shows_the_same_as_rgb() -> None:
-    lab = open_picture(FOLDER / "pillow__hopper.Lab.tif", intake=ASKED)
+    lab = open_picture(FOLDER / "pillow__hopper.Lab.tif", options=ASKED)
     rgb = open_picture(FOLDER / "pillow__hopper.bmp")
     assert np.abs(lab.pixels.astype(int) - rgb.pixels).mean() < 3
 
@@ -280,7 +280,9 @@ def test_metadata_that_may_go_goes() -> None:
         if "refused" in first or len(first.split()) < 3:
             continue
         try:
-            picture = open_picture(FOLDER / name, intake=Intake(frozenset({"icc", "exif", "xmp"})))
+            picture = open_picture(
+                FOLDER / name, options=ReadOptions(frozenset({"icc", "exif", "xmp"}))
+            )
         except VrcError as error:
             raise AssertionError(name) from error
         assert picture.metadata.empty

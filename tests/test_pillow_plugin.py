@@ -72,7 +72,7 @@ def test_a_file_of_other_weights_opens_and_does_not_load(
     vrc_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What an earlier test has decoded is still in memory.
-    api._decoder.cache_clear()
+    api._load_decoder.cache_clear()
     monkeypatch.setenv("VRCODEC_WEIGHTS", str(tmp_path))
     with Image.open(vrc_file) as image, pytest.raises(OSError, match="not installed"):
         image.load()

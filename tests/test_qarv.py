@@ -19,18 +19,23 @@ import vrcodec
 from tests.conftest import GOLDEN, Command, Pixels
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import build_container, parse_container
-from vrcodec.bitstream.progressive import build_ladder
+from vrcodec.bitstream.progressive import build_progressive
 from vrcodec.catalog import encoder_path, find_by_family
 from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.errors import CorruptError, FormatError, UsageError, VrcError, WeightsError
 from vrcodec.metrics import psnr
 from vrcodec.models import Qarv, Qvrf
-from vrcodec.models.networks.hierarchy import ALL_PHASES, Kind, pick, spread
+from vrcodec.models.networks.hierarchy import (
+    ALL_PHASES,
+    LatentSpec,
+    gather_samples,
+    scatter_samples,
+)
 from vrcodec.models.weights import load_trainable
 from vrcodec.picture.picture import Picture
 from vrcodec.training.recipes.recipe import Recipe
 from vrcodec.training.session import Session, train
-from vrcodec.training.transfer import start_hierarchy
+from vrcodec.training.transfer import initialise_qarv
 
 Run = Callable[..., int]
 
@@ -53,7 +58,7 @@ def file(tmp_path: Path) -> Path:
 
 def level_ends(data: bytes) -> list[int]:
     """At which byte of a file each level is complete."""
-    offset = parse_container(data).latents()[0].offset
+    offset = parse_container(data).latent_chunks()[0].offset
     ends = offset + np.cumsum(vrcodec.inspect(data).levels)
     found: list[int] = ends.tolist()
     return found
@@ -74,9 +79,13 @@ def test_any_prefix_is_an_error_or_the_picture_of_its_levels(decoder: Decoder, n
                 decoder.read(cut, partial=True)
             continue
         coded = decoder.read(cut, partial=True)
-        assert (coded.held, coded.levels, coded.complete) == (complete, LEVELS, False)
+        assert (coded.available_levels, coded.level_count, coded.complete) == (
+            complete,
+            LEVELS,
+            False,
+        )
         # What decides the picture: then it is the picture of these levels.
-        assert coded.streams == [stream.cut(complete) for stream in whole.streams]
+        assert coded.streams == [stream.truncate(complete) for stream in whole.streams]
     for level, end in enumerate(ends, 1):
         expected = decoder.decode(data, level).pixels
         assert (decoder.decode(data[:end], partial=True).pixels == expected).all()
@@ -85,7 +94,7 @@ def test_any_prefix_is_an_error_or_the_picture_of_its_levels(decoder: Decoder, n
 def test_more_levels_are_a_better_picture(qarv: Encoder, photograph: Pixels) -> None:
     decoder, picture = Decoder(), Picture.from_array(photograph)
     coded = decoder.read(qarv.encode(picture, 50_000))
-    quality = [psnr(photograph, decoder.picture(coded, k).pixels) for k in range(1, LEVELS + 1)]
+    quality = [psnr(photograph, decoder.reconstruct(coded, k).pixels) for k in range(1, LEVELS + 1)]
     # Those at 1/16, from the first to the last; the coarse ones tell what to expect of them.
     assert quality[2:] == sorted(quality[2:])
     assert quality[-1] > quality[1] + 6
@@ -94,7 +103,7 @@ def test_more_levels_are_a_better_picture(qarv: Encoder, photograph: Pixels) -> 
 def test_a_whole_file_needs_no_mercy(decoder: Decoder) -> None:
     data = (GOLDEN / "qarv_photograph.vrc").read_bytes()
     coded = decoder.read(data, partial=True)
-    assert (coded.complete, coded.held) == (True, LEVELS)
+    assert (coded.complete, coded.available_levels) == (True, LEVELS)
     with pytest.raises(CorruptError):
         decoder.read(data + b"\0", partial=True)
 
@@ -112,12 +121,12 @@ def test_damage_in_a_file_that_ends_early_is_noticed(draw: st.DataObject) -> Non
     complete = sum(end <= length for end in ends)
     try:
         coded = decoder.read(bytes(damaged), partial=True)
-        pixels = decoder.picture(coded).pixels
+        pixels = decoder.reconstruct(coded).pixels
     except VrcError:
         return
     # The damage lies behind the last complete level, or says that there are fewer.
-    assert coded.held <= complete
-    assert (pixels == decoder.decode(data, coded.held).pixels).all()
+    assert coded.available_levels <= complete
+    assert (pixels == decoder.decode(data, coded.available_levels).pixels).all()
 
 
 def test_levels_can_be_asked_for(decoder: Decoder) -> None:
@@ -145,9 +154,9 @@ def test_blocks_do_not_know_of_each_other(qarv: Encoder) -> None:
     both = Picture.from_array(np.concatenate([left, right], axis=1))
     # The analysis sees across the border, so the latents are given.
     latents = qarv.analyse(both)
-    streams = qarv.model.compress(latents, qarv.model.rate_state(20_000))
+    streams = qarv.model.compress(latents, qarv.model.rate_parameters(20_000))
     half = replace(latents, y=latents.y[..., 64:])
-    assert qarv.model.compress(half, qarv.model.rate_state(20_000)) == streams[1:]
+    assert qarv.model.compress(half, qarv.model.rate_parameters(20_000)) == streams[1:]
 
 
 @pytest.mark.parametrize("height", range(1, 6))
@@ -156,28 +165,30 @@ def test_phases_are_all_samples_once(height: int, width: int) -> None:
     x = torch.rand(1, 2, height, width)
     sums = torch.zeros_like(x)
     for phase in ALL_PHASES:
-        places = Kind(2, (phase,)).places(height, width, x.device)
-        sums += spread(pick(x, places), places, (height, width))
+        places = LatentSpec(2, (phase,)).positions(height, width, x.device)
+        sums += scatter_samples(gather_samples(x, places), places, (height, width))
     assert (sums == x).all()
-    assert len(Kind(2, (0,)).places(height, width, x.device)) == -(-height // 2) * -(-width // 2)
+    assert len(LatentSpec(2, (0,)).positions(height, width, x.device)) == -(-height // 2) * -(
+        -width // 2
+    )
 
 
 def test_latents_that_are_not_those_of_the_model_are_refused(decoder: Decoder) -> None:
     data = (GOLDEN / "qarv_photograph.vrc").read_bytes()
     container = parse_container(data)
-    ladder = container.latents()[0]
-    as_stream = replace(container, chunks=[replace(ladder, type=schema.CHUNK_STREAM)])
+    progressive = container.latent_chunks()[0]
+    as_stream = replace(container, chunks=[replace(progressive, type=schema.CHUNK_STREAM)])
     with pytest.raises(CorruptError, match="not those of its model"):
         decoder.decode(build_container(as_stream))
     streams = decoder.read(data).streams
     fewer = [
-        replace(s.cut(3), symbols_crc=0, ends=s.ends[:2], data=s.data[: s.ends[2].size])
+        replace(s.truncate(3), symbols_crc=0, ends=s.ends[:2], data=s.data[: s.ends[2].size])
         for s in streams
     ]
-    short = replace(container, chunks=[replace(ladder, payload=build_ladder(fewer))])
+    short = replace(container, chunks=[replace(progressive, payload=build_progressive(fewer))])
     with pytest.raises(CorruptError, match="3 levels, and its model has 9"):
         decoder.decode(build_container(short))
-    twice = replace(container, chunks=[ladder, ladder])
+    twice = replace(container, chunks=[progressive, progressive])
     with pytest.raises(CorruptError):
         decoder.decode(build_container(twice))
 
@@ -316,7 +327,7 @@ def test_training_starts_with_the_transforms_of_qvrf() -> None:
     model = Qarv(load_trainable(find_by_family("qarv")).size)
     model.attach_training()
     x = torch.rand(2, 3, 64, 96)
-    named = start_hierarchy(model, source, x)
+    named = initialise_qarv(model, source, x)
     assert {name.split(".")[0] for name in named} == {"encoder", "synthesis_net"}
     y = source.analysis_net(x - 0.5)
     assert model.encoder is not None
@@ -328,7 +339,7 @@ def test_training_starts_with_the_transforms_of_qvrf() -> None:
             level.log2_gain += 8
         model.eval()
         found = model(x, rate)["x_hat"]
-        expected = source.synthesis_net(source.restored(y, source.factors(rate))) + 0.5
+        expected = source.synthesis_net(source.restore(y, source.gains(rate))) + 0.5
     assert isinstance(found, torch.Tensor)
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
 

@@ -8,19 +8,20 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import vrcodec
 from tests.conftest import GOLDEN, Pixels, random_map, with_chunks
-from tests.test_qmaps import Shape, level_maps, shapes, sides
+from tests.extent import examples
+from tests.test_qmaps import Cells, cell_arrays, level_maps, sides
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import parse_container
 from vrcodec.bitstream.quality_map import MAP_STRIDE, QualityMap, build_map, parse_map
-from vrcodec.bitstream.rate_setting import Setting, setting_of
+from vrcodec.bitstream.rate_setting import RateSetting, parse_rate_setting
 from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.errors import CorruptError, UsageError
-from vrcodec.maps.levels import Region, on_grid, regions_map
+from vrcodec.maps.levels import RegionOfInterest, map_from_levels, map_from_regions
 from vrcodec.metrics import psnr
 from vrcodec.picture.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX
@@ -40,13 +41,13 @@ with_maps = partial(with_chunks, schema.CHUNK_QMAP)
 # --- in the file ---
 
 
-@given(shapes, st.integers(1, MAP_STRIDE), st.integers(1, MAP_STRIDE))
-def test_payload_round_trip(shape: Shape, right: int, bottom: int) -> None:
+@given(cell_arrays, st.integers(1, MAP_STRIDE), st.integers(1, MAP_STRIDE))
+def test_payload_round_trip(cells: Cells, right: int, bottom: int) -> None:
     """For every picture that has this grid."""
-    rows, columns = shape.shape
+    rows, columns = cells.shape
     width, height = (columns - 1) * MAP_STRIDE + right, (rows - 1) * MAP_STRIDE + bottom
-    found = parse_map(build_map(QualityMap(shape)), width, height)
-    assert (found.shape == shape).all()
+    found = parse_map(build_map(QualityMap(cells)), width, height)
+    assert (found.cells == cells).all()
 
 
 def test_a_smooth_map_costs_little_and_a_random_one_hardly_more_than_itself() -> None:
@@ -62,7 +63,7 @@ def test_any_bytes_are_a_map_or_refused(payload: bytes, width: int, height: int)
         found = parse_map(payload, width, height)
     except CorruptError:
         return
-    assert found.shape.shape == QualityMap.sides(width, height)
+    assert found.cells.shape == QualityMap.grid_shape(width, height)
 
 
 def test_a_bomb_is_not_unpacked() -> None:
@@ -74,10 +75,10 @@ def test_a_bomb_is_not_unpacked() -> None:
 
 def test_a_map_that_is_uniform_takes_no_room(encoder: Encoder, photograph: Pixels) -> None:
     picture = Picture.from_array(photograph)
-    grid = QualityMap.sides(picture.width, picture.height)
+    grid = QualityMap.grid_shape(picture.width, picture.height)
     uniform = QualityMap(np.full(grid, 51, np.uint8))
-    assert encoder.encode(picture, Setting.at(None, uniform)) == encoder.encode(
-        picture, Setting.at(0.2)
+    assert encoder.encode(picture, RateSetting.from_rate(None, uniform)) == encoder.encode(
+        picture, RateSetting.from_rate(0.2)
     )
 
 
@@ -86,20 +87,20 @@ def test_at_the_ends_of_the_rate_a_map_takes_no_room(
 ) -> None:
     """All its levels are cut off there; a file that has one all the same decodes to the same."""
     picture = Picture.from_array(photograph)
-    shape = random_map(picture)
+    qmap = random_map(picture)
     for code in (0, RATE_CODE_MAX):
-        data = encoder.encode(picture, Setting(code, qmap=shape))
+        data = encoder.encode(picture, RateSetting(code, qmap=qmap))
         assert data == encoder.encode(picture, code)
-        other = decoder.decode(with_maps(data, build_map(shape)))
+        other = decoder.decode(with_maps(data, build_map(qmap)))
         assert (other.pixels == decoder.decode(data).pixels).all()
 
 
 def test_hostile_chunks(encoder: Encoder, decoder: Decoder, photograph: Pixels) -> None:
     picture = Picture.from_array(photograph)
-    shape = random_map(picture)
-    data = encoder.encode(picture, Setting.at(None, shape))
-    good = build_map(shape)
-    smaller = build_map(QualityMap(shape.shape[1:]))
+    qmap = random_map(picture)
+    data = encoder.encode(picture, RateSetting.from_rate(None, qmap))
+    good = build_map(qmap)
+    smaller = build_map(QualityMap(qmap.cells[1:]))
     for payloads in [
         (b"",),
         (good[:-1],),
@@ -118,7 +119,7 @@ def test_another_map_than_the_encoders_is_noticed(
 ) -> None:
     """The map scales what tables are chosen from: the symbols' checksum does not fit."""
     picture = Picture.from_array(photograph)
-    data = encoder.encode(picture, Setting.at(None, random_map(picture)))
+    data = encoder.encode(picture, RateSetting.from_rate(None, random_map(picture)))
     for other in (with_maps(data), with_maps(data, build_map(random_map(picture, 1)))):
         with pytest.raises(CorruptError):
             decoder.decode(other)
@@ -137,7 +138,7 @@ def test_families_without_maps_say_so(photograph: Pixels) -> None:
 # --- round trips ---
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(level_maps, sides, sides, st.one_of(st.none(), st.floats(0, 1)), st.booleans())
 def test_any_map_on_any_picture(
     levels: npt.NDArray[np.float64], width: int, height: int, rate: float | None, grey: bool
@@ -149,16 +150,16 @@ def test_any_map_on_any_picture(
         patch.setenv("VRCODEC_WEIGHTS", str(GOLDEN))
         data = vrcodec.encode(pixels, rate, qmap=levels, model="qmap")
         assert np.asarray(vrcodec.decode(data)).shape == pixels.shape
-    shape = on_grid(levels, width, height)
+    qmap = map_from_levels(levels, width, height)
     shown = vrcodec.quality_map(data)
-    assert shown.shape == shape.shape.shape
+    assert shown.shape == qmap.cells.shape
     if rate is None:
-        assert (on_grid(shown, width, height).shape == shape.shape).all()
+        assert (map_from_levels(shown, width, height).cells == qmap.cells).all()
     header = parse_container(data).header
     if rate is not None:
         assert header.rate_code == round(rate * RATE_CODE_MAX)
-    if not shape.uniform:
-        assert (shown == shape.levels(header.rate_code)).all()
+    if not qmap.uniform:
+        assert (shown == qmap.levels(header.rate_code)).all()
     assert shown.mean() == pytest.approx(header.rate_code / RATE_CODE_MAX, abs=1 / 65280)
 
 
@@ -168,19 +169,21 @@ def test_tiles_and_precision_do_not_matter(
     encoder: Encoder, photograph: Pixels, side: int, precision: str
 ) -> None:
     picture = Picture.from_array(photograph)
-    data = encoder.encode(picture, Setting.at(None, random_map(picture)))
+    data = encoder.encode(picture, RateSetting.from_rate(None, random_map(picture)))
     whole = Decoder(Engine("cpu", "float32")).decode(data).pixels.astype(int)
     engine = Engine("cpu", precision, Tiling(side=side))
     parts = Decoder(engine).decode(data).pixels.astype(int)
     assert np.abs(whole - parts).max() <= 1
     in_tiles = Encoder("qmap", engine)
-    Decoder().decode(in_tiles.encode(picture, Setting.at(None, random_map(picture))))
+    Decoder().decode(in_tiles.encode(picture, RateSetting.from_rate(None, random_map(picture))))
 
 
 def test_bits_go_where_the_map_says(encoder: Encoder, decoder: Decoder, photograph: Pixels) -> None:
     picture = Picture.from_array(photograph)
-    region = regions_map([Region(0, 0, 96, 150, 1.0)], 0.0, picture.width, picture.height)
-    data = encoder.encode(picture, Setting.at(None, region))
+    region = map_from_regions(
+        [RegionOfInterest(0, 0, 96, 150, 1.0)], 0.0, picture.width, picture.height
+    )
+    data = encoder.encode(picture, RateSetting.from_rate(None, region))
     low, high = encoder.encode(picture, 0), encoder.encode(picture, RATE_CODE_MAX)
     assert len(low) < len(data) < len(high)
     found, worst, best = (decoder.decode(d).pixels for d in (data, low, high))
@@ -194,12 +197,14 @@ def test_a_target_moves_the_level_and_keeps_the_shape(
     encoder: Encoder, decoder: Decoder, photograph: Pixels
 ) -> None:
     picture = Picture.from_array(photograph)
-    shape = regions_map([Region(0, 0, 100, 100, 0.6)], 0.4, picture.width, picture.height)
-    limit = len(encoder.encode(picture, Setting.at(0.62, shape)))
-    found = encode_to_target(encoder, decoder, picture, Target("size", limit), qmap=shape)
+    qmap = map_from_regions(
+        [RegionOfInterest(0, 0, 100, 100, 0.6)], 0.4, picture.width, picture.height
+    )
+    limit = len(encoder.encode(picture, RateSetting.from_rate(0.62, qmap)))
+    found = encode_to_target(encoder, decoder, picture, Target("size", limit), qmap=qmap)
     assert limit * (1 - 3 * BYTES_TOLERANCE) <= len(found.data) <= limit
     levels = vrcodec.quality_map(found.data)
     assert levels[0, 0] - levels[-1, -1] == pytest.approx(0.2, abs=1 / 255)
-    chosen = setting_of(parse_container(found.data)).qmap
+    chosen = parse_rate_setting(parse_container(found.data)).qmap
     assert chosen is not None
-    assert (chosen.shape == shape.shape).all()
+    assert (chosen.cells == qmap.cells).all()

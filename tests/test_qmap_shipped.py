@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
-import skimage.data
 
-from benchmarks.qmaps import Coder, region_figures, writing_figures, written
-from benchmarks.task_example import compare, examples, judged, trained_classifier
+from benchmarks.qmaps import Coder, draw_text, region_figures, writing_figures
+from benchmarks.task_example import compare_maps, evaluate_classifier, examples, train_classifier
+from tests.extent import photographs, thorough_only
 from vrcodec.codec import Decoder, Encoder
-from vrcodec.picture.folders import read_folder
 from vrcodec.picture.picture import Picture
 
 
@@ -27,12 +23,7 @@ def coder() -> Coder:
 
 
 def pictures() -> list[Picture]:
-    """Ten Kodak pictures when VRCODEC_KODAK names their folder, else photographs of scikit-image."""
-    folder = os.environ.get("VRCODEC_KODAK", "")
-    if folder and Path(folder).is_dir():
-        return list(read_folder(Path(folder)).values())[:10]
-    names = ("astronaut", "coffee")
-    return [Picture.from_array(getattr(skimage.data, name)()) for name in names]
+    return list(photographs().values())[:10]
 
 
 def test_a_region_is_as_good_as_if_all_were(coder: Coder) -> None:
@@ -45,15 +36,16 @@ def test_a_region_is_as_good_as_if_all_were(coder: Coder) -> None:
 
 def test_a_map_for_writing_sharpens_it_at_the_same_size(coder: Coder) -> None:
     for picture in pictures()[:2]:
-        found = writing_figures(coder, *written(picture), 0.4)
+        found = writing_figures(coder, *draw_text(picture), 0.4)
         assert found.mapped_bpp <= found.plain_bpp
         assert found.mapped_edges > found.plain_edges + 0.5
 
 
+@thorough_only
 def test_a_map_for_a_task_loses_less_accuracy_at_the_same_size() -> None:
-    classifier, drawn = trained_classifier(), examples(16, seed=777)
-    before, _ = judged(classifier, [e.pixels for e in drawn], [e.label for e in drawn])
-    (scores,) = compare(classifier, drawn, rates=[0.1], steps=20)
+    classifier, drawn = train_classifier(), examples(16, seed=777)
+    before, _ = evaluate_classifier(classifier, [e.pixels for e in drawn], [e.label for e in drawn])
+    (scores,) = compare_maps(classifier, drawn, rates=[0.1], steps=20)
     print(f"before coding {before:.1%}", scores)
     uniform, task = scores["uniform"], scores["task"]
     assert before > 0.9

@@ -18,12 +18,18 @@ from tests.conftest import Command, Pixels
 from vrcodec.bitstream.quality_map import MAP_STRIDE, QualityMap
 from vrcodec.errors import InputError, LimitError, UsageError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
-from vrcodec.maps.levels import Region, checked_levels, on_grid, read_levels, regions_map
+from vrcodec.maps.levels import (
+    RegionOfInterest,
+    check_levels,
+    map_from_levels,
+    map_from_regions,
+    read_levels,
+)
 from vrcodec.rate import RATE_CODE_MAX
 
-Shape = npt.NDArray[np.uint8]
+Cells = npt.NDArray[np.uint8]
 
-shapes = arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)))
+cell_arrays = arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)))
 level_maps = arrays.arrays(
     np.float64, st.tuples(st.integers(1, 40), st.integers(1, 40)), elements=st.floats(0, 1)
 )
@@ -34,51 +40,55 @@ sides = st.integers(1, 300)
 def test_a_flat_map_is_flat_on_any_grid(
     level: float, width: int, height: int, rows: int, columns: int
 ) -> None:
-    found = on_grid(np.full((rows, columns), level), width, height)
+    found = map_from_levels(np.full((rows, columns), level), width, height)
     assert found.uniform
-    assert found.level == pytest.approx(level, abs=0.51 / 255)
+    assert found.mean_level == pytest.approx(level, abs=0.51 / 255)
 
 
 @given(level_maps, sides, sides)
 def test_a_grids_mean_is_the_maps(levels: npt.NDArray[np.float64], width: int, height: int) -> None:
     """Each cell counts as much as the pixels that it covers."""
-    found = on_grid(levels, width, height)
-    assert found.shape.shape == QualityMap.sides(width, height)
+    found = map_from_levels(levels, width, height)
+    assert found.cells.shape == QualityMap.grid_shape(width, height)
     share = [
         np.diff(np.minimum(np.arange(cells + 1) * MAP_STRIDE, pixels)) / pixels
-        for cells, pixels in zip(found.shape.shape, (height, width), strict=True)
+        for cells, pixels in zip(found.cells.shape, (height, width), strict=True)
     ]
-    if levels.shape == found.shape.shape:
+    if levels.shape == found.cells.shape:
         return
-    mean = share[0] @ (found.shape / 255) @ share[1]
+    mean = share[0] @ (found.cells / 255) @ share[1]
     assert mean == pytest.approx(levels.mean(), abs=0.51 / 255)
 
 
-@given(shapes, st.integers(0, RATE_CODE_MAX))
-def test_a_moved_map_keeps_its_shape_and_has_the_rate_as_its_mean(shape: Shape, code: int) -> None:
-    moved = QualityMap(shape).levels(code)
+@given(cell_arrays, st.integers(0, RATE_CODE_MAX))
+def test_a_moved_map_keeps_its_shape_and_has_the_rate_as_its_mean(cells: Cells, code: int) -> None:
+    moved = QualityMap(cells).levels(code)
     assert moved.min() >= 0
     assert moved.max() <= 1
     mean = moved.mean()
     assert code / RATE_CODE_MAX - 1 / 65280 <= mean <= code / RATE_CODE_MAX + 1e-9
-    offsets = (moved - shape / 255)[(moved > 0) & (moved < 1)]
+    offsets = (moved - cells / 255)[(moved > 0) & (moved < 1)]
     assert not offsets.size or np.ptp(offsets) < 1e-12
 
 
-@given(shapes, st.lists(st.integers(0, RATE_CODE_MAX), min_size=2, max_size=2).map(sorted))
-def test_no_level_falls_as_the_rate_rises(shape: Shape, codes: list[int]) -> None:
-    low, high = (QualityMap(shape).levels(code) for code in codes)
+@given(cell_arrays, st.lists(st.integers(0, RATE_CODE_MAX), min_size=2, max_size=2).map(sorted))
+def test_no_level_falls_as_the_rate_rises(cells: Cells, codes: list[int]) -> None:
+    low, high = (QualityMap(cells).levels(code) for code in codes)
     assert (low <= high).all()
 
 
 def test_regions_take_every_cell_that_they_touch() -> None:
-    regions = [Region(31, 0, 2, 1, 1.0), Region(64, 64, 500, 500, 0.4), Region(-5, 70, 6, 1, 0.8)]
-    shape = regions_map(regions, 0.0, 100, 100).shape
+    regions = [
+        RegionOfInterest(31, 0, 2, 1, 1.0),
+        RegionOfInterest(64, 64, 500, 500, 0.4),
+        RegionOfInterest(-5, 70, 6, 1, 0.8),
+    ]
+    cells = map_from_regions(regions, 0.0, 100, 100).cells
     expected = np.zeros((4, 4))
     expected[0, :2], expected[2:, 2:], expected[2, 0] = 255, 102, 204
-    assert (shape == expected).all()
+    assert (cells == expected).all()
     with pytest.raises(UsageError, match="outside the picture of 100x100"):
-        regions_map([Region(100, 0, 5, 5, 1.0)], 0.0, 100, 100)
+        map_from_regions([RegionOfInterest(100, 0, 5, 5, 1.0)], 0.0, 100, 100)
 
 
 @pytest.mark.parametrize(
@@ -97,12 +107,12 @@ def test_regions_take_every_cell_that_they_touch() -> None:
 )
 def test_regions_that_are_none(text: str) -> None:
     with pytest.raises(UsageError):
-        Region.parse(text, 0.5)
+        RegionOfInterest.parse(text, 0.5)
 
 
 def test_regions_as_words() -> None:
-    assert Region.parse("1,2,3,4", 0.5) == Region(1, 2, 3, 4, 0.5)
-    assert Region.parse("-1, 2, 3, 4:.25", 0.5) == Region(-1, 2, 3, 4, 0.25)
+    assert RegionOfInterest.parse("1,2,3,4", 0.5) == RegionOfInterest(1, 2, 3, 4, 0.5)
+    assert RegionOfInterest.parse("-1, 2, 3, 4:.25", 0.5) == RegionOfInterest(-1, 2, 3, 4, 0.25)
 
 
 def test_maps_from_files(tmp_path: Path) -> None:
@@ -110,11 +120,11 @@ def test_maps_from_files(tmp_path: Path) -> None:
     Image.fromarray(ramp).save(tmp_path / "map.png")
     np.save(tmp_path / "map.npy", ramp / 255)
     from_picture, from_array = (
-        on_grid(read_levels(tmp_path / name, DEFAULT_LIMITS), 200, 100)
+        map_from_levels(read_levels(tmp_path / name, DEFAULT_LIMITS), 200, 100)
         for name in ("map.png", "map.npy")
     )
-    assert (from_picture.shape == from_array.shape).all()
-    assert (np.diff(from_array.shape[0].astype(int)) > 0).all()
+    assert (from_picture.cells == from_array.cells).all()
+    assert (np.diff(from_array.cells[0].astype(int)) > 0).all()
 
 
 def test_sixteen_bit_maps_keep_their_levels(tmp_path: Path) -> None:
@@ -129,7 +139,7 @@ def test_sixteen_bit_maps_keep_their_levels(tmp_path: Path) -> None:
 )
 def test_arrays_that_are_no_maps(values: object) -> None:
     with pytest.raises(InputError, match="quality map"):
-        checked_levels(values, "map")  # type: ignore[arg-type]
+        check_levels(values, "map")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["map.npy", "map.png"])
@@ -221,20 +231,20 @@ def test_a_text_map_finds_writing(photograph: Pixels) -> None:
     """More of it than of anything else in the picture."""
     from PIL import ImageDraw
 
-    from vrcodec.maps.generation import text
+    from vrcodec.maps.generation import text_map
 
     image = Image.fromarray(photograph)
     ImageDraw.Draw(image).text((110, 100), "small writing\nin a corner", fill=(20, 20, 20))
-    levels = text(np.asarray(image))
+    levels = text_map(np.asarray(image))
     assert levels[100:130, 110:180].mean() > 2 * levels.mean()
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, photograph: Pixels) -> None:
-    from vrcodec.maps.generation import saliency
+    from vrcodec.maps.generation import saliency_map
 
     monkeypatch.setitem(__import__("sys").modules, "cv2", None)
     with pytest.raises(UsageError, match=r"vrcodec\[maps\]"):
-        saliency(photograph)
+        saliency_map(photograph)
 
 
 TASKS = """

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,17 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import Pixels
-from vrcodec.bitstream.rate_setting import Setting
+from tests.extent import extent, photographs
+from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import TargetError, UsageError
 from vrcodec.metrics import as_decibels, ms_ssim, psnr
 from vrcodec.picture.picture import Picture
-from vrcodec.picture.reading import read_picture
 from vrcodec.rate import RATE_CODE_MAX
 from vrcodec.search.rate_control import encode_to_target
 from vrcodec.search.rate_search import find_rate_code
-from vrcodec.search.size_forecast import SizeForecast, total_usage
-from vrcodec.search.target import BYTES_TOLERANCE, QUALITY_TOLERANCE, Goal, Target
+from vrcodec.search.size_forecast import SizeForecast, total_table_usage
+from vrcodec.search.target import BYTES_TOLERANCE, QUALITY_TOLERANCE, Target, TargetBand
 
 # What a search may cost on any smooth curve, and on average on those of photographs.
 FEW_PROBES = 9
@@ -54,7 +52,7 @@ def test_a_smooth_curve_takes_few_probes(
     goal = value(round(where * RATE_CODE_MAX))
     low, high = (goal - 0.005, goal) if ceiling else (goal, goal + 0.005)
     probe, probes = counted(value)
-    code, met = find_rate_code(probe, Goal(low, high, ceiling, 0.0, 3.1))
+    code, met = find_rate_code(probe, TargetBand(low, high, ceiling, 0.0, 3.1))
     assert met
     assert low <= value(code) <= high
     assert len(probes) <= FEW_PROBES
@@ -72,7 +70,7 @@ def test_any_rising_steps_are_searched_to_the_neighbouring_code(data: st.DataObj
 
     low, high = (goal - 0.2, goal) if ceiling else (goal, goal + 0.2)
     probe, probes = counted(value)
-    code, met = find_rate_code(probe, Goal(low, high, ceiling, 60.0, 300.0))
+    code, met = find_rate_code(probe, TargetBand(low, high, ceiling, 60.0, 300.0))
     assert len(probes) <= 60
     if ceiling:
         assert met == (heights[0] <= high)
@@ -85,7 +83,7 @@ def test_any_rising_steps_are_searched_to_the_neighbouring_code(data: st.DataObj
 
 def test_a_curve_that_falls_ends_all_the_same() -> None:
     for ceiling in (True, False):
-        goal = Goal(0.4, 0.4001, ceiling, 0.0, 1.0)
+        goal = TargetBand(0.4, 0.4001, ceiling, 0.0, 1.0)
         code, _ = find_rate_code(lambda c: 1 - c / RATE_CODE_MAX, goal)
         assert 0 <= code <= RATE_CODE_MAX
 
@@ -99,12 +97,12 @@ def test_the_forecast_of_sizes(family: str) -> None:
     forecast = SizeForecast(encoder.model)
     bits = {}
     for code in (30_000, 20_000):
-        streams = encoder.code(picture, latents, Setting(code))
-        bits[code] = 8.0 * len(encoder.pack(picture, Setting(code), streams))
-        forecast.learn(code, bits[code], total_usage(streams))
-    assert abs(forecast.code_with(20_000, bits[20_000]) - 20_000) <= 1
-    assert abs(forecast.code_with(20_000, bits[30_000]) - 30_000) <= 1000
-    between = forecast.code_with(20_000, (bits[20_000] + bits[30_000]) / 2)
+        streams = encoder.compress(picture, latents, RateSetting(code))
+        bits[code] = 8.0 * len(encoder.assemble(picture, RateSetting(code), streams))
+        forecast.add_file(code, bits[code], total_table_usage(streams))
+    assert abs(forecast.code_for_bits(20_000, bits[20_000]) - 20_000) <= 1
+    assert abs(forecast.code_for_bits(20_000, bits[30_000]) - 30_000) <= 1000
+    between = forecast.code_for_bits(20_000, (bits[20_000] + bits[30_000]) / 2)
     assert 20_000 < between < 30_000
 
 
@@ -127,7 +125,7 @@ PICTURES = pictures()
 
 @pytest.mark.parametrize("family", ["gained", "qvrf", "qmap", "slim", "qarv"])
 @pytest.mark.parametrize("name", PICTURES)
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.8, 1.0])
+@pytest.mark.parametrize("share", extent([0.3, 1.0], [0.0, 0.3, 0.8, 1.0]))
 def test_size_targets(decoder: Decoder, family: str, name: str, share: float) -> None:
     encoder, picture = Encoder(family), PICTURES[name]
     smallest, largest = (len(encoder.encode(picture, code)) for code in (0, RATE_CODE_MAX))
@@ -212,21 +210,17 @@ def test_what_is_no_target(kind: str, value: float) -> None:
         Target(kind, value)  # type: ignore[arg-type]
 
 
-def test_on_kodak(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_photographs(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the shipped weights: few probes, and close."""
-    folder = Path(os.environ.get("VRCODEC_KODAK", ""))
-    if not os.environ.get("VRCODEC_KODAK") or not folder.is_dir():
-        pytest.skip("no Kodak pictures: set VRCODEC_KODAK")
     monkeypatch.delenv("VRCODEC_WEIGHTS")
     encoder, decoder = Encoder(), Decoder()
     encoded: list[int] = []
-    code = encoder.code
-    monkeypatch.setattr(encoder, "code", lambda *a: (encoded.append(1), code(*a))[1])
-    paths = sorted(folder.glob("*.png"))[::3]
-    for path in paths:
-        with path.open("rb") as file:
-            picture = read_picture(file, path.name)
+    compress = encoder.compress
+    monkeypatch.setattr(encoder, "compress", lambda *a: (encoded.append(1), compress(*a))[1])
+    pictures = list(photographs().values())
+    chosen = pictures[:: max(1, len(pictures) // 8)]
+    for picture in chosen:
         for bpp in (0.3, 1.0):
             found = encode_to_target(encoder, decoder, picture, Target("bpp", bpp))
             assert bpp * (1 - BYTES_TOLERANCE) <= found.achieved <= bpp
-    assert len(encoded) / (2 * len(paths)) <= FEW_PROBES_ON_PHOTOGRAPHS
+    assert len(encoded) / (2 * len(chosen)) <= FEW_PROBES_ON_PHOTOGRAPHS

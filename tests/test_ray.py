@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.batching import DeadlyEncoding, encode_work, is_whole, make_photographs
-from vrcodec.batch.handler import Handler
-from vrcodec.batch.inputs import PICTURES
+from tests.extent import thorough_only
+from vrcodec.batch.inputs import ENCODE_SUFFIXES
 from vrcodec.batch.log import read_log
 from vrcodec.batch.manifest import Manifest, Shard
-from vrcodec.batch.shard import Share
-from vrcodec.cli.shared.many import follow
+from vrcodec.batch.processor import ItemProcessor
+from vrcodec.batch.shard_run import ShardRun
+from vrcodec.cli.shared.many_files import track_outcomes
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")
@@ -27,6 +28,7 @@ def cluster():
     ray.shutdown()
 
 
+@thorough_only
 def test_a_killed_worker_loses_and_doubles_nothing(tmp_path: Path) -> None:
     pictures = make_photographs(tmp_path / "in", 20)
     (tmp_path / "in" / "broken.png").write_bytes(b"no picture")
@@ -36,17 +38,17 @@ def test_a_killed_worker_loses_and_doubles_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out"
     deadly = DeadlyEncoding(encode_work("gained"), "005.png", tmp_path)
     log = str(tmp_path / "log.jsonl")
-    share = Share(
-        Manifest(str(manifest), str(out), ".vrc", PICTURES),
+    share = ShardRun(
+        Manifest(str(manifest), str(out), ".vrc", ENCODE_SUFFIXES),
         Shard(),
-        Handler(deadly, overwrite=False, resume=True),
+        ItemProcessor(deadly, overwrite=False, resume=True),
         engine="ray",
         jobs=2,
         retries=2,
         gpus=0.0,
         log=log,
     )
-    totals, interrupted = follow(share.outcomes(), None, log)
+    totals, interrupted = track_outcomes(share.outcomes(), None, log)
     assert (tmp_path / "killed").exists()
     assert not interrupted
     assert (totals.done, totals.failed) == (20, 1)
@@ -54,7 +56,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(tmp_path: Path) -> None:
     assert sorted(o.source for o in outcomes) == sorted(map(str, listed))
     assert sorted(p.stem for p in out.iterdir()) == [p.stem for p in pictures]
     assert all(is_whole(path) for path in out.iterdir())
-    again, _ = follow(share.outcomes(), None, log)
+    again, _ = track_outcomes(share.outcomes(), None, log)
     assert (again.done, again.skipped, again.failed) == (0, 20, 1)
 
 

@@ -17,7 +17,7 @@ from tests.conftest import Pixels
 from tests.pictures import chunk, shallow_png, stored, with_chunk
 from vrcodec.errors import InputError, LimitError, UsageError, VrcError
 from vrcodec.limits import Limits
-from vrcodec.picture.intake.policy import METADATA_KINDS, Intake, kinds_to_strip
+from vrcodec.picture.intake.read_options import METADATA_KINDS, ReadOptions, parse_strip
 from vrcodec.picture.reading import (
     open_colours,
     open_picture,
@@ -166,25 +166,25 @@ def test_one_frame_of_several(photograph: Pixels, file_format: str) -> None:
     with pytest.raises(InputError, match=r"several frames or pages; choose one with --frame"):
         read_picture(source, "x")
     for number, frame in enumerate(frames):
-        picture = read_picture(source, "x", intake=Intake(frame=number))
+        picture = read_picture(source, "x", options=ReadOptions(frame=number))
         far = np.abs(picture.pixels.astype(int) - np.asarray(frame)).mean()
         assert far < (12 if file_format == "GIF" else 4)
     with pytest.raises(InputError, match=r"no frame 3; they are counted from 0"):
-        read_picture(source, "x", intake=Intake(frame=3))
+        read_picture(source, "x", options=ReadOptions(frame=3))
 
 
 def test_a_page_is_measured_by_itself(photograph: Pixels) -> None:
     pages = [Image.fromarray(photograph[:9, :9]), Image.fromarray(photograph)]
     source = stored(pages[0], "TIFF", save_all=True, append_images=pages[1:])
     small = Limits(max_pixels=100)
-    assert read_picture(source, "x", intake=Intake(frame=0, limits=small)).width == 9
+    assert read_picture(source, "x", options=ReadOptions(frame=0, limits=small)).width == 9
     with pytest.raises(LimitError, match="200x150"):
-        read_picture(source, "x", intake=Intake(frame=1, limits=small))
+        read_picture(source, "x", options=ReadOptions(frame=1, limits=small))
 
 
 def test_a_single_picture_is_its_own_frame_0(photograph: Pixels) -> None:
     source = stored(Image.fromarray(photograph), "PNG")
-    assert (read_picture(source, "x", intake=Intake(frame=0)).pixels == photograph).all()
+    assert (read_picture(source, "x", options=ReadOptions(frame=0)).pixels == photograph).all()
 
 
 @pytest.mark.parametrize(
@@ -216,9 +216,9 @@ def test_no_damage_is_an_internal_error(
     data = bytearray(stored(Image.fromarray(photograph[:16, :24]), file_format).getvalue())
     for at, value in changes:
         data[at % len(data)] = value
-    intake = Intake(reduce_depth=True, icc="srgb", limits=Limits(max_pixels=1 << 20))
+    options = ReadOptions(reduce_depth=True, icc="srgb", limits=Limits(max_pixels=1 << 20))
     try:
-        picture = read_picture(io.BytesIO(bytes(data)), "x", intake=intake)
+        picture = read_picture(io.BytesIO(bytes(data)), "x", options=options)
     except VrcError as error:
         assert str(error).startswith("x: ")
     else:
@@ -252,15 +252,15 @@ def test_an_image_in_memory_is_left_as_it_was(cut_out: Image.Image) -> None:
     assert (indexed.mode, indexed.tobytes(), dict(indexed.info)) == before
     source = stored(indexed, "GIF", save_all=True, append_images=[cut_out.quantize(3)])
     with Image.open(source) as animation:
-        picture_from_image(animation, intake=Intake(frame=1))
+        picture_from_image(animation, options=ReadOptions(frame=1))
         assert animation.tell() == 0
 
 
 def test_the_pixel_limit_is_ours() -> None:
     large = Image.new("L", (3000, 2000))
-    few = Intake(limits=Limits(max_pixels=5_999_999))
+    few = ReadOptions(limits=Limits(max_pixels=5_999_999))
     with pytest.raises(LimitError, match="3000x2000"):
-        read_picture(stored(large, "PNG"), "x", intake=few)
+        read_picture(stored(large, "PNG"), "x", options=few)
     before = Image.MAX_IMAGE_PIXELS
     try:
         Image.MAX_IMAGE_PIXELS = 100
@@ -298,12 +298,12 @@ def test_colours_alone(cut_out: Image.Image, tmp_path_factory: pytest.TempPathFa
 
 
 def test_choices_are_checked() -> None:
-    assert kinds_to_strip(False) == frozenset()
-    assert kinds_to_strip(True) == kinds_to_strip("all") == frozenset(METADATA_KINDS)
-    assert kinds_to_strip(["exif,xmp"]) == kinds_to_strip(("xmp", "exif")) == {"exif", "xmp"}
+    assert parse_strip(False) == frozenset()
+    assert parse_strip(True) == parse_strip("all") == frozenset(METADATA_KINDS)
+    assert parse_strip(["exif,xmp"]) == parse_strip(("xmp", "exif")) == {"exif", "xmp"}
     with pytest.raises(UsageError, match=r"'gps'.*all, icc, exif, xmp"):
-        kinds_to_strip("gps")
+        parse_strip("gps")
     with pytest.raises(UsageError, match="'adobe'"):
-        Intake(icc="adobe")  # type: ignore[arg-type]
+        ReadOptions(icc="adobe")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="-1"):
-        Intake(frame=-1)
+        ReadOptions(frame=-1)

@@ -15,12 +15,12 @@ from PIL import Image
 from tests.conftest import GOLDEN, Pixels, with_chunks
 from tests.golden.make_sides import METADATA
 from vrcodec.bitstream import schema
-from vrcodec.bitstream.auxiliary import metadata_chunks, metadata_of
+from vrcodec.bitstream.auxiliary import metadata_chunks, parse_metadata
 from vrcodec.bitstream.container import (
     Chunk,
     Container,
     Header,
-    build_bound,
+    build_bound_container,
     build_container,
     parse_container,
 )
@@ -56,7 +56,7 @@ def test_golden_files_decode_as_they_did(decoder: Decoder, name: str) -> None:
         image.load()
     expected = Picture.from_array(np.asarray(image))
     assert decoded.to_image().mode == image.mode
-    apart = np.abs(decoded.displayed().astype(int) - expected.displayed())
+    apart = np.abs(decoded.to_rgb().astype(int) - expected.to_rgb())
     assert apart.max() <= (0 if name.startswith(("lossless", "bilevel")) else 1)
     assert (decoded.alpha is None) == (expected.alpha is None)
     if decoded.alpha is not None:
@@ -69,10 +69,10 @@ def test_golden_files_decode_as_they_did(decoder: Decoder, name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_truncation_and_every_bit_is_noticed(name: str) -> None:
     data = bytearray((SIDES / f"{name}.vrc").read_bytes())
-    whole = len(parse_container(bytes(data)).latents())
+    whole = len(parse_container(bytes(data)).latent_chunks())
     for length in range(len(data)):
         try:
-            found = len(parse_container(bytes(data[:length])).latents())
+            found = len(parse_container(bytes(data[:length])).latent_chunks())
         except VrcError:
             continue
         # Between two chunks a file without a binding chunk is well formed, and short of the picture.
@@ -87,7 +87,7 @@ def test_every_truncation_and_every_bit_is_noticed(name: str) -> None:
 @given(contents, contents, contents)
 def test_metadata_comes_back(icc: bytes | None, exif: bytes | None, xmp: bytes | None) -> None:
     metadata = Metadata(icc, exif, xmp)
-    assert metadata_of(Container(HEADER, metadata_chunks(metadata))) == metadata
+    assert parse_metadata(Container(HEADER, metadata_chunks(metadata))) == metadata
 
 
 def test_metadata_is_deflated_where_that_helps() -> None:
@@ -107,13 +107,13 @@ def test_metadata_is_deflated_where_that_helps() -> None:
 )
 def test_damaged_metadata_is_refused(kind: int, payload: bytes) -> None:
     with pytest.raises(CorruptError):
-        metadata_of(Container(HEADER, [Chunk(kind, payload)]))
+        parse_metadata(Container(HEADER, [Chunk(kind, payload)]))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_metadata_of_one_kind_twice_is_refused(kind: int) -> None:
     with pytest.raises(CorruptError, match="more than one"):
-        metadata_of(Container(HEADER, [Chunk(kind, b"\0a")] * 2))
+        parse_metadata(Container(HEADER, [Chunk(kind, b"\0a")] * 2))
 
 
 def test_a_bomb_in_metadata_is_not_unpacked() -> None:
@@ -123,16 +123,16 @@ def test_a_bomb_in_metadata_is_not_unpacked() -> None:
     tracemalloc.start()
     try:
         with pytest.raises(LimitError, match="ICC"):
-            metadata_of(Container(HEADER, [Chunk(schema.CHUNK_ICC, bomb)]), limits)
+            parse_metadata(Container(HEADER, [Chunk(schema.CHUNK_ICC, bomb)]), limits)
         assert tracemalloc.get_traced_memory()[1] < 1 << 23
     finally:
         tracemalloc.stop()
     # What is exactly at the limit is read; a byte more, plain, is not.
     at_limit = Container(HEADER, [Chunk(schema.CHUNK_ICC, deflated(bytes(1 << 20)))])
-    assert metadata_of(at_limit, limits).icc == bytes(1 << 20)
+    assert parse_metadata(at_limit, limits).icc == bytes(1 << 20)
     plain = Container(HEADER, [Chunk(schema.CHUNK_ICC, b"\0" + bytes((1 << 20) + 1))])
     with pytest.raises(LimitError):
-        metadata_of(plain, limits)
+        parse_metadata(plain, limits)
 
 
 def test_what_a_reader_would_refuse_is_not_written() -> None:
@@ -192,7 +192,7 @@ def test_alpha_of_another_file_is_noticed() -> None:
 
 def test_the_binding_chunk_counts_wherever_it_stands() -> None:
     chunks = [Chunk(schema.CHUNK_ICC, b"\0a"), Chunk(schema.CHUNK_STREAM, b"b")]
-    data = build_bound(Container(HEADER, chunks))
+    data = build_bound_container(Container(HEADER, chunks))
     binding, icc, stream = parse_container(data).chunks
     moved = build_container(Container(HEADER, [icc, binding, stream]))
     assert [chunk.type for chunk in parse_container(moved).chunks] == [0x80, 0x83, 0x01]
@@ -219,8 +219,8 @@ def test_a_prefix_of_levels_keeps_alpha_and_metadata(photograph: Pixels) -> None
     with pytest.raises(CorruptError, match="--partial"):
         decoder.decode(data[:-20])
     coded = decoder.read(data[:-20], partial=True)
-    assert coded.held < coded.levels
-    decoded = decoder.picture(coded)
+    assert coded.available_levels < coded.level_count
+    decoded = decoder.reconstruct(coded)
     assert (decoded.alpha == alpha).all()
     assert decoded.metadata == METADATA
 

@@ -19,18 +19,18 @@ from torch.utils.flop_counter import FlopCounterMode
 import vrcodec
 from tests.conftest import GOLDEN, ROOT, Command, Pixels, with_chunks
 from vrcodec.bitstream import schema
-from vrcodec.bitstream.rate_setting import Setting
+from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.bitstream.symbol_coding import StreamReader
 from vrcodec.catalog import find_by_family, weights_id
 from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.errors import CorruptError, UsageError, WeightsError
 from vrcodec.metrics import psnr
 from vrcodec.models import Slim
-from vrcodec.models.slimming.increments import cut, join
-from vrcodec.models.slimming.slicing import as_stored, channels_first, switched_layers
+from vrcodec.models.grouped_weights import GroupedWeights, group_name
+from vrcodec.models.slimming.increments import join_increments, split_increments
+from vrcodec.models.slimming.slicing import group_by_channel, switchable_layers, ungroup_channels
 from vrcodec.models.slimming.widths import NETWORKS
 from vrcodec.models.weights import load_state, load_trainable, pack_model, unpack_model
-from vrcodec.models.weights_file import WeightsFile, group_of
 from vrcodec.picture.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX
 
@@ -76,11 +76,11 @@ def test_parts_join_to_every_leading_part(
         torch.Size((r,) if flat else (r, c, *rest)) for r, c in zip(rows, columns, strict=False)
     ]
     whole = torch.arange(float(shapes[-1].numel())).reshape(shapes[-1])
-    parts = cut(whole, shapes)
+    parts = split_increments(whole, shapes)
     assert sum(map(len, parts)) == whole.numel()
     for count in range(1, len(shapes) + 1):
         leading = whole[tuple(map(slice, shapes[count - 1]))]
-        assert torch.equal(join(parts[:count], shapes[:count]), leading)
+        assert torch.equal(join_increments(parts[:count], shapes[:count]), leading)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -90,14 +90,14 @@ def test_a_width_is_the_first_channels_of_the_same_kernels(slim: Encoder, width:
     model = model_of(slim)
     for network in NETWORKS:
         narrow = model.network(width, network)
-        switched = {name for name, _ in switched_layers(narrow, network)}
+        switched = {name for name, _ in switchable_layers(narrow, network)}
         for name, parameter in narrow.named_parameters():
             if f"{network}.{name}".rpartition(".")[0] in switched:
                 continue
-            rows_first = channels_first(name, parameter)
-            full = channels_first(name, wide[f"{network}.{name}"])
+            rows_first = group_by_channel(name, parameter)
+            full = group_by_channel(name, wide[f"{network}.{name}"])
             expected = full[tuple(map(slice, rows_first.shape))]
-            assert torch.equal(parameter, as_stored(name, expected)), name
+            assert torch.equal(parameter, ungroup_channels(name, expected)), name
 
 
 def test_scales_and_shifts_act_behind_the_branches() -> None:
@@ -106,11 +106,11 @@ def test_scales_and_shifts_act_behind_the_branches() -> None:
     assert isinstance(model, Slim)
     own = model.all_widths()[16]
     x = torch.rand(1, 3, 32, 48)
-    found = model.call_narrow(own, "analysis_net", x)
+    found = model.run_narrow(own, "analysis_net", x)
     switches = own.switches["analysis_net"]
     plain = own.templates["analysis_net"]
-    state = own.state("analysis_net", model._leading)
-    for name, _ in switched_layers(plain, "analysis_net"):
+    state = own.network_state("analysis_net", model._leading)
+    for name, _ in switchable_layers(plain, "analysis_net"):
         layer, key = name.removeprefix("analysis_net."), name.replace(".", "_")
         scale, shift = switches.scales[key], switches.shifts[key]  # type: ignore[union-attr, index]
         assert not torch.equal(scale, torch.ones_like(scale))
@@ -196,7 +196,7 @@ def test_a_chosen_width_is_stored_and_used(width: int, rate: float, photograph: 
 def test_a_width_has_a_range_of_its_own(slim: Encoder, picture: Picture) -> None:
     """From rate 0 to 1 the file grows and the picture improves, at every width."""
     for width in WIDTHS:
-        files = [slim.encode(picture, Setting(c, width=width)) for c in (0, 32768, 65535)]
+        files = [slim.encode(picture, RateSetting(c, width=width)) for c in (0, 32768, 65535)]
         errors = [-psnr(Decoder().decode(f).pixels, picture.pixels) for f in files]
         assert [len(f) for f in files] == sorted(len(f) for f in files)
         assert errors == sorted(errors, reverse=True)
@@ -253,27 +253,27 @@ def test_command_line(
 def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Tensors that were read from weights files, and their bytes."""
     found: dict[str, int] = {}
-    read = WeightsFile.__getitem__
+    read = GroupedWeights.__getitem__
 
-    def noted(file: WeightsFile, name: str) -> Tensor:
+    def noted(file: GroupedWeights, name: str) -> Tensor:
         tensor = read(file, name)
         found[name] = tensor.numel() * tensor.element_size()
         return tensor
 
-    monkeypatch.setattr(WeightsFile, "__getitem__", noted)
+    monkeypatch.setattr(GroupedWeights, "__getitem__", noted)
     return found
 
 
 def test_a_decoder_reads_what_its_width_needs(
     slim: Encoder, picture: Picture, asked: dict[str, int]
 ) -> None:
-    files = {w: slim.encode(picture, Setting(30_000, width=w)) for w in WIDTHS}
+    files = {w: slim.encode(picture, RateSetting(30_000, width=w)) for w in WIDTHS}
     taken = {}
     for width, data in files.items():
         asked.clear()
         Decoder().decode(data)
         taken[width] = sum(asked.values())
-        assert {*map(group_of, asked)} == {
+        assert {*map(group_name, asked)} == {
             "schedule",
             f"widths.{width}",
             *(f"synthesis_net.{w}" for w in WIDTHS if w <= width),
@@ -294,7 +294,7 @@ def copied_weights(folder: Path, change: Callable[[bytearray], None]) -> Path:
 def test_damage_is_noticed_by_whom_it_concerns(
     slim: Encoder, picture: Picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = {w: slim.encode(picture, Setting(30_000, width=w)) for w in WIDTHS}
+    files = {w: slim.encode(picture, RateSetting(30_000, width=w)) for w in WIDTHS}
     header = json.loads((GOLDEN / "slim.safetensors").read_bytes()[8 : 8 + _header_length()])
     begin, end = header["synthesis_net.24.1.mix.weight"]["data_offsets"]
 
@@ -345,10 +345,10 @@ def test_both_ways_of_loading_give_the_same(slim: Encoder, picture: Picture) -> 
     x = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
     ours = model_of(slim)
     for width in WIDTHS:
-        y = ours.narrow_analysis(ours.analysis(pixels), width)
+        y = ours.analyse_at_width(ours.analyse(pixels), width)
         with torch.no_grad():
             own = model.all_widths()[width]  # type: ignore[operator]
-            theirs = model.call_narrow(own, "analysis_net", x - 0.5)  # type: ignore[operator]
+            theirs = model.run_narrow(own, "analysis_net", x - 0.5)  # type: ignore[operator]
         assert torch.allclose(y, theirs, atol=2e-3)
 
 
@@ -357,7 +357,7 @@ def test_both_ways_of_loading_give_the_same(slim: Encoder, picture: Picture) -> 
 
 def test_widths_rise_with_the_rate(slim: Encoder) -> None:
     model = model_of(slim)
-    states = [model.rate_state(code) for code in range(0, RATE_CODE_MAX + 1, 257)]
+    states = [model.rate_parameters(code) for code in range(0, RATE_CODE_MAX + 1, 257)]
     widths = [state.width for state in states]
     assert widths == sorted(widths)
     assert {*widths} <= {*WIDTHS}

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
-import skimage.data
 
 from tests.conftest import ROOT
+from tests.extent import photographs
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.metrics import psnr
 from vrcodec.models import Slim
-from vrcodec.picture.folders import read_folder
-from vrcodec.picture.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX
 
 
@@ -24,23 +20,14 @@ def shipped_weights(tiny_weights: None, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.delenv("VRCODEC_WEIGHTS")
 
 
-def pictures() -> list[Picture]:
-    """The Kodak pictures when VRCODEC_KODAK names their folder, else photographs of scikit-image."""
-    folder = os.environ.get("VRCODEC_KODAK", "")
-    if folder and Path(folder).is_dir():
-        return list(read_folder(Path(folder)).values())
-    names = ("astronaut", "chelsea", "coffee")
-    return [Picture.from_array(getattr(skimage.data, name)()) for name in names]
-
-
 def test_no_picture_steps_back_at_a_switch() -> None:
     """Nor from end to end of what a width serves."""
     encoder, decoder = Encoder("slim"), Decoder()
     assert isinstance(encoder.model, Slim)
     firsts = encoder.model.schedule[:, 0].tolist()
     codes = sorted({0, *firsts, *(code - 1 for code in firsts[1:]), RATE_CODE_MAX})
-    assert len({encoder.model.rate_state(code).width for code in codes}) == len(firsts)
-    for picture in pictures():
+    assert len({encoder.model.rate_parameters(code).width for code in codes}) == len(firsts)
+    for picture in photographs().values():
         files = [encoder.encode(picture, code) for code in codes]
         quality = [psnr(picture.pixels, decoder.decode(data).pixels) for data in files]
         assert all(len(b) > len(a) for a, b in pairwise(files))

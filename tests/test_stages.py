@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from vrcodec.models.networks.layers import Block, PixelUnshuffle
-from vrcodec.timing import recorded, stage
+from vrcodec.models.networks.layers import PixelUnshuffle, ResidualBlock
+from vrcodec.timing import record_stages, stage
 
 
 def test_times_add_up_by_name() -> None:
-    with recorded() as times:
+    with record_stages() as times:
         for _ in range(2):
             with stage("wait"):
                 time.sleep(0.01)
@@ -26,14 +26,14 @@ def test_times_add_up_by_name() -> None:
 def test_nobody_listens() -> None:
     with stage("wait"):
         pass
-    with recorded() as times:
+    with record_stages() as times:
         pass
     assert times.seconds == {}
 
 
 def test_the_device_is_waited_for() -> None:
     waits: list[None] = []
-    with recorded(lambda: waits.append(None)), stage("work"):
+    with record_stages(lambda: waits.append(None)), stage("work"):
         pass
     assert len(waits) == 2
 
@@ -48,7 +48,7 @@ def test_pixel_unshuffle_is_that_of_torch(factor: int) -> None:
 
 
 def test_a_block_reuses_memory_but_not_its_input() -> None:
-    block = Block(8)
+    block = ResidualBlock(8)
     torch.nn.init.normal_(block.mix.weight)
     torch.nn.init.normal_(block.merge.weight)
     x = torch.randn(1, 8, 5, 6)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import skimage.data
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from tests.conftest import ROOT, Pixels
+from tests.extent import examples
 from vrcodec.bitstream.inspection import inspect
 from vrcodec.bitstream.rans import CodingTables
 from vrcodec.bitstream.symbol_coding import StreamWriter
@@ -18,10 +19,10 @@ from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import InputError
 from vrcodec.picture import softening
 from vrcodec.picture.picture import Picture
-from vrcodec.picture.softening import tamed
+from vrcodec.picture.softening import soften_patterns
 from vrcodec.search.rate_control import encode_to_target
 from vrcodec.search.target import Target
-from vrcodec.search.verification import check_made
+from vrcodec.search.verification import verify_encoding
 
 
 def dithered(height: int = 208, width: int = 240) -> Pixels:
@@ -39,28 +40,28 @@ def means(pixels: Pixels) -> np.ndarray:
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee", "rocket", "page", "text"])
 def test_photographs_are_untouched(name: str) -> None:
     pixels = Picture.from_array(getattr(skimage.data, name)()).pixels
-    assert tamed(pixels) is pixels
+    assert soften_patterns(pixels) is pixels
 
 
 def test_hard_patterns_become_softer_and_stay_as_bright() -> None:
     hard = dithered()
-    soft = tamed(hard)
+    soft = soften_patterns(hard)
     assert np.abs(soft.astype(int) - hard).max() > 40
     assert np.abs(means(soft) - means(hard)).max() < 4
     # Softening what is soft changes nothing much: it is about as soft as asked for.
-    assert np.abs(tamed(soft).astype(int) - soft).mean() < 4
+    assert np.abs(soften_patterns(soft).astype(int) - soft).mean() < 4
 
 
 def test_softness_ends_near_the_pattern() -> None:
     pixels = skimage.data.astronaut()[:256, :256].copy()
     pixels[:64, :64] = dithered(64, 64)
-    soft = tamed(pixels)
+    soft = soften_patterns(pixels)
     assert (soft[:64, :64] != pixels[:64, :64]).any()
     assert (soft[112:] == pixels[112:]).all()
     assert (soft[:, 112:] == pixels[:, 112:]).all()
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(st.integers(1, 70), st.integers(1, 70), st.sampled_from([16, 32, 64]))
 def test_strips_do_not_show(height: int, width: int, strip: int) -> None:
     random = np.random.default_rng(height * 100 + width)
@@ -68,13 +69,13 @@ def test_strips_do_not_show(height: int, width: int, strip: int) -> None:
     pixels = np.repeat(grey, 3, axis=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(softening, "_STRIP", strip)
-        assert (tamed(pixels) == whole(pixels)).all()
+        assert (soften_patterns(pixels) == whole(pixels)).all()
 
 
 def whole(pixels: Pixels) -> Pixels:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(softening, "_STRIP", 1 << 20)
-        return tamed(pixels)
+        return soften_patterns(pixels)
 
 
 @pytest.mark.parametrize("family", ["gained", "qvrf", "qmap", "slim", "qarv"])
@@ -86,7 +87,7 @@ def test_shipped_models_do_not_break_down(family: str, monkeypatch: pytest.Monke
         data = encoder.encode(picture, code)
         # The model's own file is smaller than the samples, and looks like the picture.
         assert len(data) < picture.pixels.size
-        check_made(data, picture, decoder)
+        verify_encoding(data, picture, decoder)
 
 
 def broken(*arguments: object) -> None:

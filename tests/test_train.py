@@ -18,9 +18,9 @@ from PIL import Image
 from torch import nn
 
 from tests.conftest import GOLDEN, ROOT, Pixels
-from vrcodec.bitstream.information_content import table_bits
+from vrcodec.bitstream.information_content import total_bits
 from vrcodec.bitstream.rans import CodingTables
-from vrcodec.bitstream.tables import TOTAL, gaussian_pmf, gaussian_tables, scale_of
+from vrcodec.bitstream.tables import TOTAL, gaussian_pmf, gaussian_tables, table_scale
 from vrcodec.catalog import find_by_family, weights_id
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, InputError, OutputError, UsageError, WeightsError
@@ -32,7 +32,7 @@ from vrcodec.picture.picture import Picture
 from vrcodec.training.calibration import fit_tables
 from vrcodec.training.complexity import count_kmac
 from vrcodec.training.data import CropSampler, load_pictures
-from vrcodec.training.distributed import Ranks
+from vrcodec.training.distributed import ProcessGroup
 from vrcodec.training.loop import Budget, Log, Trainer
 from vrcodec.training.optim import GradientGuard, learning_rate_factor
 from vrcodec.training.recipes import load_recipe
@@ -78,7 +78,7 @@ def pictures(data: Path) -> list[torch.Tensor]:
 
 def trainer_in(folder: Path, recipe: Recipe = TINY) -> Trainer:
     folder.mkdir(exist_ok=True)
-    return Trainer(recipe, folder, "cpu", Ranks(), seed=0)
+    return Trainer(recipe, folder, "cpu", ProcessGroup(), seed=0)
 
 
 def state(trainer: Trainer) -> dict[str, torch.Tensor]:
@@ -114,20 +114,20 @@ def test_tables_are_fitted_to_what_residuals_are_like() -> None:
     """Symbols whose scale is not what the prior said cost less with fitted tables than with Gaussians."""
     random = np.random.default_rng(0)
     counts = np.zeros((64, 2 * 4096 + 1))
-    scales = scale_of(20) * 2.0 ** random.normal(0, 0.7, 200_000)
+    scales = table_scale(20) * 2.0 ** random.normal(0, 0.7, 200_000)
     symbols = np.rint(random.normal(0, scales)).astype(int)
     np.add.at(counts, (20, symbols + 4096), 1)
     fitted = fit_tables(counts)
     fitted.check()
     indices = np.full(len(symbols), 20)
     costs = [
-        table_bits(symbols.astype(np.int32), indices, CodingTables(tables))
+        total_bits(symbols.astype(np.int32), indices, CodingTables(tables))
         for tables in (gaussian_tables(), fitted)
     ]
     assert costs[1] < 0.97 * costs[0]
     # Tables that met nothing stay Gaussian.
     untouched = fitted.table(40)[len(fitted.table(40)) // 2 - 1] / TOTAL
-    assert untouched == pytest.approx(gaussian_pmf(scale_of(40), 10)[10], rel=0.03)
+    assert untouched == pytest.approx(gaussian_pmf(table_scale(40), 10)[10], rel=0.03)
 
 
 def test_training_lowers_the_loss(data: Path, tmp_path: Path) -> None:
@@ -150,13 +150,13 @@ def test_weights_start_a_new_run(data: Path, tmp_path: Path) -> None:
     size = BackboneSize(channels=24, latent=32, hyper=8, blocks=1, prior=16)
     trainer = trainer_in(tmp_path, replace(TINY, size=size, frozen_steps=2))
     before = trainer.model.log_gain.clone()
-    trainer.start_from(load_state(GOLDEN / "gained.safetensors"))
+    trainer.load_matching(load_state(GOLDEN / "gained.safetensors"))
     assert not torch.equal(trainer.model.log_gain, before)
     assert not trainer.inherited
     partial = {
         k: v for k, v in load_state(GOLDEN / "gained.safetensors").items() if "hyper" not in k
     }
-    trainer.start_from(partial)
+    trainer.load_matching(partial)
     held = trainer.model.get_parameter("analysis_net.1.weight").clone()
     new = trainer.model.get_parameter("hyper_synthesis_net.0.weight").clone()
     sampler = CropSampler(pictures(data), 64, 0, "cpu")
@@ -219,13 +219,13 @@ def test_outlying_gradients_are_left_out() -> None:
     guard = GradientGuard(clip_norm=1.0)
     for _ in range(30):
         weight.grad = torch.full((3,), 0.1)
-        assert guard.admit([weight])[0]
+        assert guard.clip([weight])[0]
     weight.grad = torch.full((3,), 100.0)
-    assert not guard.admit([weight])[0]
+    assert not guard.clip([weight])[0]
     weight.grad = torch.full((3,), float("nan"))
-    assert not guard.admit([weight])[0]
+    assert not guard.clip([weight])[0]
     weight.grad = torch.full((3,), 0.1)
-    assert guard.admit([weight])[0]
+    assert guard.clip([weight])[0]
 
 
 @pytest.mark.parametrize("recipe", ["TINY", "TINY_SLIM"])
@@ -244,24 +244,24 @@ from vrcodec.training.calibration import fit_tables
 from vrcodec.training.complexity import count_kmac
 from vrcodec.training.data import CropSampler
 from vrcodec.training.loop import Budget, Log, Trainer
-from vrcodec.training.distributed import Ranks
+from vrcodec.training.distributed import ProcessGroup
 
 torch.set_num_threads(1)
-with Ranks.join("cpu") as ranks:
-    assert ranks.count == 2
+with ProcessGroup.join("cpu") as group:
+    assert group.world_size == 2
     folder = Path({str(tmp_path)!r})
-    trainer = Trainer({recipe}, folder, "cpu", ranks, seed=0)
-    torch.manual_seed(ranks.rank)
-    sampler = CropSampler(pictures(Path({str(data)!r})), 64, ranks.rank, "cpu")
+    trainer = Trainer({recipe}, folder, "cpu", group, seed=0)
+    torch.manual_seed(group.rank)
+    sampler = CropSampler(pictures(Path({str(data)!r})), 64, group.rank, "cpu")
     crops = sampler.batch(1).sum()
     trainer.run(sampler, Budget(steps=3), Log(None, print))
     layer = torch.nn.Linear(2, 1)
-    layer.weight.grad = torch.full((1, 2), 1.0 + ranks.rank)
-    layer.bias.grad = torch.ones(1) if ranks.rank else None
-    ranks.average_gradients(layer)
+    layer.weight.grad = torch.full((1, 2), 1.0 + group.rank)
+    layer.bias.grad = torch.ones(1) if group.rank else None
+    group.average_gradients(layer)
     assert torch.equal(layer.weight.grad, torch.full((1, 2), 1.5))
     assert torch.equal(layer.bias.grad, torch.full((1,), 0.5))
-    torch.save({{"state": state(trainer), "crops": crops}}, folder / f"rank{{ranks.rank}}.pt")
+    torch.save({{"state": state(trainer), "crops": crops}}, folder / f"rank{{group.rank}}.pt")
 """
     )
     subprocess.run(
@@ -346,7 +346,7 @@ def test_a_run_that_torchrun_starts_anew_goes_on(
     card = json.loads((tmp_path / "run" / "gained.json").read_text())
     assert card["training"][-1]["samples"] == 6 * TINY.batch
     # Of a run that has no checkpoint yet there is nothing to go on with.
-    train(replace(session, target=tmp_path / "other"))
+    train(replace(session, folder=tmp_path / "other"))
 
 
 def dying_after(steps: int) -> object:
@@ -393,7 +393,7 @@ def test_pictures_that_cannot_be_read_are_named_and_left_out(tmp_path: Path) -> 
 
 def test_foreign_weights_are_no_start(tmp_path: Path) -> None:
     with pytest.raises(WeightsError):
-        trainer_in(tmp_path).start_from({"unknown": torch.zeros(3)})
+        trainer_in(tmp_path).load_matching({"unknown": torch.zeros(3)})
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ import pytest
 import vrcodec
 from tests.conftest import Pixels
 from tests.golden.make_sides import METADATA
-from vrcodec.bitstream import payload
+from vrcodec.bitstream import latent_stream
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, LimitError
 from vrcodec.limits import Limits
 from vrcodec.picture.metadata import Metadata
 from vrcodec.picture.picture import Picture
-from vrcodec.search.verification import check_made
+from vrcodec.search.verification import verify_encoding
 
 Run = Callable[..., int]
 
@@ -34,7 +34,7 @@ def picture(photograph: Pixels) -> Picture:
 @pytest.mark.parametrize("family", ["gained", "qvrf", "qmap", "slim", "qarv"])
 @pytest.mark.parametrize("code", [0, 65535])
 def test_what_is_right_passes(picture: Picture, family: str, code: int) -> None:
-    check_made(Encoder(family).encode(picture, code), picture, Decoder())
+    verify_encoding(Encoder(family).encode(picture, code), picture, Decoder())
 
 
 def test_strange_pictures_pass(encoder: Encoder, decoder: Decoder) -> None:
@@ -45,12 +45,12 @@ def test_strange_pictures_pass(encoder: Encoder, decoder: Decoder) -> None:
     for array in (checkerboard, noise, noise[:, :1], one, checkerboard > 0):
         made = Picture.from_array(array)
         for code in (0, 65535):
-            check_made(encoder.encode(made, code), made, decoder)
+            verify_encoding(encoder.encode(made, code), made, decoder)
 
 
 def test_bins_of_any_size_pass(decoder: Decoder, photograph: Pixels) -> None:
     encoder, made = Encoder("qvrf"), Picture(photograph)
-    check_made(encoder.encode(made, encoder.bin_setting(64)), made, decoder)
+    verify_encoding(encoder.encode(made, encoder.bin_setting(64)), made, decoder)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_what_is_wrong_is_noticed(
 ) -> None:
     data = encoder.encode(wrong(picture), 40_000)
     with pytest.raises(CorruptError, match=f"{what}.*nothing is written"):
-        check_made(data, picture, decoder)
+        verify_encoding(data, picture, decoder)
 
 
 def with_a_black_corner(pixels: Pixels) -> Pixels:
@@ -89,19 +89,19 @@ def test_one_sample_counts_without_a_model(
 ) -> None:
     changed = picture.pixels.copy()
     changed[0, 0, 0] ^= 1
-    data = encoder.lossless(replace(picture, pixels=changed))
+    data = encoder.encode_lossless(replace(picture, pixels=changed))
     with pytest.raises(CorruptError, match="pixels"):
-        check_made(data, picture, decoder)
+        verify_encoding(data, picture, decoder)
 
 
 def test_a_file_that_does_not_decode(encoder: Encoder, decoder: Decoder, picture: Picture) -> None:
     with pytest.raises(CorruptError, match=r"does not decode .*truncated.*nothing is written"):
-        check_made(encoder.encode(picture, 0)[:-5], picture, decoder)
+        verify_encoding(encoder.encode(picture, 0)[:-5], picture, decoder)
 
 
 def test_limits_are_not_called_faults(encoder: Encoder, picture: Picture) -> None:
     with pytest.raises(LimitError):
-        check_made(encoder.encode(picture, 0), picture, Decoder(limits=Limits(max_pixels=9)))
+        verify_encoding(encoder.encode(picture, 0), picture, Decoder(limits=Limits(max_pixels=9)))
 
 
 def test_nothing_is_written_when_memory_fails(
@@ -113,13 +113,13 @@ def test_nothing_is_written_when_memory_fails(
     """A bit of a stream turns over after it has been coded."""
     target = picture_file.with_suffix(".vrc")
     target.write_bytes(b"precious")
-    right = payload.build_stream
+    right = latent_stream.build_stream
 
-    def flipped(stream: payload.Stream) -> bytes:
+    def flipped(stream: latent_stream.Stream) -> bytes:
         data = stream.data[:9] + bytes([stream.data[9] ^ 4]) + stream.data[10:]
         return right(replace(stream, data=data))
 
-    monkeypatch.setattr(payload, "build_stream", flipped)
+    monkeypatch.setattr(latent_stream, "build_stream", flipped)
     assert run("encode", "picture.png", "-f", "--verify") == 5
     assert "nothing is written" in capsys.readouterr().err
     assert target.read_bytes() == b"precious"

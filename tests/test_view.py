@@ -20,15 +20,15 @@ from PIL import Image
 from tests.browser import fits_the_screen, opened, width
 from tests.conftest import GOLDEN, ROOT, random_map
 from vrcodec.bitstream.inspection import inspect
-from vrcodec.bitstream.rate_setting import Setting
+from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, OutputError
 from vrcodec.limits import DEFAULT_LIMITS
-from vrcodec.maps.levels import over_picture
+from vrcodec.maps.levels import levels_per_pixel
 from vrcodec.picture.reading import open_picture
-from vrcodec.viewer.gallery import Gallery
-from vrcodec.viewer.page import resources
-from vrcodec.viewer.server import Resource, serving
+from vrcodec.viewer.images import DecodedFile
+from vrcodec.viewer.page import build_resources
+from vrcodec.viewer.server import Resource, serve
 
 Run = Callable[..., int]
 
@@ -37,9 +37,9 @@ ORIGINAL = GOLDEN / "photograph.png"
 EVIL = "<img src=x onerror=alert(1)>"
 
 
-def gallery(data: bytes, original: Path | None = None) -> Gallery:
+def decode(data: bytes, original: Path | None = None) -> DecodedFile:
     picture = open_picture(original) if original else None
-    return Gallery.of_file(data, Decoder(), inspect(data), DEFAULT_LIMITS, picture)
+    return DecodedFile.decode(data, Decoder(), inspect(data), DEFAULT_LIMITS, picture)
 
 
 def pixels(png: bytes) -> np.ndarray:
@@ -52,47 +52,47 @@ def pixels(png: bytes) -> np.ndarray:
 def mapped(photograph: np.ndarray) -> bytes:
     """A file with a quality map."""
     picture = open_picture(ORIGINAL)
-    return Encoder("qmap").encode(picture, Setting(30_000, qmap=random_map(picture)))
+    return Encoder("qmap").encode(picture, RateSetting(30_000, qmap=random_map(picture)))
 
 
 # What there is to see.
 
 
 def test_every_level_can_be_seen() -> None:
-    shown = gallery(LADDER)
-    views = shown.views()
+    shown = decode(LADDER)
+    views = shown.images()
     assert len(views) == len(inspect(LADDER).levels) > 2
     assert "0.085 bpp" in views[0].title
     for number, view in enumerate(views, 1):
         expected = Decoder().decode(LADDER, number).to_array()
-        assert (pixels(view.png()) == expected).all()
+        assert (pixels(view.encode_png()) == expected).all()
 
 
 def test_the_map_is_shown_where_it_lies(mapped: bytes) -> None:
-    (view,) = [view for view in gallery(mapped).views() if view.name == "map.png"]
-    shown = pixels(view.png())
+    (view,) = [view for view in decode(mapped).images() if view.name == "map.png"]
+    shown = pixels(view.encode_png())
     assert shown.shape == pixels(ORIGINAL.read_bytes()).shape[:2]
     assert len(np.unique(shown)) > 5
-    cell = over_picture(np.arange(25).reshape(5, 5), *shown.shape[::-1])
+    cell = levels_per_pixel(np.arange(25).reshape(5, 5), *shown.shape[::-1])
     assert all(len(np.unique(shown[cell == number])) == 1 for number in range(25))
 
 
 def test_the_original_is_compared() -> None:
-    shown = gallery(LADDER, ORIGINAL)
-    assert [view.name for view in shown.views()[:2]] == ["original.png", "level-1.png"]
-    (words,) = shown.comparison().values()
+    shown = decode(LADDER, ORIGINAL)
+    assert [view.name for view in shown.images()[:2]] == ["original.png", "level-1.png"]
+    (words,) = shown.compare_original().values()
     assert float(words.split()[1]) > 20
-    assert gallery(LADDER).comparison() == {}
+    assert decode(LADDER).compare_original() == {}
 
 
 def test_a_picture_without_a_model_is_its_original(tmp_path: Path) -> None:
     bilevel = np.indices((40, 60)).sum(axis=0) % 3 > 0
     path = tmp_path / "bilevel.png"
     Image.fromarray(bilevel).save(path)
-    shown = gallery(Encoder("gained").encode(open_picture(path), 0), path)
-    assert [view.name for view in shown.views()] == ["original.png", "decoded.png"]
-    assert all((pixels(view.png()) == bilevel).all() for view in shown.views())
-    assert shown.comparison() == {"against the original": "no pixel differs"}
+    shown = decode(Encoder("gained").encode(open_picture(path), 0), path)
+    assert [view.name for view in shown.images()] == ["original.png", "decoded.png"]
+    assert all((pixels(view.encode_png()) == bilevel).all() for view in shown.images())
+    assert shown.compare_original() == {"against the original": "no pixel differs"}
 
 
 def test_alpha_is_shown(tmp_path: Path) -> None:
@@ -100,9 +100,9 @@ def test_alpha_is_shown(tmp_path: Path) -> None:
     alpha = np.indices((picture.height, picture.width)).sum(axis=0).astype(np.uint8)
     path = tmp_path / "alpha.png"
     Image.fromarray(np.dstack([picture.pixels, alpha])).save(path)
-    shown = gallery(Encoder("gained").encode(open_picture(path), 0), path)
-    assert all((pixels(view.png())[..., 3] == alpha).all() for view in shown.views())
-    assert shown.comparison() == {}
+    shown = decode(Encoder("gained").encode(open_picture(path), 0), path)
+    assert all((pixels(view.encode_png())[..., 3] == alpha).all() for view in shown.images())
+    assert shown.compare_original() == {}
 
 
 # To whom, and until when.
@@ -129,7 +129,7 @@ def address() -> Iterator[str]:
         raise CorruptError("damaged")
 
     found = {"": Resource("text/plain", lambda: b"page"), "broken": Resource("image/png", broken)}
-    with serving(found) as address:
+    with serve(found) as address:
         yield address
 
 
@@ -152,7 +152,7 @@ def test_other_hosts_are_refused(address: str, hosts: list[str]) -> None:
 def test_nothing_is_to_be_had_without_the_token(address: str) -> None:
     path = urlsplit(address).path
     assert len(path) > 20
-    with serving({}) as other:
+    with serve({}) as other:
         assert urlsplit(other).path != path
     paths = ("/", "", "//", path[:-1], path[:-2] + "/", "/x" + path, path.swapcase())
     paths += (path + "?", path + "view.js", path + "../", path + "%2e%2e/etc/passwd")
@@ -171,7 +171,7 @@ def test_a_fault_is_said(address: str) -> None:
 
 
 def test_it_is_closed_at_the_end() -> None:
-    with serving({}) as address:
+    with serve({}) as address:
         pass
     with pytest.raises(ConnectionRefusedError):
         answer(address)
@@ -180,7 +180,7 @@ def test_it_is_closed_at_the_end() -> None:
 def test_a_port_that_is_taken(address: str) -> None:
     port = urlsplit(address).port
     assert port
-    with pytest.raises(OutputError, match=str(port)), serving({}, port):
+    with pytest.raises(OutputError, match=str(port)), serve({}, port):
         pass
 
 
@@ -236,10 +236,10 @@ def test_what_is_no_vrc_file_is_not_shown(run: Run) -> None:
 @contextmanager
 def shown(data: bytes, original: Path | None = None) -> Iterator[object]:
     """The page of a file of an evil name; nothing may be asked for elsewhere, or said on the console."""
-    found = gallery(data, original)
+    found = decode(data, original)
     size = found.picture.width, found.picture.height
-    fields = {"file": EVIL, "picture": "130x131", **found.comparison()}
-    served = serving(resources(EVIL, fields, found.views(), *size))
+    fields = {"file": EVIL, "picture": "130x131", **found.compare_original()}
+    served = serve(build_resources(EVIL, fields, found.images(), *size))
     with served as address, opened(address) as (page, heard):
         yield page
     assert heard.said == []

@@ -1,1 +1,1 @@
-"""What is made from the program and kept beside it: `make share`."""
+"""Generators of files for other programs, in share/ (`make share`)."""

@@ -16,18 +16,18 @@ _MODES = {schema.MODE_GREY: "grey", schema.MODE_RGB: "RGB", schema.MODE_BILEVEL:
 _METHODS = {schema.METHOD_LOSSLESS: schema.LOSSLESS, **schema.METHODS}
 
 
-def magic() -> str:
+def build_magic() -> str:
     """The whole snippet."""
     lines = [
         "# vrcodec: learned image compression. Widths and heights are shown up to 16383.",
-        _line(0, 0, "string", _quoted(schema.MAGIC), "vrcodec picture"),
+        _line(0, 0, "string", _quote(schema.MAGIC), "vrcodec picture"),
         f"!:mime\t{MIME_TYPE}",
         f"!:ext\t{EXTENSION.removeprefix('.')}",
         _line(1, _MAJOR, "ubyte", "x", r"\b, version %u"),
         _line(1, _MINOR, "ubyte", "x", r"\b.%u"),
-        *_sizes(),
+        *_size_lines(),
         *(_line(1, _METHOD, "ubyte", str(n), rf"\b, {name}") for n, name in _METHODS.items()),
-        *_number(),
+        *_varint_lines(),
     ]
     return "\n".join(lines) + "\n"
 
@@ -36,12 +36,12 @@ def _line(level: int, offset: int, kind: str, test: str, text: str = "") -> str:
     return "\t".join([">" * level + str(offset), kind, test, text]).rstrip()
 
 
-def _quoted(data: bytes) -> str:
+def _quote(data: bytes) -> str:
     return "".join(chr(byte) if 32 < byte < 127 else rf"\x{byte:02x}" for byte in data)
 
 
-def _sizes() -> Iterator[str]:
-    """Where height and mode stand depends on how many bytes the numbers before them take."""
+def _size_lines() -> Iterator[str]:
+    """Width, height and mode: their offsets depend on the bytes that the varints before them take."""
     for width_bytes, height_bytes in product((1, 2), repeat=2):
         height = _WIDTH + width_bytes
         mode = height + height_bytes
@@ -62,9 +62,9 @@ def _sizes() -> Iterator[str]:
         )
 
 
-def _number() -> Iterator[str]:
-    """A varint of one byte or two. What file(1) shows it can shift by one constant only: so one for each
-    second byte.
+def _varint_lines() -> Iterator[str]:
+    """The named test of a varint of one byte or two: a line for each second byte, as file(1) can subtract
+    only a constant from what it shows.
     """
     yield _line(0, 0, "name", "vrc-number")
     yield _line(1, 0, "ubyte", "<0x80", "%u")
@@ -76,4 +76,4 @@ def _number() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    print(magic(), end="")
+    print(build_magic(), end="")

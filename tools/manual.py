@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import click
 
 from vrcodec import __version__
-from vrcodec.catalog import ENVIRONMENT
+from vrcodec.catalog import WEIGHTS_VARIABLE
 from vrcodec.cli.main import COMMANDS, cli
 
-# What is done, and the command line for it. All of them are in the README, too.
+# Purpose and command lines. All of them are in the README, too.
 EXAMPLES = {
     "Compress a photograph, at a rate or to a size:": (
         "vrcodec encode photo.png --rate 0.6",
@@ -25,22 +25,22 @@ EXAMPLES = {
     "Measure models on pictures of one's own:": ("vrcodec bench pictures/ --quick",),
 }
 _CODES = "Exit codes: "
-# Characters that roff would take for something else, or print as something else.
+# Characters that roff would interpret, or print as others.
 _ESCAPES = str.maketrans(
     {"\\": r"\e", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "^": r"\(ha", "~": r"\(ti"}
 )
 
 
-def manual() -> str:
+def build_manual() -> str:
     """The whole page."""
     group = click.Context(cli, info_name="vrcodec", **cli.context_settings)
-    about, *rest = _paragraphs(cli)
+    summary, *rest = _paragraphs(cli)
     codes = next(text for text in rest if text.startswith(_CODES))
     lines = [
         f'.TH VRCODEC 1 "" "vrcodec {__version__}" "User Commands"',
-        *_section("NAME", rf"vrcodec \- {_escaped(about[0].lower() + about[1:].rstrip('.'))}"),
+        *_section("NAME", rf"vrcodec \- {_escape(summary[0].lower() + summary[1:].rstrip('.'))}"),
         *_section("SYNOPSIS", _synopsis(cli, group)),
-        *_section("DESCRIPTION", *_prose([about, *(text for text in rest if text != codes)])),
+        *_section("DESCRIPTION", *_prose([summary, *(text for text in rest if text != codes)])),
         *_options(cli, group),
         ".SH COMMANDS",
     ]
@@ -49,7 +49,9 @@ def manual() -> str:
         assert command is not None
         lines += _command(command, click.Context(command, group, name, **cli.context_settings))
     lines += _section("EXIT STATUS", *_exit_codes(codes))
-    lines += _section("ENVIRONMENT", *_item(ENVIRONMENT, "Further folders to look for weights in."))
+    lines += _section(
+        "ENVIRONMENT", *_item(WEIGHTS_VARIABLE, "Further folders to look for weights in.")
+    )
     lines += _section("EXAMPLES", *_examples())
     return "\n".join(lines) + "\n"
 
@@ -65,13 +67,13 @@ def _command(command: click.Command, context: click.Context) -> Iterator[str]:
     yield from _options(command, context)
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
-            own = command.commands[name]
-            yield from _command(own, click.Context(own, context, name))
+            subcommand = command.commands[name]
+            yield from _command(subcommand, click.Context(subcommand, context, name))
 
 
 def _synopsis(command: click.Command, context: click.Context) -> str:
     pieces = " ".join(command.collect_usage_pieces(context))
-    return rf"\fB{context.command_path}\fR {_escaped(pieces)}"
+    return rf"\fB{context.command_path}\fR {_escape(pieces)}"
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
@@ -84,9 +86,9 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
 
 def _item(term: str, text: str, metavar: str = "") -> Iterator[str]:
     yield ".TP"
-    yield rf"\fB{_escaped(term)}\fR" + (rf" \fI{_escaped(metavar)}\fR" if metavar else "")
-    # A tag without a body is what groff and mandoc warn about.
-    yield _escaped(text) or r"\&"
+    yield rf"\fB{_escape(term)}\fR" + (rf" \fI{_escape(metavar)}\fR" if metavar else "")
+    # groff and mandoc warn about a tag without a body.
+    yield _escape(text) or r"\&"
 
 
 def _exit_codes(text: str) -> Iterator[str]:
@@ -98,27 +100,27 @@ def _examples() -> Iterator[str]:
     for number, (purpose, commands) in enumerate(EXAMPLES.items()):
         if number:
             yield ".PP"
-        yield from (_escaped(purpose), ".PP", ".RS 4", ".nf")
-        yield from map(_escaped, commands)
+        yield from (_escape(purpose), ".PP", ".RS 4", ".nf")
+        yield from map(_escape, commands)
         yield from (".fi", ".RE")
 
 
 def _paragraphs(command: click.Command) -> list[str]:
-    """Of the help text, each on one line."""
+    """The paragraphs of the help text, each on one line."""
     text = inspect.cleandoc(command.help or "")
     return [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
 
 
 def _prose(paragraphs: list[str]) -> list[str]:
-    return [_escaped(paragraph) for paragraph in paragraphs]
+    return [_escape(paragraph) for paragraph in paragraphs]
 
 
-def _escaped(text: str) -> str:
-    """As roff prints it, at the beginning of a line, too; what is in `backquotes` is bold."""
+def _escape(text: str) -> str:
+    """Text as roff source, also at the beginning of a line; what is in `backquotes` becomes bold."""
     parts = [part.translate(_ESCAPES) for part in re.split(r"`([^`]+)`", text)]
     joined = "".join(rf"\fB{part}\fR" if i % 2 else part for i, part in enumerate(parts))
     return rf"\&{joined}" if joined.startswith(".") else joined
 
 
 if __name__ == "__main__":
-    print(manual(), end="")
+    print(build_manual(), end="")

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from vrcodec.bitstream.inspection import Info
 from vrcodec.bitstream.inspection import inspect as _inspect
-from vrcodec.bitstream.rate_setting import Setting
+from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.bitstream.source import FileSource
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.errors import InputError, UsageError, VrcError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
-from vrcodec.picture.intake.policy import IccChoice, Intake, kinds_to_strip
+from vrcodec.picture.intake.read_options import IccChoice, ReadOptions, parse_strip
 from vrcodec.refinement.effort import Effort, Tune
-from vrcodec.regions.region import Rectangle, View
+from vrcodec.regions.region import Rectangle, Region
 from vrcodec.regions.tiling import Tiling
 
 if TYPE_CHECKING:
@@ -75,18 +75,22 @@ def encode(
         raise UsageError("a bin size stands in place of a rate, a map or a width")
     if effort and time_budget is not None:
         raise UsageError("a time budget stands in place of an effort")
-    spent = Effort(effort, time_budget, tune)
-    picture = _picture(image, Intake(kinds_to_strip(strip), icc, reduce_depth, frame, limits))
-    encoder = _encoder(model, device, memory)
+    search_effort = Effort(effort, time_budget, tune)
+    picture = _read_picture(
+        image, ReadOptions(parse_strip(strip), icc, reduce_depth, frame, limits)
+    )
+    encoder = _load_encoder(model, device, memory)
     if bin_size is not None:
         setting = encoder.bin_setting(bin_size)
     else:
-        setting = Setting.at(rate, _shape(qmap, picture), width)
-    data = encoder.encode(picture, setting, effort=spent, lossless_fallback=lossless_fallback)
+        setting = RateSetting.from_rate(rate, _parse_quality_map(qmap, picture), width)
+    data = encoder.encode(
+        picture, setting, effort=search_effort, lossless_fallback=lossless_fallback
+    )
     if verify:
-        from vrcodec.search.verification import check_made
+        from vrcodec.search.verification import verify_encoding
 
-        check_made(data, picture, _decoder(device, memory, limits))
+        verify_encoding(data, picture, _load_decoder(device, memory, limits))
     return data
 
 
@@ -113,21 +117,21 @@ def decode(
 
     Raises FormatError, CorruptError, WeightsError, LimitError, UsageError or DeviceError.
     """
-    decoder = _decoder(device, memory, limits)
-    return _image(decoder, bytes(data), levels, partial, _view(crop, scale))
+    decoder = _load_decoder(device, memory, limits)
+    return _decode_image(decoder, bytes(data), levels, partial, _make_region(crop, scale))
 
 
-def _image(
-    decoder: Decoder, source: Source, levels: int | None, partial: bool, view: View
+def _decode_image(
+    decoder: Decoder, source: Source, levels: int | None, partial: bool, region: Region
 ) -> Image.Image:
     coded = decoder.read(source, partial=partial)
-    image = decoder.picture(coded, levels, view).to_image()
-    image.info["levels"] = (levels or coded.held, coded.levels)
+    image = decoder.reconstruct(coded, levels, region).to_image()
+    image.info["levels"] = (levels or coded.available_levels, coded.level_count)
     return image
 
 
-def _view(crop: tuple[int, int, int, int] | None, scale: int) -> View:
-    return View(None if crop is None else Rectangle(*crop), scale)
+def _make_region(crop: tuple[int, int, int, int] | None, scale: int) -> Region:
+    return Region(None if crop is None else Rectangle(*crop), scale)
 
 
 def inspect(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
@@ -153,11 +157,13 @@ def open(
 
     Raises what that raises, and InputError.
     """
-    view = _view(crop, scale)
+    region = _make_region(crop, scale)
     try:
         with Path(path).open("rb") as file:
             source = FileSource(file) if crop and Path(path).is_file() else file.read()
-            return _image(_decoder(device, memory, limits), source, levels, partial, view)
+            return _decode_image(
+                _load_decoder(device, memory, limits), source, levels, partial, region
+            )
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except VrcError as error:
@@ -170,20 +176,20 @@ def quality_map(data: bytes, limits: Limits = DEFAULT_LIMITS) -> npt.NDArray[np.
     Of a file without a quality map: its rate everywhere. Raises FormatError, CorruptError or LimitError, and
     UsageError when the picture is stored without loss, at no rate.
     """
-    from vrcodec.maps.levels import levels_of
+    from vrcodec.maps.levels import read_coded_levels
 
-    return levels_of(bytes(data), limits)
+    return read_coded_levels(bytes(data), limits)
 
 
-def _shape(levels: npt.ArrayLike | None, picture: Picture) -> QualityMap | None:
+def _parse_quality_map(levels: npt.ArrayLike | None, picture: Picture) -> QualityMap | None:
     if levels is None:
         return None
-    from vrcodec.maps.levels import checked_levels, on_grid
+    from vrcodec.maps.levels import check_levels, map_from_levels
 
-    return on_grid(checked_levels(levels, "qmap"), picture.width, picture.height)
+    return map_from_levels(check_levels(levels, "qmap"), picture.width, picture.height)
 
 
-def _picture(image: Any, intake: Intake) -> Picture:
+def _read_picture(image: Any, options: ReadOptions) -> Picture:
     import numpy as np
     from PIL import Image
 
@@ -191,25 +197,25 @@ def _picture(image: Any, intake: Intake) -> Picture:
     from vrcodec.picture.reading import open_picture, picture_from_image
 
     if isinstance(image, Image.Image):
-        return picture_from_image(image, intake=intake)
+        return picture_from_image(image, options=options)
     if isinstance(image, np.ndarray):
         picture = Picture.from_array(image)
-        intake.limits.check_picture("image", picture.width, picture.height)
+        options.limits.check_picture("image", picture.width, picture.height)
         return picture
     if not isinstance(image, str | PathLike):
         raise InputError(f"cannot encode a {type(image).__name__}; give an image, array or path")
-    return open_picture(Path(image), intake=intake)
+    return open_picture(Path(image), options=options)
 
 
 @lru_cache(maxsize=4)
-def _encoder(model: str, device: str, memory: int | None) -> Encoder:
+def _load_encoder(model: str, device: str, memory: int | None) -> Encoder:
     from vrcodec.codec import Encoder, Engine
 
     return Encoder(model, Engine(device, tiling=Tiling(memory)))
 
 
 @lru_cache(maxsize=4)
-def _decoder(device: str, memory: int | None, limits: Limits) -> Decoder:
+def _load_decoder(device: str, memory: int | None, limits: Limits) -> Decoder:
     from vrcodec.codec import Decoder, Engine
 
     return Decoder(Engine(device, tiling=Tiling(memory)), limits)

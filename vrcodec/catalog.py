@@ -1,4 +1,4 @@
-"""Which weights are installed: looked up by id along a search path, from their cards, without torch."""
+"""The installed weights, found by family or id along a search path; reads their cards only, without torch."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 
 from vrcodec.errors import WeightsError
 
-ENVIRONMENT = "VRCODEC_WEIGHTS"
+WEIGHTS_VARIABLE = "VRCODEC_WEIGHTS"
 ID_BYTES = 8
-# Of safetensors: an 8-byte length, then JSON, in which we use one key of the metadata.
+# A safetensors file begins with an 8-byte length and a JSON header, which has our description at this key.
 HEADER_LENGTH_BYTES = 8
 METADATA_KEY = "vrcodec"
 
@@ -24,8 +24,8 @@ DEFAULT_MODEL = "qvrf"
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One weights file and its card. ``id``: that of `weights_id`.
+class WeightsEntry:
+    """One weights file and its card. ``id``: its `weights_id`.
 
     ``encoder_id``: that of the file at `encoder_path`, if the family has one.
     """
@@ -38,31 +38,31 @@ class Entry:
 
 
 def encoder_path(path: Path) -> Path:
-    """The file beside the weights at ``path`` with what only encoding needs, for families that have one."""
+    """The file of tensors that only encoding needs, beside the weights at ``path``, if the family has one."""
     return path.with_suffix(".encoder" + path.suffix)
 
 
 def weights_id(data: bytes) -> bytes:
-    """The id of a weights file with this content: 8 bytes of SHA-256, of all of it.
+    """The id of a weights file with content ``data``: the first 8 bytes of its SHA-256.
 
-    Where the header holds hashes of all the rest, it is that of the header, which then suffices as ``data``.
+    Where the header holds hashes of the tensors, only the header is hashed, and suffices as ``data``.
     """
     header = data[: _header_end(data)]
     return hashlib.sha256(header if _has_digests(header) else data).digest()[:ID_BYTES]
 
 
 def check_weights(path: Path, data: bytes, identity: bytes) -> None:
-    """Raises WeightsError when ``data``, read from ``path``, is not what ``identity`` names."""
-    found = weights_id(data)
-    if found != identity:
+    """Raise WeightsError unless ``identity`` is the id of ``data``, the content of ``path``."""
+    actual = weights_id(data)
+    if actual != identity:
         raise WeightsError(
-            f"{path}: these weights are {found.hex()}, but their card says {identity.hex()}; "
+            f"{path}: these weights are {actual.hex()}, but their card says {identity.hex()}; "
             "install them again"
         )
 
 
 def weights_description(data: bytes) -> dict[str, Any]:
-    """What the header of a weights file says of its model. Raises ValueError or KeyError."""
+    """The description of the model in the header of a weights file. Raises ValueError or KeyError."""
     header = json.loads(data[HEADER_LENGTH_BYTES : _header_end(data)])
     description: dict[str, Any] = json.loads(header["__metadata__"][METADATA_KEY])
     return description
@@ -80,14 +80,14 @@ def _has_digests(header: bytes) -> bool:
 
 
 def search_path() -> list[Path]:
-    """Folders to look in, each once: those of ``VRCODEC_WEIGHTS``, then the ones that came with the package."""
-    named = os.environ.get(ENVIRONMENT, "")
-    folders = [*(Path(part) for part in named.split(os.pathsep) if part), _packaged()]
+    """Folders of weights, each once: those of ``VRCODEC_WEIGHTS``, then the one of the package."""
+    variable = os.environ.get(WEIGHTS_VARIABLE, "")
+    folders = [*(Path(part) for part in variable.split(os.pathsep) if part), _packaged_folder()]
     first = {folder.resolve(): folder for folder in reversed(folders)}
     return [folder for folder in folders if first.get(folder.resolve()) is folder]
 
 
-def _packaged() -> Path:
+def _packaged_folder() -> Path:
     try:
         return Path(str(resources.files("vrcodec.weights")))
     except ModuleNotFoundError:
@@ -95,28 +95,30 @@ def _packaged() -> Path:
         return Path(__file__).parents[1] / "weights"
 
 
-def installed() -> list[Entry]:
+def installed_weights() -> list[WeightsEntry]:
     """Every weights file that has a readable card, in search order."""
     return [entry for folder in search_path() for entry in _entries(folder)]
 
 
-def _entries(folder: Path) -> Iterator[Entry]:
+def _entries(folder: Path) -> Iterator[WeightsEntry]:
     # A family's main weights are <family>.safetensors; older ones, kept for older files, come after.
     for card_path in sorted(folder.glob("*.json"), key=lambda path: (len(path.stem), path.stem)):
         path = card_path.with_suffix(".safetensors")
         try:
             card = json.loads(card_path.read_bytes())
-            own = bytes.fromhex(card["encoder_id"]) if "encoder_id" in card else None
-            entry = Entry(str(card["family"]), bytes.fromhex(card["id"]), path, card, own)
+            encoder_id = bytes.fromhex(card["encoder_id"]) if "encoder_id" in card else None
+            entry = WeightsEntry(
+                str(card["family"]), bytes.fromhex(card["id"]), path, card, encoder_id
+            )
         except (OSError, ValueError, KeyError, TypeError):
             continue
         if path.is_file():
             yield entry
 
 
-def find_by_family(family: str) -> Entry:
+def find_by_family(family: str) -> WeightsEntry:
     """The first weights of ``family`` on the search path. Raises WeightsError."""
-    entries = installed()
+    entries = installed_weights()
     for entry in entries:
         if entry.family == family:
             return entry
@@ -124,14 +126,14 @@ def find_by_family(family: str) -> Entry:
     raise WeightsError(f"no weights for model {family!r} are installed (installed: {known})")
 
 
-def find_by_id(identity: bytes) -> Entry:
-    """The weights that a file names. Raises WeightsError, naming both sides."""
-    entries = installed()
+def find_by_id(identity: bytes) -> WeightsEntry:
+    """The weights with id ``identity``. Raises WeightsError, which names it and the installed ones."""
+    entries = installed_weights()
     for entry in entries:
         if entry.id == identity:
             return entry
-    have = ", ".join(f"{e.family} {e.id.hex()}" for e in entries) or "none"
+    known = ", ".join(f"{e.family} {e.id.hex()}" for e in entries) or "none"
     raise WeightsError(
-        f"made with weights {identity.hex()}, which are not installed (installed: {have}); "
-        f"put them in a folder named by {ENVIRONMENT}"
+        f"made with weights {identity.hex()}, which are not installed (installed: {known}); "
+        f"put them in a folder named by {WEIGHTS_VARIABLE}"
     )

@@ -1,4 +1,21 @@
-"""The whole path in one place: picture -> model -> container, and back."""
+"""Encoder and decoder: the path of a picture to the bytes of a .vrc file, and back.
+
+Encoding, `Encoder.encode`:
+
+1. colours of transparent pixels are replaced (`picture.transparency`);
+2. `Encoder.analyse`: hard patterns are softened (`picture.softening`), the analysis gives latents (`models`);
+3. `Encoder.compress`: latents are scaled to the rate, quantised and entropy coded to streams (`models.coding`);
+   or `Encoder.refine`: the same after a search for cheaper latents (`refinement`);
+4. `Encoder.assemble`: header, alpha, metadata, rate setting and streams make the file (`bitstream`).
+
+A bilevel picture takes none of these steps, but `Encoder.encode_lossless`.
+
+Decoding, `Decoder.decode`:
+
+1. `Decoder.read`: the container is parsed and checked (`bitstream`);
+2. `Decoder.reconstruct`: streams are entropy decoded to y_hat, the synthesis gives pixels (`models`), or they
+   are read as they were stored (`lossless`); alpha and metadata are added.
+"""
 
 from __future__ import annotations
 
@@ -11,28 +28,27 @@ from typing import TYPE_CHECKING
 import torch
 
 from vrcodec.bitstream import schema
-from vrcodec.bitstream.assembly import Sides, assembled
-from vrcodec.bitstream.auxiliary import alpha_blocks, metadata_of
-from vrcodec.bitstream.container import ByChunk, Chunk, Header, parse_container
+from vrcodec.bitstream.assembly import AuxiliaryChunkCache, assemble_file
+from vrcodec.bitstream.auxiliary import alpha_blocks, parse_metadata
+from vrcodec.bitstream.container import Chunk, Header, LazyPayloads, parse_container
 from vrcodec.bitstream.inspection import (
     MODE_NUMBERS,
     MODES,
-    blocks_of,
-    ladder_of,
-    supported_setting,
+    parse_progressive_chunk,
+    parse_supported_setting,
 )
-from vrcodec.bitstream.lossless_picture import lossless_file, lossless_pixels
-from vrcodec.bitstream.payload import (
+from vrcodec.bitstream.latent_stream import (
     Stream,
     build_streams,
-    check_tie_count,
+    check_picture_ties,
     parse_stream,
-    tie_count,
+    read_tie_count,
 )
-from vrcodec.bitstream.progressive import build_ladder
-from vrcodec.bitstream.rate_setting import Setting
+from vrcodec.bitstream.lossless_picture import decode_lossless, encode_lossless
+from vrcodec.bitstream.progressive import build_progressive
+from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.bitstream.source import Source
-from vrcodec.catalog import DEFAULT_MODEL, Entry, find_by_family, find_by_id
+from vrcodec.catalog import DEFAULT_MODEL, WeightsEntry, find_by_family, find_by_id
 from vrcodec.errors import (
     CorruptError,
     DeviceError,
@@ -42,122 +58,126 @@ from vrcodec.errors import (
     UsageError,
 )
 from vrcodec.limits import DEFAULT_LIMITS, Limits
-from vrcodec.lossless.blocks import viewed_blocks
-from vrcodec.models.base import Latents, Pixels, RateState, VariableRateModel
-from vrcodec.models.batches import analyse_together
+from vrcodec.lossless.blocks import unpack_region
+from vrcodec.models.base import Latents, Pixels, RateParameters, VariableRateModel
+from vrcodec.models.batched_analysis import analyse_in_batches
 from vrcodec.models.device import resolve_device
 from vrcodec.models.weights import load_model
 from vrcodec.picture.metadata import Metadata
 from vrcodec.picture.picture import Picture
-from vrcodec.picture.softening import tamed
-from vrcodec.picture.transparency import without_hidden
+from vrcodec.picture.softening import soften_patterns
+from vrcodec.picture.transparency import fill_transparent
 from vrcodec.rate import code_from_bin_size
-from vrcodec.refinement.effort import NO_EFFORT, Effort, Watch
+from vrcodec.refinement.effort import NO_EFFORT, Effort, SearchMonitor
 from vrcodec.regions.grid import LatentGrid
-from vrcodec.regions.region import WHOLE, View
+from vrcodec.regions.region import WHOLE, Region
 from vrcodec.regions.tiling import DEFAULT_TILING, Tiling
 from vrcodec.timing import stage
 
 if TYPE_CHECKING:
     from vrcodec.refinement.refine import Refined
-    from vrcodec.refinement.surrogate import Wanted
+    from vrcodec.refinement.surrogate import ContinuousLatents
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Where and how networks run. ``precision``: of the float part; ``tiling``: how much at a time."""
+    """Where and how networks run. ``precision``: of networks in floating point; ``tiling``: limits memory."""
 
     device: str = "auto"
     precision: str = "auto"
     tiling: Tiling = DEFAULT_TILING
 
-    def load(self, entry: Entry, *, encoder: bool = True) -> VariableRateModel:
-        """The model of ``entry``, ready on this engine's device; ``encoder``: for encoding, too."""
+    def load(self, entry: WeightsEntry, *, encoder: bool = True) -> VariableRateModel:
+        """The model of ``entry`` on this engine's device; ``encoder``: with the networks for encoding, too."""
         device = resolve_device(self.device)
         return load_model(entry, device, self.precision, self.tiling, encoder=encoder)
 
 
 class Encoder:
-    """Encodes pictures with one model; keep it to encode many."""
+    """Encodes pictures with one model, which is loaded once. The module's docstring names the steps."""
 
     def __init__(self, family: str = DEFAULT_MODEL, engine: Engine | None = None) -> None:
         self._entry = find_by_family(family)
         self._engine = engine or Engine()
         self.model = self._engine.load(self._entry)
-        self._sides = Sides()
+        self._auxiliary = AuxiliaryChunkCache()
 
     def analyse(self, picture: Picture) -> Latents:
-        """The part of the work that does not depend on the rate."""
+        """The latents of a picture, softened and transformed; they do not depend on the rate."""
         with _memory_errors(self._engine.device):
-            return self.model.analysis(tamed(picture.pixels))
+            return self.model.analyse(soften_patterns(picture.pixels))
 
-    def analyse_together(self, pictures: Sequence[Picture]) -> list[Latents] | None:
-        """What `encode` can take as latents of each, or None where the analysis depends on the setting."""
-        if not self.model.one_analysis:
+    def analyse_in_batches(self, pictures: Sequence[Picture]) -> list[Latents] | None:
+        """The latents of each, for `encode`, or None where the analysis depends on the setting."""
+        if not self.model.rate_independent_analysis:
             return None
         with _memory_errors(self._engine.device):
-            return analyse_together(
-                self.model, [tamed(without_hidden(picture).pixels) for picture in pictures]
+            return analyse_in_batches(
+                self.model,
+                [soften_patterns(fill_transparent(picture).pixels) for picture in pictures],
             )
 
     def encode(
         self,
         picture: Picture,
-        setting: Setting | int,
+        setting: RateSetting | int,
         latents: Latents | None = None,
         *,
         effort: Effort = NO_EFFORT,
-        watch: Watch | None = None,
+        monitor: SearchMonitor | None = None,
         lossless_fallback: bool = False,
     ) -> bytes:
         """The bytes of a .vrc file at a setting, or a 16-bit rate code.
 
-        A bilevel picture is stored without loss, whatever the setting (`lossless`). Colours that nobody sees
-        are replaced first: ``latents`` are those of what `without_hidden` gives. ``lossless_fallback``: store
-        the picture without loss where that is no larger.
+        A bilevel picture is stored without loss, whatever the setting. ``latents``: of the picture as
+        `fill_transparent` gives it, where they are known. ``monitor``: of the search that ``effort`` asks for.
+        ``lossless_fallback``: store the picture without loss where that is no larger.
 
         Raises LimitError, DeviceError, UsageError when the family lacks what the setting asks for, or the
         picture is too small for what ``effort`` aims at, and InputError when the model breaks down on it.
         """
-        since = time.monotonic()
-        setting = Setting(setting) if isinstance(setting, int) else setting
+        start_time = time.monotonic()
+        setting = RateSetting(setting) if isinstance(setting, int) else setting
         if picture.mode == "1":
-            return self.lossless(picture)
-        exact = self.lossless(picture) if lossless_fallback else None
-        picture = without_hidden(picture)
+            return self.encode_lossless(picture)
+        lossless = self.encode_lossless(picture) if lossless_fallback else None
+        picture = fill_transparent(picture)
         try:
             latents = latents or self.analyse(picture)
             if effort.searches:
-                streams = self.refine(picture, latents, setting, effort, watch, since=since).streams
+                streams = self.refine(
+                    picture, latents, setting, effort, monitor, start_time=start_time
+                ).streams
             else:
-                streams = self.code(picture, latents, setting)
+                streams = self.compress(picture, latents, setting)
         except InputError:
-            if exact is None:
+            # The model breaks down on the picture.
+            if lossless is None:
                 raise
-            return exact
-        data = self.pack(picture, setting, streams)
-        return exact if exact and len(exact) <= len(data) else data
+            return lossless
+        lossy = self.assemble(picture, setting, streams)
+        return lossless if lossless and len(lossless) <= len(lossy) else lossy
 
-    def lossless(self, picture: Picture) -> bytes:
-        """The bytes of a .vrc file that has ``picture`` as it is, and needs no model. Raises LimitError."""
+    def encode_lossless(self, picture: Picture) -> bytes:
+        """The bytes of a .vrc file that stores ``picture`` without loss, without a model. Raises LimitError."""
         with stage("lossless"):
-            return lossless_file(picture, self._sides.of(picture))
+            return encode_lossless(picture, self._auxiliary.chunks(picture))
 
-    def side_bytes(self, picture: Picture) -> int:
-        """How much of a file is alpha and metadata, at any rate."""
-        return sum(len(chunk.payload) for chunk in self._sides.of(picture))
+    def auxiliary_bytes(self, picture: Picture) -> int:
+        """Bytes of alpha and metadata in the file, the same at every rate."""
+        return sum(len(chunk.payload) for chunk in self._auxiliary.chunks(picture))
 
-    def bin_setting(self, size: float) -> Setting:
+    def bin_setting(self, size: float) -> RateSetting:
         """A quantisation step of ``size``, 1/64 .. 64, at the rate whose step is nearest.
 
         Raises UsageError when the family has no such step, or when it is out of range.
         """
         bin_code = code_from_bin_size(size)
-        return Setting(self.model.rate_code_of_bins(bin_code), bin_code)
+        return RateSetting(self.model.rate_code_for_bin_size(bin_code), bin_code)
 
-    def code(self, picture: Picture, latents: Latents, setting: Setting) -> list[Stream]:
-        """The latent streams of ``picture`` at a setting; raises as `encode` does."""
-        rate = rate_state(self.model, setting, picture.width, picture.height)
+    def compress(self, picture: Picture, latents: Latents, setting: RateSetting) -> list[Stream]:
+        """The latent streams of ``picture`` at a setting. Raises as `encode` does."""
+        rate = derive_rate_parameters(self.model, setting, picture.width, picture.height)
         with _memory_errors(self._engine.device):
             return self.model.compress(latents, rate)
 
@@ -165,29 +185,31 @@ class Encoder:
         self,
         picture: Picture,
         latents: Latents,
-        setting: Setting,
+        setting: RateSetting,
         effort: Effort,
-        watch: Watch | None = None,
-        start: Wanted | None = None,
-        since: float | None = None,
+        monitor: SearchMonitor | None = None,
+        initial: ContinuousLatents | None = None,
+        start_time: float | None = None,
     ) -> Refined:
-        """The streams that a search finds (`vrcodec.refinement`); raises as `encode` does.
+        """The streams after latent refinement (`vrcodec.refinement`). Raises as `encode` does.
 
-        ``start``: what was found for the same picture at another setting. ``since``: when the time that
-        ``effort`` may give began to run, on the monotonic clock; by default now.
+        ``initial``: refined latents of the same picture at another setting. ``start_time``: when a time budget
+        of ``effort`` began to run, on the monotonic clock; by default now.
         """
-        from vrcodec.refinement.refine import Task, refine
+        from vrcodec.refinement.refine import RefinementTask, refine
 
-        def size(streams: Sequence[Stream]) -> int:
-            return len(self.pack(picture, setting, streams))
+        def file_size(streams: Sequence[Stream]) -> int:
+            return len(self.assemble(picture, setting, streams))
 
-        rate = rate_state(self.model, setting, picture.width, picture.height)
-        since = time.monotonic() if since is None else since
-        task = Task(self.model, tamed(picture.pixels), latents, rate, size, since)
+        rate = derive_rate_parameters(self.model, setting, picture.width, picture.height)
+        start_time = time.monotonic() if start_time is None else start_time
+        task = RefinementTask(
+            self.model, soften_patterns(picture.pixels), latents, rate, file_size, start_time
+        )
         with _memory_errors(self._engine.device), stage("search"):
-            return refine(task, effort, watch or Watch(), start)
+            return refine(task, effort, monitor or SearchMonitor(), initial)
 
-    def pack(self, picture: Picture, setting: Setting, streams: Sequence[Stream]) -> bytes:
+    def assemble(self, picture: Picture, setting: RateSetting, streams: Sequence[Stream]) -> bytes:
         """The bytes of the file that holds ``streams``."""
         header = Header(
             self.model.method,
@@ -198,42 +220,42 @@ class Encoder:
             setting.rate_code,
         )
         with stage("container"):
-            sides = self._sides.of(picture)
-            return assembled(header, [*sides, *setting.chunks(), *_latent_chunks(streams)])
+            auxiliary = self._auxiliary.chunks(picture)
+            return assemble_file(header, [*auxiliary, *setting.chunks(), *_latent_chunks(streams)])
 
 
 def _latent_chunks(streams: Sequence[Stream]) -> list[Chunk]:
-    if streams[0].levels > 1:
-        return [Chunk(schema.CHUNK_LADDER, build_ladder(streams))]
+    if streams[0].level_count > 1:
+        return [Chunk(schema.CHUNK_PROGRESSIVE, build_progressive(streams))]
     return [Chunk(schema.CHUNK_STREAM, payload) for payload in build_streams(streams)]
 
 
 @dataclass(frozen=True)
-class Coded:
-    """What a file holds. ``levels``: how many the picture has; in a file that is not ``complete``, the streams
-    may have fewer.
+class CodedPicture:
+    """The parsed content of a file. ``level_count``: progressive levels of the picture; in a file that is not
+    ``complete``, the streams may have fewer.
 
-    ``alpha``: a payload for each block, or none. ``lossless``: the same, in place of ``streams``, where the
-    picture is stored without a model.
+    ``alpha_payloads``: one for each block, or none. ``lossless_payloads``: the same, in place of ``streams``,
+    where the picture is stored without a model.
     """
 
     header: Header
-    setting: Setting
+    setting: RateSetting
     streams: Sequence[Stream]
-    levels: int
+    level_count: int
     complete: bool
-    alpha: Sequence[bytes] = ()
-    lossless: Sequence[bytes] = ()
+    alpha_payloads: Sequence[bytes] = ()
+    lossless_payloads: Sequence[bytes] = ()
     metadata: Metadata = field(default_factory=Metadata)
 
     @property
-    def held(self) -> int:
-        """How many levels there are."""
-        return self.streams[0].levels if self.levels > 1 else 1
+    def available_levels(self) -> int:
+        """How many levels the file has, whole or cut short."""
+        return self.streams[0].level_count if self.level_count > 1 else 1
 
 
 class Decoder:
-    """Decodes files; keeps the models it has loaded."""
+    """Decodes files; keeps the models it has loaded. The module's docstring names the steps."""
 
     def __init__(self, engine: Engine | None = None, limits: Limits = DEFAULT_LIMITS) -> None:
         self._engine = engine or Engine()
@@ -246,74 +268,80 @@ class Decoder:
         levels: int | None = None,
         *,
         partial: bool = False,
-        view: View = WHOLE,
+        region: Region = WHOLE,
     ) -> Picture:
-        """What ``view`` shows of the picture of a .vrc file, whole or from its first ``levels`` levels.
+        """The picture of a .vrc file, or a ``region`` of it, from all its levels or the first ``levels``.
 
         With ``partial`` the file may end early: then from the levels that are complete. Raises FormatError,
         CorruptError, LimitError, WeightsError or DeviceError, and UsageError when there are not so many levels,
-        or for a view beyond the picture.
+        or for a region beyond the picture.
         """
-        return self.picture(self.read(data, partial=partial), levels, view)
+        coded = self.read(data, partial=partial)
+        return self.reconstruct(coded, levels, region)
 
-    def read(self, data: Source, *, partial: bool = False) -> Coded:
-        """What a file holds, its structure checked. Raises as `decode` does.
+    def read(self, data: Source, *, partial: bool = False) -> CodedPicture:
+        """Parse a file and check its structure. Raises as `decode` does.
 
-        Blocks of a `FileSource` are not read before `picture` needs them.
+        Blocks of a `FileSource` are not read before `reconstruct` needs them.
         """
         with stage("container"):
             container = parse_container(data, self._limits, partial=partial)
-            setting = supported_setting(container)
-            ladder = ladder_of(container)
-            streams: Sequence[Stream] = ladder.streams if ladder else []
+            setting = parse_supported_setting(container)
+            progressive = parse_progressive_chunk(container)
+            streams: Sequence[Stream] = []
             lossless: Sequence[bytes] = []
-            if container.header.method == schema.METHOD_LOSSLESS:
-                lossless = ByChunk(container.latents(), bytes)
-            elif not ladder:
+            chunks = container.latent_chunks()
+            if progressive:
+                streams = progressive.streams
+            elif container.header.method == schema.METHOD_LOSSLESS:
+                lossless = LazyPayloads(chunks, bytes)
+            else:
                 if isinstance(data, bytes):
-                    check_tie_count(sum(tie_count(c.payload) for c in container.latents()))
-                streams = ByChunk(container.latents(), parse_stream)
-            return Coded(
+                    check_picture_ties(sum(read_tie_count(chunk.payload) for chunk in chunks))
+                streams = LazyPayloads(chunks, parse_stream)
+            return CodedPicture(
                 container.header,
                 setting,
                 streams,
-                ladder.levels if ladder else 1,
+                progressive.level_count if progressive else 1,
                 container.complete,
-                alpha_blocks(container, blocks_of(container.header)),
+                alpha_blocks(container, container.header.block_count),
                 lossless,
-                metadata_of(container, self._limits),
+                parse_metadata(container, self._limits),
             )
 
-    def picture(self, coded: Coded, levels: int | None = None, view: View = WHOLE) -> Picture:
-        """The picture of `read`, or what ``view`` shows of it. Raises as `decode` does."""
+    def reconstruct(
+        self, coded: CodedPicture, levels: int | None = None, region: Region = WHOLE
+    ) -> Picture:
+        """The picture that `read` parsed, or a ``region`` of it. Raises as `decode` does."""
         header = coded.header
-        if levels is not None and not 1 <= levels <= coded.held:
-            raise UsageError(f"there is no level {levels}: the file has {coded.held}")
+        if levels is not None and not 1 <= levels <= coded.available_levels:
+            raise UsageError(f"there is no level {levels}: the file has {coded.available_levels}")
         with _memory_errors(self._engine.device):
-            if coded.lossless:
-                pixels = lossless_pixels(coded.lossless, header, view)
+            if coded.lossless_payloads:
+                pixels = decode_lossless(coded.lossless_payloads, header, region)
             else:
-                pixels = self._synthesised(coded, levels, view)
-            # Not before: of latents the first block tells whether the file is to be believed.
+                pixels = self._run_model(coded, levels, region)
+            # After the latents, whose first block tells whether the file can be trusted.
             alpha = None
-            if coded.alpha:
-                alpha = viewed_blocks(coded.alpha, header.width, header.height, 1, view)
-        return Picture(pixels, view.mode(MODES[header.mode]), alpha, coded.metadata)
+            if coded.alpha_payloads:
+                alpha = unpack_region(coded.alpha_payloads, header.width, header.height, 1, region)
+        return Picture(pixels, region.output_mode(MODES[header.mode]), alpha, coded.metadata)
 
-    def _synthesised(self, coded: Coded, levels: int | None, view: View) -> Pixels:
-        """(H, W, 3) by the model that a file names."""
+    def _run_model(self, coded: CodedPicture, levels: int | None, region: Region) -> Pixels:
+        """Pixels (H, W, 3) by the model that a file names."""
         header, setting = coded.header, coded.setting
-        model = self._model(header)
+        model = self._find_model(header)
         try:
-            rate = rate_state(model, setting, header.width, header.height)
+            rate = derive_rate_parameters(model, setting, header.width, header.height)
         except UsageError as error:
             raise CorruptError(f"damaged: {error}") from error
         streams = coded.streams
-        if levels is not None and levels < coded.held:
-            streams = [stream.cut(levels) for stream in streams]
-        return model.decompress(streams, rate, header.width, header.height, view)
+        if levels is not None and levels < coded.available_levels:
+            streams = [stream.truncate(levels) for stream in streams]
+        return model.decompress(streams, rate, header.width, header.height, region)
 
-    def _model(self, header: Header) -> VariableRateModel:
+    def _find_model(self, header: Header) -> VariableRateModel:
         if header.weights_id not in self._models:
             with stage("load"):
                 entry = find_by_id(header.weights_id)
@@ -326,25 +354,27 @@ class Decoder:
         return model
 
 
-def rate_state(model: VariableRateModel, setting: Setting, width: int, height: int) -> RateState:
-    """What a model derives from a setting, for a picture of ``width`` x ``height``.
+def derive_rate_parameters(
+    model: VariableRateModel, setting: RateSetting, width: int, height: int
+) -> RateParameters:
+    """What a model derives from a setting (gains, tables, ...), for a picture of ``width`` x ``height``.
 
     Raises UsageError when the family lacks what the setting asks for.
     """
     if setting.width is None:
-        rate = model.rate_state(setting.rate_code)
+        rate = model.rate_parameters(setting.rate_code)
     else:
-        rate = model.width_state(setting.rate_code, setting.width)
+        rate = model.rate_parameters_at_width(setting.rate_code, setting.width)
     if setting.bin_code is not None:
         rate = model.with_bin_size(rate, setting.bin_code)
-    if setting.qmap is not None and (setting.varies or not model.mapped):
-        rate = model.with_map(rate, setting.qmap, LatentGrid.of_picture(width, height))
+    if setting.qmap is not None and (setting.has_varying_map or not model.takes_quality_map):
+        rate = model.with_quality_map(rate, setting.qmap, LatentGrid.of_picture(width, height))
     return rate
 
 
 @contextmanager
 def _memory_errors(device: str) -> Iterator[None]:
-    """Say in our own words that memory has run out."""
+    """Turn the ways in which memory runs out into LimitError, or DeviceError on an accelerator."""
     try:
         yield
     except torch.OutOfMemoryError as error:

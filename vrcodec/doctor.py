@@ -1,4 +1,4 @@
-"""What this installation consists of, and whether it does what it must: for reports of faults."""
+"""Diagnosis of an installation, for bug reports: versions, machine, weights, self-tests and speed."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from vrcodec.bench.machine import machine, versions
-from vrcodec.bitstream.rans import CodingTables, StreamDecoder, StreamEncoder
-from vrcodec.bitstream.rate_setting import Setting
+from vrcodec.bench.machine import describe_machine, library_versions
+from vrcodec.bitstream.rans import CodingTables, RansDecoder, RansEncoder
+from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.bitstream.tables import TOTAL, TableSet
 from vrcodec.catalog import (
     DEFAULT_MODEL,
-    ENVIRONMENT,
-    Entry,
-    installed,
+    WEIGHTS_VARIABLE,
+    WeightsEntry,
+    installed_weights,
     search_path,
 )
 from vrcodec.codec import Decoder, Encoder, Engine
@@ -31,19 +31,19 @@ from vrcodec.models.device import exact_device, float_dtype
 from vrcodec.models.weights import check_content
 from vrcodec.picture.picture import Picture
 
-# CRC-32 of what the coder makes of known symbols: the same on every machine, for ever.
-CODER_ANSWER = 0x3302C994
-_SECONDS = 1.0
+# CRC-32 of what the entropy coder makes of known symbols, the same on every machine and in every version.
+CODER_CRC32 = 0x3302C994
+_TIMING_SECONDS = 1.0
 _RATE = 0.5
-# Height and width: of the model's own check, and of what is timed.
-_SMALL, _LARGE = (48, 80), (512, 768)
-# What else changes how the program behaves.
-_ENVIRONMENT = (ENVIRONMENT, "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
+# Height and width of the pictures for the round trip and for timing.
+_ROUND_TRIP_SIZE, _TIMING_SIZE = (48, 80), (512, 768)
+# Variables that change how the program behaves.
+_ENVIRONMENT_VARIABLES = (WEIGHTS_VARIABLE, "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that must hold. ``words``: what was found, or what is wrong."""
+    """One self-test. ``words``: what was measured, or what is wrong."""
 
     name: str
     ok: bool
@@ -52,7 +52,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What `diagnose` found. ``speed``: of the default model, megapixels a second; empty where it failed."""
+    """The result of `diagnose`. ``speed``: of the default model, megapixels a second; empty if it failed."""
 
     versions: dict[str, str]
     machine: dict[str, Any]
@@ -63,7 +63,7 @@ class Diagnosis:
 
     @property
     def ok(self) -> bool:
-        """Whether everything holds that must."""
+        """Whether all checks passed."""
         return all(check.ok for check in self.checks)
 
     def as_dict(self) -> dict[str, Any]:
@@ -72,36 +72,36 @@ class Diagnosis:
 
 
 def diagnose(device: str = "auto") -> Diagnosis:
-    """Look at everything, which takes a few seconds. Raises UsageError or DeviceError for ``device``."""
-    about = machine(device, torch.get_num_threads())
-    checks = [_checked("entropy coder", check_coder)]
-    checks += [_checked(f"device {name}", partial(_device_words, name)) for name in _devices()]
-    for entry in installed():
+    """Run all checks, which takes a few seconds. Raises UsageError or DeviceError for ``device``."""
+    machine = describe_machine(device, torch.get_num_threads())
+    checks = [_run_check("entropy coder", check_coder)]
+    checks += [_run_check(f"device {name}", partial(_describe_device, name)) for name in _devices()]
+    for entry in installed_weights():
         name = f"{entry.family} {entry.id.hex()}"
-        checks.append(_checked(f"weights {name}", partial(_weights_words, entry)))
-    # Of each family, what encodes when it is named.
-    for family in dict.fromkeys(entry.family for entry in installed()):
-        checks.append(_checked(f"model {family}", partial(_round_trip_words, family, device)))
+        checks.append(_run_check(f"weights {name}", partial(_check_weights, entry)))
+    # Of each family, the weights that encode by default.
+    for family in dict.fromkeys(entry.family for entry in installed_weights()):
+        checks.append(_run_check(f"model {family}", partial(_check_round_trip, family, device)))
     speed: dict[str, float] = {}
-    checks.append(_checked("speed", partial(_speed_words, device, speed)))
-    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    checks.append(_run_check("speed", partial(_measure_speed, device, speed)))
+    environment = {name: os.environ[name] for name in _ENVIRONMENT_VARIABLES if name in os.environ}
     folders = [str(folder) for folder in search_path()]
-    return Diagnosis(versions(), about, environment, folders, checks, speed)
+    return Diagnosis(library_versions(), machine, environment, folders, checks, speed)
 
 
-def _checked(name: str, check: Callable[[], str]) -> Check:
-    """A check whose words are what ``check`` returns or, where it raises, what is wrong."""
+def _run_check(name: str, check: Callable[[], str]) -> Check:
+    """Run ``check``, which returns the words to report; where it raises, the words are the error."""
     try:
         return Check(name, True, check())
     except VrcError as error:
         return Check(name, False, str(error))
     except Exception as error:
-        # A broken installation fails in ways that nobody foresaw: to show them is what this is for.
+        # A broken installation can fail in any way, and the report has to show it.
         return Check(name, False, f"{type(error).__name__}: {error}")
 
 
 def check_coder() -> str:
-    """Code known symbols, escapes among them, with known tables. Raises RuntimeError where bytes differ."""
+    """Code known symbols, escapes included, with known tables. Raises RuntimeError where bytes differ."""
     ramp = np.arange(1, 11)
     escape = 1
     middle = TOTAL - 2 * int(ramp.sum()) - escape
@@ -109,12 +109,12 @@ def check_coder() -> str:
     tables = CodingTables(TableSet(np.tile(row, 2), np.array([len(row)] * 2)))
     symbols = (np.arange(500, dtype=np.int32) * 7919 % 41 - 20).astype(np.int32)
     indices = (np.arange(500) % 2).astype(np.uint8)
-    encoder = StreamEncoder()
+    encoder = RansEncoder()
     encoder.put(symbols, indices, tables)
     data = encoder.finish()
-    if zlib.crc32(data) != CODER_ANSWER:
+    if zlib.crc32(data) != CODER_CRC32:
         raise RuntimeError(f"codes known symbols otherwise than it must ({zlib.crc32(data):08x})")
-    if (StreamDecoder(data).get(indices, tables) != symbols).any():
+    if (RansDecoder(data).get(indices, tables) != symbols).any():
         raise RuntimeError("does not decode what it coded")
     return "right"
 
@@ -123,8 +123,8 @@ def _devices() -> list[str]:
     return ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
 
 
-def _device_words(name: str) -> str:
-    """What runs on a device, and in which precision."""
+def _describe_device(name: str) -> str:
+    """The name of a device, and the precisions in which it runs networks."""
     device = torch.device(name)
     exact = "float64 right" if exact_device(device) == device else "float64 not right: on the CPU"
     precision = str(float_dtype(device, "auto")).removeprefix("torch.")
@@ -132,17 +132,17 @@ def _device_words(name: str) -> str:
     return f"{model}{exact}, networks in {precision}"
 
 
-def _weights_words(entry: Entry) -> str:
-    """Read a weights file whole, and check it against its id."""
+def _check_weights(entry: WeightsEntry) -> str:
+    """Check the content of a weights file against its id."""
     size = check_content(entry)
     return f"right, {size / 1e6:.1f} MB, {entry.path}"
 
 
-def _round_trip_words(family: str, device: str) -> str:
-    """Encode and decode a small picture: the decoder checks that every symbol is as it was."""
+def _check_round_trip(family: str, device: str) -> str:
+    """Encode and decode a small picture; the decoder verifies the checksum of the symbols."""
     engine = Engine(device)
-    picture = _test_picture(_SMALL)
-    data = Encoder(family, engine).encode(picture, Setting.at(_RATE))
+    picture = _test_picture(_ROUND_TRIP_SIZE)
+    data = Encoder(family, engine).encode(picture, RateSetting.from_rate(_RATE))
     decoded = Decoder(engine).decode(data)
     if decoded.pixels.shape != picture.pixels.shape:
         raise RuntimeError("decodes to another size")
@@ -150,33 +150,34 @@ def _round_trip_words(family: str, device: str) -> str:
     return f"decodes what it encodes, {quality:.1f} dB"
 
 
-def _speed_words(device: str, speed: dict[str, float]) -> str:
-    """Fill ``speed``: as many runs as fit into a second, after one to warm up."""
-    engine, picture = Engine(device), _test_picture(_LARGE)
+def _measure_speed(device: str, speed: dict[str, float]) -> str:
+    """Time encoder and decoder, half a second each, and store the results in ``speed``."""
+    engine, picture = Engine(device), _test_picture(_TIMING_SIZE)
     encoder, decoder = Encoder(DEFAULT_MODEL, engine), Decoder(engine)
-    data = encoder.encode(picture, Setting.at(_RATE))
+    data = encoder.encode(picture, RateSetting.from_rate(_RATE))
     megapixels = picture.width * picture.height / 1e6
     speed["encode"] = round(
-        megapixels / _seconds(lambda: encoder.encode(picture, Setting.at(_RATE))), 3
+        megapixels / _median_seconds(lambda: encoder.encode(picture, RateSetting.from_rate(_RATE))),
+        3,
     )
-    speed["decode"] = round(megapixels / _seconds(lambda: decoder.decode(data)), 3)
+    speed["decode"] = round(megapixels / _median_seconds(lambda: decoder.decode(data)), 3)
     return "{encode} MP/s encoding, {decode} decoding".format(**speed) + f" ({DEFAULT_MODEL})"
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    """Of one run, the median of those that fit into half the time."""
+def _median_seconds(work: Callable[[], object]) -> float:
+    """The median duration of as many runs as fit into half the time, after one to warm up."""
     work()
-    end = time.perf_counter() + _SECONDS / 2
-    found: list[float] = []
-    while not found or time.perf_counter() < end:
+    end = time.perf_counter() + _TIMING_SECONDS / 2
+    durations: list[float] = []
+    while not durations or time.perf_counter() < end:
         start = time.perf_counter()
         work()
-        found.append(time.perf_counter() - start)
-    return float(np.median(found))
+        durations.append(time.perf_counter() - start)
+    return float(np.median(durations))
 
 
 def _test_picture(shape: tuple[int, int]) -> Picture:
-    """Slopes, edges and texture, the same every time: (H, W, 3)."""
+    """A picture (H, W, 3) of ramps, edges and texture, always the same."""
     y, x = np.mgrid[: shape[0], : shape[1]]
     waves = 40 * np.sin(x / 7) * np.cos(y / 11)
     squares = 60 * ((x // 32 + y // 32) % 2)

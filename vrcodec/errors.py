@@ -1,4 +1,4 @@
-"""Everything that can go wrong, as one tree.
+"""The tree of exceptions, each with its exit code.
 
 VrcError                      exit code
     UsageError                2    options that contradict each other or lie outside their range

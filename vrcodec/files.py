@@ -1,4 +1,4 @@
-"""Writing files so that what is there is either nothing or the whole."""
+"""Atomic writing of files: a target is there complete, or not at all."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 from vrcodec.errors import OutputError
 
-_NAME_LENGTH = 40
-_NEW = os.O_CREAT | os.O_EXCL
-# Linux: a file without a name, which nobody finds when the process is killed.
+_STEM_LENGTH = 40
+_CREATE_NEW = os.O_CREAT | os.O_EXCL
+# Linux: a file without a name, which vanishes when the process is killed.
 _NAMELESS = getattr(os, "O_TMPFILE", 0)
 
 # Names of temporary files that this process may have made and not yet removed.
@@ -26,11 +26,10 @@ def check_absent(path: Path) -> None:
 
 
 def write_atomically(path: Path, data: bytes, *, overwrite: bool) -> None:
-    """Write to a file apart, flushed to disk, that then takes the place of what is at ``path``.
+    """Write to a temporary file, flushed to disk, that then replaces ``path``.
 
-    That file has no name until it is whole, where the system can do so; else a write that is cut short leaves
-    nothing behind but possibly the temporary file of a killed process. Special files (/dev/null, a named pipe)
-    are written directly. Raises OutputError.
+    The temporary file has no name until it is complete, where the system can do so; elsewhere a killed process
+    may leave it behind. Special files (/dev/null, a named pipe) are written directly. Raises OutputError.
     """
     try:
         if path.exists() and not path.is_file():
@@ -47,7 +46,7 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool) -> None:
 
 
 def discard_partials() -> None:
-    """Remove all temporary files, for a process that ends now, whatever it was doing."""
+    """Remove all temporary files of this process, which is about to end."""
     for name in tuple(_partials):
         with contextlib.suppress(OSError):
             os.unlink(name)
@@ -55,10 +54,10 @@ def discard_partials() -> None:
 
 @contextlib.contextmanager
 def _partial_name(target: Path) -> Iterator[str]:
-    """A name beside ``target`` for the body to use; what has it afterwards is removed."""
-    # The name may be as long as the file system allows; the temporary one must not be longer.
-    own = f".{target.name[:_NAME_LENGTH]}.{secrets.token_hex(6)}.part"
-    name = str(target.with_name(own))
+    """The path of a temporary file beside ``target``; if it still exists behind the body, it is removed."""
+    # Shortened: the name of the target may have the full length that the file system allows.
+    temporary = f".{target.name[:_STEM_LENGTH]}.{secrets.token_hex(6)}.part"
+    name = str(target.with_name(temporary))
     _partials.add(name)
     try:
         yield name
@@ -69,7 +68,7 @@ def _partial_name(target: Path) -> Iterator[str]:
 
 
 def _write_nameless(target: Path, name: str, data: bytes, overwrite: bool) -> bool:
-    """Write ``target``; False where the system cannot do it like this, and nothing has changed."""
+    """Write ``target`` by way of a nameless file; False, with nothing changed, where the system cannot."""
     if not _NAMELESS:
         return False
     try:
@@ -77,7 +76,7 @@ def _write_nameless(target: Path, name: str, data: bytes, overwrite: bool) -> bo
     except OSError:
         return False
     with os.fdopen(handle, "wb") as file:
-        _fill(file.fileno(), target, data)
+        _write_all(file.fileno(), target, data)
         try:
             _link(file.fileno(), name if overwrite else str(target))
         except FileExistsError:
@@ -91,13 +90,13 @@ def _write_nameless(target: Path, name: str, data: bytes, overwrite: bool) -> bo
 
 
 def _write_named(target: Path, name: str, data: bytes, overwrite: bool) -> None:
-    with os.fdopen(os.open(name, _NEW | os.O_WRONLY, 0o666), "wb") as file:
-        _fill(file.fileno(), target, data)
+    with os.fdopen(os.open(name, _CREATE_NEW | os.O_WRONLY, 0o666), "wb") as file:
+        _write_all(file.fileno(), target, data)
     if overwrite:
         os.replace(name, target)
         return
     try:
-        # A link, unlike a rename, fails when someone else was faster.
+        # A link, unlike a rename, fails when the target has been created meanwhile.
         os.link(name, target)
     except FileExistsError:
         check_absent(target)
@@ -108,17 +107,17 @@ def _write_named(target: Path, name: str, data: bytes, overwrite: bool) -> None:
         os.replace(name, target)
 
 
-def _fill(handle: int, target: Path, data: bytes) -> None:
-    """Write everything, to the disk itself. What replaces a file has its permissions."""
-    left = memoryview(data)
-    while left:
-        left = left[os.write(handle, left) :]
+def _write_all(handle: int, target: Path, data: bytes) -> None:
+    """Write ``data``, with the permissions of an existing ``target``, and flush it to disk."""
+    remaining = memoryview(data)
+    while remaining:
+        remaining = remaining[os.write(handle, remaining) :]
     if target.exists():
         os.fchmod(handle, target.stat().st_mode & 0o777)
     os.fsync(handle)
 
 
 def _link(handle: int, name: str) -> None:
-    """Give an open file a name that is free."""
-    # With a folder named, Python asks the system to follow the link that /proc has; without, it does not.
+    """Link an open, nameless file to ``name``, which must not exist."""
+    # Without `src_dir_fd`, Python would not ask the system to follow the symbolic link in /proc.
     os.link(f"/proc/self/fd/{handle}", name, src_dir_fd=handle, follow_symlinks=True)

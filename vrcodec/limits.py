@@ -1,4 +1,4 @@
-"""Limits that hold before anything is allocated."""
+"""Limits on sizes and counts, checked before anything is allocated."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from vrcodec.errors import LimitError
 
 @dataclass(frozen=True)
 class Limits:
-    """What a file or picture may claim. ``max_pixels`` is the one that users change."""
+    """Limits of a file or picture. ``max_pixels`` is the one that users change."""
 
     max_pixels: int = 1 << 28
     max_side: int = 1 << 20
-    # Of a picture of 2^33 pixels there are as many blocks, each with its latents and its alpha.
+    # Enough for a picture of 2^33 pixels: 2^13 blocks, each with a chunk of latents and one of alpha.
     max_chunks: int = 1 << 14
     max_chunk_bytes: int = 1 << 28
     max_file_bytes: int = 1 << 31
@@ -21,7 +21,7 @@ class Limits:
     max_metadata_bytes: int = 1 << 24
 
     def check_picture(self, name: str, width: int, height: int) -> None:
-        """Raise LimitError when a picture of this size is not to be touched."""
+        """Raise LimitError for a picture of ``width`` x ``height`` pixels that is over a limit."""
         if max(width, height) > self.max_side:
             raise LimitError(f"{name}: a side of {max(width, height)} pixels is over the limit")
         if width * height > self.max_pixels:

@@ -1,8 +1,7 @@
-"""Quality metrics on 8-bit pictures.
+"""Quality metrics on 8-bit pictures: PSNR, MS-SSIM and SSIMULACRA 2.
 
-SSIMULACRA 2 comes from a package that brings its code. Two that one might look for are not here: LPIPS,
-because its packages fetch the weights of its network when they run, and butteraugli, for which there is
-no package.
+Two are missing: LPIPS, because its packages download the weights of its network when they run, and
+butteraugli, for which there is no package.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ Pixels = npt.NDArray[np.uint8]
 # MS-SSIM halves a picture four times and then needs an 11-pixel window.
 MS_SSIM_MIN_SIDE = 161
 SSIMULACRA2_MIN_SIDE = 8
-# In dB: what no difference at all counts as.
-CAP = 100.0
+# In dB: the value of two equal pictures.
+MAX_DECIBELS = 100.0
 
 
 def psnr(a: Pixels, b: Pixels) -> float:
@@ -34,8 +33,8 @@ def psnr(a: Pixels, b: Pixels) -> float:
 
 
 def capped_psnr(a: Pixels, b: Pixels) -> float:
-    """`psnr`, at most `CAP` dB, so that a picture that is reproduced exactly does not own the mean."""
-    return min(psnr(a, b), CAP)
+    """`psnr`, at most `MAX_DECIBELS` dB, so that an exact reproduction does not make a mean infinite."""
+    return min(psnr(a, b), MAX_DECIBELS)
 
 
 def ms_ssim(a: Pixels, b: Pixels) -> float | None:
@@ -44,12 +43,12 @@ def ms_ssim(a: Pixels, b: Pixels) -> float | None:
     None for pictures with a side below `MS_SSIM_MIN_SIDE`, for which it is not defined.
     """
     import torch
-    from pytorch_msssim import ms_ssim as compute
+    from pytorch_msssim import ms_ssim as compute_ms_ssim
 
     if min(a.shape[:2]) < MS_SSIM_MIN_SIDE:
         return None
     x, y = (torch.from_numpy(p.copy()).permute(2, 0, 1).unsqueeze(0).float() for p in (a, b))
-    return float(compute(x, y, data_range=255))
+    return float(compute_ms_ssim(x, y, data_range=255))
 
 
 def ssimulacra2(a: Pixels, b: Pixels) -> float | None:
@@ -61,24 +60,24 @@ def ssimulacra2(a: Pixels, b: Pixels) -> float | None:
 
     if min(a.shape[:2]) < SSIMULACRA2_MIN_SIDE:
         return None
-    return float(compute_ssimulacra2(_as_file(a), _as_file(b)))
+    return float(compute_ssimulacra2(_as_png(a), _as_png(b)))
 
 
-def _as_file(pixels: Pixels) -> io.BytesIO:
-    """The package reads files: an uncompressed one in memory."""
+def _as_png(pixels: Pixels) -> io.BytesIO:
+    """An uncompressed PNG in memory, since the package reads files."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=0)
     return buffer
 
 
 def as_decibels(similarity: float) -> float:
-    """A similarity in 0 .. 1, such as MS-SSIM, in dB: -10 log10(1 - similarity), at most `CAP`."""
-    return float(-10 * np.log10(max(1 - similarity, 10 ** (-CAP / 10))))
+    """A similarity in 0 .. 1, such as MS-SSIM, in dB: -10 log10(1 - similarity), at most `MAX_DECIBELS`."""
+    return float(-10 * np.log10(max(1 - similarity, 10 ** (-MAX_DECIBELS / 10))))
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric of quality, higher is better. ``scale`` maps it to the scale on which curves are compared."""
+    """A quality metric, higher is better. ``scale`` maps it to the scale on which curves are compared."""
 
     name: str
     title: str
@@ -98,7 +97,7 @@ METRICS = {
 
 
 def choose_metrics(names: Sequence[str]) -> tuple[Metric, ...]:
-    """The metrics called ``names``, PSNR first. Raises UsageError for one that is not to be had."""
+    """The metrics called ``names``, PSNR first. Raises UsageError if unknown or its package is missing."""
     for name in names:
         if name not in METRICS:
             raise UsageError(f"no metric {name!r}; there are: {', '.join(METRICS)}")

@@ -1,4 +1,4 @@
-"""A plugin for Pillow: after ``import vrcodec.pillow_plugin``, `PIL.Image` opens and saves .vrc files.
+"""The plugin for Pillow: after ``import vrcodec.pillow_plugin``, `PIL.Image` opens and saves .vrc files.
 
 Also through whatever reads pictures with Pillow, such as imageio. Opening reads the file's header; networks are
 loaded when pixels are asked for. ``image.save("x.vrc", rate=0.6)`` takes the parameters of `vrcodec.encode`.
@@ -17,12 +17,12 @@ from vrcodec.errors import VrcError
 FORMAT = "VRC"
 EXTENSION = ".vrc"
 MIME_TYPE = "image/x-vrc"
-# What `Image.save` puts among the parameters by itself.
-_OWN_OF_PILLOW = ("save_all", "append_images")
+# Parameters that `Image.save` adds by itself.
+_PILLOW_PARAMETERS = ("save_all", "append_images")
 
 
 class VrcImageFile(ImageFile.ImageFile):
-    """A .vrc file whose pixels have not been asked for yet. ``info["vrc"]``: what `vrcodec.inspect` says."""
+    """A .vrc file, decoded when its pixels are asked for. ``info["vrc"]``: the result of `vrcodec.inspect`."""
 
     format = FORMAT
     format_description = "vrcodec"
@@ -31,13 +31,13 @@ class VrcImageFile(ImageFile.ImageFile):
         assert self.fp is not None
         self._data: bytes | None = self.fp.read()
         try:
-            found = vrcodec.inspect(self._data)
+            info = vrcodec.inspect(self._data)
         except VrcError as error:
-            # What Pillow's users expect of a file that cannot be opened.
+            # The exception that Pillow raises for a file that it cannot open.
             raise OSError(str(error)) from error
-        self._size = (found.width, found.height)
-        self._mode = found.image_mode
-        self.info["vrc"] = found.as_dict()
+        self._size = (info.width, info.height)
+        self._mode = info.image_mode
+        self.info["vrc"] = info.as_dict()
 
     def load(self) -> Any:
         """Decode, the first time. Raises OSError."""
@@ -58,11 +58,11 @@ def _accept(prefix: bytes) -> bool:
 
 def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     """Raises OSError, ValueError for parameters that `vrcodec.encode` does not know, and what that raises."""
-    given = {k: v for k, v in image.encoderinfo.items() if k not in _OWN_OF_PILLOW}
+    parameters = {k: v for k, v in image.encoderinfo.items() if k not in _PILLOW_PARAMETERS}
     try:
-        data = vrcodec.encode(image, **given)
+        data = vrcodec.encode(image, **parameters)
     except TypeError as error:
-        raise ValueError(f"not parameters of a .vrc file: {', '.join(given)}") from error
+        raise ValueError(f"not parameters of a .vrc file: {', '.join(parameters)}") from error
     file.write(data)
 
 

@@ -1,4 +1,4 @@
-"""The rate: a number in [0, 1] for people, a 16-bit code in the file. And the bin size, for experts."""
+"""The rate r in [0, 1] and its 16-bit code in the file; the bin size (quantisation step) and its code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BIN_CODE_MAX = 6 * BIN_CODE_OCTAVE
 
 
 def rate_from_code(code: int) -> float:
-    """The rate r that both sides derive from the 16-bit code in the file."""
+    """The rate r that encoder and decoder derive from the 16-bit code in the file."""
     return code / RATE_CODE_MAX
 
 
@@ -26,13 +26,13 @@ def code_from_rate(rate: float) -> int:
     return round(rate * RATE_CODE_MAX)
 
 
-def clipped_rate_code(position: float, low: int = 0, high: int = RATE_CODE_MAX) -> int:
+def clip_rate_code(position: float, low: int = 0, high: int = RATE_CODE_MAX) -> int:
     """The rate code nearest to ``position`` among ``low`` .. ``high``."""
     return round(min(max(position, low), high))
 
 
 def bin_size_from_code(code: int) -> float:
-    """The quantisation step that both sides derive from its code in the file."""
+    """The quantisation step that encoder and decoder derive from its code in the file."""
     return float(2 ** (code / BIN_CODE_OCTAVE))
 
 

@@ -1,4 +1,4 @@
-"""Where the time goes: named stages of encoding and decoding, timed only while someone listens."""
+"""Timing of the named stages of encoding and decoding, only inside `record_stages`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 
-def _nothing() -> None:
+def _no_synchronisation() -> None:
     pass
 
 
@@ -21,29 +21,29 @@ class StageTimes:
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
-    synchronise: Callable[[], None] = _nothing
-    # Of stages inside the present one.
+    synchronise: Callable[[], None] = _no_synchronisation
+    # Seconds of the stages inside the present one.
     nested: float = 0.0
 
 
-_listening: ContextVar[StageTimes | None] = ContextVar("stages", default=None)
+_active_times: ContextVar[StageTimes | None] = ContextVar("stages", default=None)
 
 
 @contextmanager
-def recorded(synchronise: Callable[[], None] = _nothing) -> Iterator[StageTimes]:
-    """Time the stages of everything that is called inside."""
+def record_stages(synchronise: Callable[[], None] = _no_synchronisation) -> Iterator[StageTimes]:
+    """Time the stages of everything called in the body; yields the times, which fill up meanwhile."""
     times = StageTimes(synchronise=synchronise)
-    token = _listening.set(times)
+    token = _active_times.set(times)
     try:
         yield times
     finally:
-        _listening.reset(token)
+        _active_times.reset(token)
 
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """The body is stage ``name``, but for the stages inside it. No stage spans a ``yield``."""
-    times = _listening.get()
+    """Time the body as stage ``name``, without the stages inside it. The body must not contain a ``yield``."""
+    times = _active_times.get()
     if times is None:
         yield
         return
@@ -54,6 +54,6 @@ def stage(name: str) -> Iterator[None]:
         yield
     finally:
         times.synchronise()
-        spent = time.perf_counter() - start
-        times.seconds[name] = times.seconds.get(name, 0.0) + spent - times.nested
-        times.nested = outer + spent
+        elapsed = time.perf_counter() - start
+        times.seconds[name] = times.seconds.get(name, 0.0) + elapsed - times.nested
+        times.nested = outer + elapsed

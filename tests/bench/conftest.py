@@ -11,7 +11,7 @@ import skimage.data
 from PIL import Image
 
 from vrcodec.bench.codecs import Codec
-from vrcodec.bench.measure import Sample, Trial
+from vrcodec.bench.measure import RoundTrip, Sample
 
 
 @pytest.fixture(autouse=True)
@@ -19,10 +19,8 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def make_pictures(folder: Path) -> Path:
     """Two colour photographs and a grey one, large enough for MS-SSIM."""
-    folder = tmp_path / "pictures"
     folder.mkdir()
     Image.fromarray(skimage.data.astronaut()[:176, 100:276]).save(folder / "astronaut.png")
     Image.fromarray(skimage.data.coffee()[:164, 100:280]).save(folder / "coffee.png")
@@ -31,14 +29,19 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_pictures(tmp_path / "pictures")
+
+
+@pytest.fixture
 def measured_codecs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The codec of every call that measures."""
     names: list[str] = []
-    original = Trial.measure
+    original = RoundTrip.measure
 
-    def measure(self: Trial, codec: Codec, *rest: Any) -> Iterator[Sample]:
+    def measure(self: RoundTrip, codec: Codec, *rest: Any) -> Iterator[Sample]:
         names.append(codec.name)
         return original(self, codec, *rest)
 
-    monkeypatch.setattr(Trial, "measure", measure)
+    monkeypatch.setattr(RoundTrip, "measure", measure)
     return names

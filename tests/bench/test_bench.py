@@ -15,7 +15,7 @@ from PIL import Image
 from tests.conftest import Command
 from vrcodec.bench.codecs import Codec
 from vrcodec.bench.curves import read_curves
-from vrcodec.bench.measure import Sample, Trial
+from vrcodec.bench.measure import RoundTrip, Sample
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli.shared import output
 from vrcodec.codec import Decoder, Encoder
@@ -184,22 +184,22 @@ def test_bits_per_pixel_are_aimed_at(run: Run, folder: Path, tmp_path: Path) -> 
         assert 0.7 * float(row["setting"]) < float(row["bpp"]) <= float(row["setting"])
 
 
-Measure = Callable[[Trial, Codec, Picture, Sequence[float]], Iterator[Sample]]
+Measure = Callable[[RoundTrip, Codec, Picture, Sequence[float]], Iterator[Sample]]
 
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of points of every call that measures."""
     counts: list[int] = []
-    original: Measure = Trial.measure
+    original: Measure = RoundTrip.measure
 
     def measure(
-        self: Trial, codec: Codec, picture: Picture, points: Sequence[float]
+        self: RoundTrip, codec: Codec, picture: Picture, points: Sequence[float]
     ) -> Iterator[Sample]:
         counts.append(len(points))
         return original(self, codec, picture, points)
 
-    monkeypatch.setattr(Trial, "measure", measure)
+    monkeypatch.setattr(RoundTrip, "measure", measure)
     return counts
 
 
@@ -241,11 +241,11 @@ def test_a_torn_cache_is_no_obstacle(run: Run, folder: Path, tmp_path: Path) -> 
 def test_an_interrupt_keeps_what_was_finished(
     run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original: Measure = Trial.measure
+    original: Measure = RoundTrip.measure
     calls = 0
 
     def measure(
-        self: Trial, codec: Codec, picture: Picture, points: Sequence[float]
+        self: RoundTrip, codec: Codec, picture: Picture, points: Sequence[float]
     ) -> Iterator[Sample]:
         nonlocal calls
         calls += 1
@@ -253,7 +253,7 @@ def test_an_interrupt_keeps_what_was_finished(
             raise KeyboardInterrupt
         return original(self, codec, picture, points)
 
-    monkeypatch.setattr(Trial, "measure", measure)
+    monkeypatch.setattr(RoundTrip, "measure", measure)
     assert run("bench", folder, *FEW, "--json", "out.json") == 130
     found = document(tmp_path / "out.json")
     assert found["interrupted"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import effort
-from benchmarks.common import photograph
+from benchmarks.timing import photograph
 from vrcodec.catalog import DEFAULT_MODEL
 
 Script = Callable[..., None]
@@ -23,7 +23,7 @@ def script(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scr
     for name, path in {"DOCUMENT": "E.md", "PLOT": "e.svg", "RECORD": "e.json"}.items():
         monkeypatch.setattr(effort, name, tmp_path / path)
     monkeypatch.setattr(effort, "photograph", lambda: photograph(64, 64))
-    monkeypatch.setattr(effort, "PACED", ("avif",))
+    monkeypatch.setattr(effort, "RIVALS_WITH_EFFORTS", ("avif",))
     empty = "".join(f"<!-- {b} -->\n<!-- end of {b} -->\n" for b in ("plot", *BLOCKS))
     (tmp_path / "E.md").write_text(f"Words before.\n{empty}Words after.\n")
 
@@ -70,6 +70,6 @@ def test_seconds_add_up_on_one_machine_only(
     script("--part", "seconds", "--efforts", "1")
     script("--part", "seconds", "--efforts", "2")
     assert rows() == [DEFAULT_MODEL, f"{DEFAULT_MODEL}-effort1", f"{DEFAULT_MODEL}-effort2"]
-    monkeypatch.setattr(effort, "machine", lambda *_: {"cpu": "another", "threads": 1})
+    monkeypatch.setattr(effort, "describe_machine", lambda *_: {"cpu": "another", "threads": 1})
     script("--part", "seconds", "--efforts", "0")
     assert rows() == [DEFAULT_MODEL]

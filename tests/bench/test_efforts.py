@@ -12,8 +12,8 @@ import pytest
 
 from tests.conftest import Command, Pixels
 from vrcodec.bench.codecs import Family, choose_families
-from vrcodec.bench.rivals import RIVALS, Rival, at_efforts
-from vrcodec.bench.showcase import showcase
+from vrcodec.bench.rivals import RIVALS, Rival, expand_efforts
+from vrcodec.bench.showcase import make_showcase
 from vrcodec.catalog import DEFAULT_MODEL, find_by_family
 from vrcodec.codec import Encoder, Engine
 from vrcodec.picture.picture import Picture
@@ -21,7 +21,7 @@ from vrcodec.refinement.effort import NO_EFFORT, Effort
 from vrcodec.search.rate_control import encode_to_target
 
 Run = Callable[..., int]
-PACED = [name for name, rival in RIVALS.items() if rival.pace]
+PACED = [name for name, rival in RIVALS.items() if rival.effort_scale]
 
 
 def curves(path: Path) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def available(name: str) -> Rival:
 def test_a_rival_is_slowed_down(name: str, photograph: Pixels) -> None:
     rival = available(name)
     picture, point = Picture.from_array(photograph), rival.points[4]
-    fast, slow = rival.at(0), rival.at(6)
+    fast, slow = rival.at_effort(0), rival.at_effort(6)
     files = [codec.encode(picture, point) for codec in (fast, slow)]
     assert files[0] != files[1]
     for codec, data in zip((fast, slow), files, strict=True):
@@ -176,23 +176,23 @@ def test_a_rival_is_slowed_down(name: str, photograph: Pixels) -> None:
 @pytest.mark.parametrize("name", PACED)
 def test_its_usual_pace_is_on_its_scale(name: str, photograph: Pixels) -> None:
     rival = available(name)
-    (same,) = (rival.at(e) for e in range(10) if rival.at(e).fixed == rival.fixed)
+    (same,) = (rival.at_effort(e) for e in range(10) if rival.at_effort(e).fixed == rival.fixed)
     picture = Picture.from_array(photograph)
     assert same.encode(picture, 42) == rival.encode(picture, 42)
 
 
 def test_one_without_a_scale_stays_as_it_is() -> None:
-    assert at_efforts([RIVALS["webp"]], (0, 3, 9)) == [RIVALS["webp"]]
+    assert expand_efforts([RIVALS["webp"]], (0, 3, 9)) == [RIVALS["webp"]]
 
 
 def test_what_comes_to_the_same_is_measured_once() -> None:
-    names = [rival.name for rival in at_efforts([RIVALS["jxl"]], (0, 1, 9))]
+    names = [rival.name for rival in expand_efforts([RIVALS["jxl"]], (0, 1, 9))]
     assert names == ["jxl-effort1", "jxl-effort9"]
-    assert RIVALS["avif"].at(9).fixed == "speed 0"
+    assert RIVALS["avif"].at_effort(9).fixed == "speed 0"
 
 
 def test_a_slowed_rival_travels_between_processes(photograph: Pixels) -> None:
-    rival = available("avif-psnr").at(2)
+    rival = available("avif-psnr").at_effort(2)
     travelled = pickle.loads(pickle.dumps(rival))
     assert (travelled.name, travelled.identity) == (rival.name, rival.identity)
     picture = Picture.from_array(photograph)
@@ -201,7 +201,7 @@ def test_a_slowed_rival_travels_between_processes(photograph: Pixels) -> None:
 
 def test_a_report_shows_each_codec_once(photograph: Pixels) -> None:
     families = choose_families([DEFAULT_MODEL], (0.5,), "rate", Engine(), (1, 2))
-    rivals = at_efforts([RIVALS["webp"], available("avif"), available("avif-psnr")], (1, 2))
-    shown = showcase("a", Picture.from_array(photograph), [*families, *rivals])
+    rivals = expand_efforts([RIVALS["webp"], available("avif"), available("avif-psnr")], (1, 2))
+    shown = make_showcase("a", Picture.from_array(photograph), [*families, *rivals])
     titles = [view.title for view in shown.levels[0]]
     assert titles == [f"vrcodec {DEFAULT_MODEL}, effort 1", "WebP", "AVIF 4:4:4, speed 8"]

@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import Pixels
 from vrcodec.errors import UsageError
 from vrcodec.metrics import (
-    CAP,
+    MAX_DECIBELS,
     METRICS,
     as_decibels,
     capped_psnr,
@@ -28,7 +28,7 @@ def noisy(pixels: Pixels, amount: int) -> Pixels:
 def test_psnr_of_a_known_error() -> None:
     black, grey = np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 16, np.uint8)
     assert psnr(black, grey) == pytest.approx(20 * np.log10(255 / 16))
-    assert capped_psnr(black, black) == CAP
+    assert capped_psnr(black, black) == MAX_DECIBELS
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -58,7 +58,7 @@ def test_small_pictures_have_only_psnr() -> None:
 
 def test_decibels() -> None:
     assert as_decibels(0.99) == pytest.approx(20)
-    assert as_decibels(1.0) == CAP
+    assert as_decibels(1.0) == MAX_DECIBELS
 
 
 def test_choosing() -> None:

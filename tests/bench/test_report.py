@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.bench.conftest import make_pictures
 from tests.browser import fits_the_screen, opened, width
+from tests.conftest import GOLDEN
+from vrcodec.cli import main
 
-Run = Callable[..., int]
 
-
-@pytest.fixture
-def report(run: Run, folder: Path, tmp_path: Path) -> Path:
-    evil = folder / "<img src=x onerror=alert(1)>.png"
-    (folder / "grey.png").rename(evil)
-    arguments = ("--rates", "0:1:0.25", "--rivals", "webp,jpeg420", "--report", "out.html")
-    assert run("bench", folder, *arguments) == 0
-    return tmp_path / "out.html"
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of three pictures, one of them of a hostile name."""
+    folder = tmp_path_factory.mktemp("report")
+    pictures = make_pictures(folder / "pictures")
+    (pictures / "grey.png").rename(pictures / "<img src=x onerror=alert(1)>.png")
+    arguments = ("--rates", "0:1:0.25", "--rivals", "webp,jpeg420")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VRCODEC_WEIGHTS", str(GOLDEN))
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        assert (
+            main.run(["bench", str(pictures), *arguments, "--report", str(folder / "out.html")])
+            == 0
+        )
+    return folder / "out.html"
 
 
 def test_it_is_one_file(report: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Pixels
-from vrcodec.bench.codecs import thinned
+from vrcodec.bench.codecs import subsample
 from vrcodec.bench.rivals import GROUPS, RIVALS, choose_rivals
 from vrcodec.errors import UsageError
 from vrcodec.metrics import psnr
@@ -74,5 +74,5 @@ def test_a_missing_library_is_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_thinning_keeps_the_ends() -> None:
-    assert thinned(range(10), 3) == (0, 4, 9)
-    assert thinned((1.0, 2.0), 5) == (1.0, 2.0)
+    assert subsample(range(10), 3) == (0, 4, 9)
+    assert subsample((1.0, 2.0), 5) == (1.0, 2.0)

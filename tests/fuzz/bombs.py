@@ -59,7 +59,7 @@ def _counts() -> Iterator[tuple[str, Bomb]]:
     level = b"\0" + varint(1 << 34) + bytes(2)
     yield (
         "level of 2^34 bytes",
-        lambda: _file(5, 9, 9, [Part(schema.CHUNK_LADDER, b"\x09" + level)]),
+        lambda: _file(5, 9, 9, [Part(schema.CHUNK_PROGRESSIVE, b"\x09" + level)]),
     )
     for levels in (2, 64, 255):
         name = f"{levels} levels of nothing"
@@ -127,7 +127,7 @@ def _streams(count: int) -> list[Part]:
 def _ladder(levels: int, blocks: int) -> Part:
     """Of every block no ties, and levels of no bytes."""
     payload = bytes([levels]) + bytes(blocks) + bytes(3 * blocks * (levels - 1)) + bytes(5 * blocks)
-    return Part(schema.CHUNK_LADDER, payload)
+    return Part(schema.CHUNK_PROGRESSIVE, payload)
 
 
 def _lying_chunk(length: int) -> bytes:

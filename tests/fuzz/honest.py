@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.conftest import GOLDEN, random_map
-from vrcodec.bitstream.lossless_picture import lossless_file
-from vrcodec.bitstream.rate_setting import Setting
+from vrcodec.bitstream.lossless_picture import encode_lossless
+from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.codec import Encoder, Engine
 from vrcodec.picture.metadata import Metadata
 from vrcodec.picture.picture import Picture
@@ -61,7 +61,7 @@ def make() -> Iterator[tuple[str, bytes]]:
     yield "qvrf-bins", qvrf.encode(_picture(60, 50), qvrf.bin_setting(2.5))
     slim = Encoder("slim", Engine("cpu", "float32"))
     for width in (8, 24):
-        yield f"slim-width{width}", slim.encode(_picture(60, 50), Setting(9000, width=width))
+        yield f"slim-width{width}", slim.encode(_picture(60, 50), RateSetting(9000, width=width))
 
 
 def make_sides() -> Iterator[tuple[str, bytes]]:
@@ -79,11 +79,11 @@ def make_sides() -> Iterator[tuple[str, bytes]]:
     }
     for name, picture in pictures.items():
         yield name, encoder.encode(picture, 20000)
-        yield f"lossless-{name}", lossless_file(picture)
+        yield f"lossless-{name}", encode_lossless(picture)
     grey = Picture.from_array(small.pixels[:, :, 0].copy())
-    yield "lossless-grey", lossless_file(grey)
-    yield "lossless-bilevel", lossless_file(Picture(grey.pixels // 128 * 255, "1"))
-    yield "lossless-noise", lossless_file(_noise(12, 9))
+    yield "lossless-grey", encode_lossless(grey)
+    yield "lossless-bilevel", encode_lossless(Picture(grey.pixels // 128 * 255, "1"))
+    yield "lossless-noise", encode_lossless(_noise(12, 9))
 
 
 def _alpha(picture: Picture) -> npt.NDArray[np.uint8]:
@@ -98,8 +98,8 @@ def _noise(width: int, height: int) -> Picture:
     return Picture.from_array(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-def _setting(family: str, picture: Picture, code: int) -> Setting:
-    return Setting(code, qmap=random_map(picture) if family == "qmap" else None)
+def _setting(family: str, picture: Picture, code: int) -> RateSetting:
+    return RateSetting(code, qmap=random_map(picture) if family == "qmap" else None)
 
 
 def _picture(width: int, height: int, seed: int = 3) -> Picture:

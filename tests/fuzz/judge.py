@@ -20,14 +20,14 @@ import numpy.typing as npt
 
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Container, parse_container
-from vrcodec.bitstream.inspection import check_structure, ladder_of
-from vrcodec.bitstream.payload import parse_stream
+from vrcodec.bitstream.inspection import check_structure, parse_progressive_chunk
+from vrcodec.bitstream.latent_stream import parse_stream
 from vrcodec.bitstream.source import FileSource
 from vrcodec.bitstream.symbol_coding import StreamReader
 from vrcodec.codec import Decoder, Engine
 from vrcodec.errors import CorruptError, FormatError, LimitError, VrcError, WeightsError
 from vrcodec.picture.picture import Picture, serialise_picture
-from vrcodec.regions.region import Rectangle, View
+from vrcodec.regions.region import Rectangle, Region
 
 MAX_SECONDS = 2.0
 MAX_BYTES = 200 << 20
@@ -36,7 +36,7 @@ _KIB = 1024
 # Of so many files one is also decoded in part.
 _CROPPED_OF = 4
 # Chunks of which a checksum inside speaks, or that say nothing of the picture.
-_SAID_OTHERWISE = (schema.CHUNK_STREAM, schema.CHUNK_LADDER, schema.CHUNK_BINDING)
+_SAID_OTHERWISE = (schema.CHUNK_STREAM, schema.CHUNK_PROGRESSIVE, schema.CHUNK_BINDING)
 
 
 class ViolationError(AssertionError):
@@ -101,10 +101,10 @@ class Judge:
     def _crop(self, data: bytes, pixels: npt.NDArray[np.uint8] | None) -> None:
         """The last pixel alone, from a file of which only parts are read; the first, of one that is refused."""
         height, width = (1, 1) if pixels is None else pixels.shape[:2]
-        view = View(Rectangle(width - 1, height - 1, 1, 1))
+        region = Region(Rectangle(width - 1, height - 1, 1, 1))
         with _only_allowed():
             try:
-                picture = self.decoder.decode(FileSource(io.BytesIO(data)), view=view)
+                picture = self.decoder.decode(FileSource(io.BytesIO(data)), region=region)
             except _ALLOWED as error:
                 if pixels is not None:
                     raise ViolationError(f"a part is refused of what decodes: {error}") from error
@@ -144,8 +144,12 @@ def claims(data: bytes) -> Hashable:
 def _checksums(container: Container) -> Iterable[int | None]:
     if container.header.method == schema.METHOD_LOSSLESS:
         return ()
-    ladder = ladder_of(container)
-    streams = ladder.streams if ladder else [parse_stream(c.payload) for c in container.latents()]
+    progressive = parse_progressive_chunk(container)
+    streams = (
+        progressive.streams
+        if progressive
+        else [parse_stream(c.payload) for c in container.latent_chunks()]
+    )
     return (stream.symbols_crc for stream in streams)
 
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from tests.fuzz.sketch import Part, Sketch, take_apart, varint
 from vrcodec.bitstream import schema
-from vrcodec.bitstream.payload import Stream, Tie, build_stream, parse_stream
-from vrcodec.bitstream.progressive import build_ladder, parse_ladder
+from vrcodec.bitstream.latent_stream import Stream, Tie, build_stream, parse_stream
+from vrcodec.bitstream.progressive import build_progressive, parse_progressive
 from vrcodec.errors import VrcError
 
 Mutation = Callable[[Sketch, random.Random], None]
@@ -198,7 +198,7 @@ def stream(sketch: Sketch, rng: random.Random) -> None:
 
 def ladder(sketch: Sketch, rng: random.Random) -> None:
     """The same for the streams of a picture that comes in levels; and levels that are missing or doubled."""
-    found = sketch.of_type(schema.CHUNK_LADDER)
+    found = sketch.of_type(schema.CHUNK_PROGRESSIVE)
     if not found:
         return
     part = rng.choice(found)
@@ -206,10 +206,10 @@ def ladder(sketch: Sketch, rng: random.Random) -> None:
         part.payload = bytes([rng.choice((0, 1, 2, 3, 64, 65, 255))]) + part.payload[1:]
         return
     try:
-        streams = parse_ladder(part.payload, rng.choice((1, 1, 2))).streams
+        streams = parse_progressive(part.payload, rng.choice((1, 1, 2))).streams
         place = rng.randrange(len(streams))
         streams[place] = _bent(streams[place], rng)
-        part.payload = build_ladder(streams)
+        part.payload = build_progressive(streams)
     except (VrcError, IndexError):
         part.payload = _scratched(part.payload, rng)
 

@@ -23,13 +23,13 @@ from PIL import Image
 
 from vrcodec.bitstream.inspection import inspect
 from vrcodec.bitstream.quality_map import QualityMap
-from vrcodec.bitstream.rate_setting import Setting
+from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.models import Gained, Qarv, Qvrf
 from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.picture.picture import Picture
 from vrcodec.training.data import CropSampler
-from vrcodec.training.distributed import Ranks
+from vrcodec.training.distributed import ProcessGroup
 from vrcodec.training.export import export_model
 from vrcodec.training.loop import Budget, Log, Trainer
 from vrcodec.training.recipes.recipe import Recipe
@@ -56,7 +56,7 @@ def main() -> None:
     expected = {}
     for name, (pixels, rate_code) in pictures().items():
         picture = Picture.from_array(pixels)
-        setting = Setting(rate_code, **extras(family, name, picture))
+        setting = RateSetting(rate_code, **extras(family, name, picture))
         name = prefix + name
         data = Encoder(family, ENGINE).encode(picture, setting)
         decoded = Decoder(ENGINE).decode(data)
@@ -73,7 +73,7 @@ def make_weights(family: str, folder: Path) -> None:
         for picture in (skimage.data.astronaut(), skimage.data.chelsea())
     ]
     recipe = Recipe(family=family, size=SIZES[family], crop=128, learning_rate=5e-3)
-    trainer = Trainer(recipe, folder, "cpu", Ranks(), seed=0)
+    trainer = Trainer(recipe, folder, "cpu", ProcessGroup(), seed=0)
     sampler = CropSampler(photographs, recipe.crop, seed=0, device="cpu")
     trainer.run(sampler, Budget(steps=STEPS), Log(None, print))
     (folder / "checkpoint.pt").unlink(missing_ok=True)
@@ -116,7 +116,7 @@ def extras(family: str, name: str, picture: Picture) -> dict[str, Any]:
 
 def quality_map(picture: Picture) -> QualityMap:
     """Levels that differ from cell to cell."""
-    sides = QualityMap.sides(picture.width, picture.height)
+    sides = QualityMap.grid_shape(picture.width, picture.height)
     return QualityMap(np.random.default_rng(1).integers(0, 256, sides, dtype=np.uint8))
 
 

@@ -35,7 +35,7 @@ def main() -> None:
     encoder = Encoder("gained", ENGINE)
     for name, picture in pictures().items():
         exact = name.startswith("lossless")
-        data = encoder.lossless(picture) if exact else encoder.encode(picture, RATE_CODE)
+        data = encoder.encode_lossless(picture) if exact else encoder.encode(picture, RATE_CODE)
         (folder / f"{name}.vrc").write_bytes(data)
         decoded = serialise_picture(Decoder(ENGINE).decode(data), "png")
         (folder / f"{name}.png").write_bytes(decoded)

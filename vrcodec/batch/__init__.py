@@ -1,1 +1,1 @@
-"""Many files: what is to be done, worker processes that do it, and a record of what was done."""
+"""Many files: lists of inputs, worker processes, the log of outcomes, shards for many machines."""

@@ -1,4 +1,4 @@
-"""Finding inputs: files, folders, patterns, and lists of such."""
+"""Finding inputs: files, folders, glob patterns, and lists of such."""
 
 from __future__ import annotations
 
@@ -8,51 +8,62 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from vrcodec.batch import places
+from vrcodec.batch import storage
 from vrcodec.errors import InputError, UsageError
-from vrcodec.picture.folders import SUFFIXES
+from vrcodec.picture.folders import PICTURE_SUFFIXES
 
 # What a folder is searched for, to encode and to decode.
-PICTURES = SUFFIXES | {".gif", ".pbm", ".apng", ".jpe", ".jfif"}
-FILES = frozenset({".vrc"})
+ENCODE_SUFFIXES = PICTURE_SUFFIXES | {".gif", ".pbm", ".apng", ".jpe", ".jfif"}
+DECODE_SUFFIXES = frozenset({".vrc"})
 
 
 @dataclass
-class Found:
-    """``sources``: by each, where it lies below what was named, and so below the output folder.
+class FoundInputs:
+    """``sources``: by each, its path below what was named, and so below the output folder.
 
-    ``left_out``: how many files of folders are none by their names.
+    ``ignored``: how many files of folders have none of the suffixes.
     """
 
     sources: dict[str, PurePosixPath] = field(default_factory=dict)
-    left_out: int = 0
+    ignored: int = 0
 
 
-def find(inputs: Sequence[str], listed: Sequence[str], suffixes: frozenset[str]) -> Found:
+def find_inputs(
+    inputs: Sequence[str], listed: Sequence[str], suffixes: frozenset[str]
+) -> FoundInputs:
     """Files and folders among ``inputs`` and ``listed``, what lies below the folders, and what patterns match.
 
     Files that are named are taken whatever their names; of folders, those with one of ``suffixes`` that are
     not hidden. A file that is ``listed`` keeps its folders below the output; one of ``inputs`` goes there by
     its name alone.
     """
-    found = Found()
+    found = FoundInputs()
     for name in inputs:
-        if any(sign in name for sign in "*?[") and not os.path.lexists(name):
+        if is_pattern(name):
             _add_pattern(found, name, suffixes)
         else:
             _add(found, name, PurePosixPath(Path(name).name), suffixes, PurePosixPath())
     for name in listed:
-        below = mirrored(name)
-        _add(found, name, below, suffixes, below)
+        relative = relative_output_path(name)
+        _add(found, name, relative, suffixes, relative)
     return found
 
 
-def mirrored(source: str) -> PurePosixPath:
-    """Where a place stands below an output folder: its own name, without root, drive or scheme.
+def is_pattern(name: str) -> bool:
+    """Whether ``name`` is a glob pattern, and no file that happens to have such a name."""
+    return _has_wildcard(name) and not os.path.lexists(name)
+
+
+def _has_wildcard(text: str) -> bool:
+    return any(sign in text for sign in "*?[")
+
+
+def relative_output_path(source: str) -> PurePosixPath:
+    """The path below an output folder that mirrors a source: its own, without root, drive or scheme.
 
     Raises InputError for one that would leave the folder.
     """
-    if places.is_url(source):
+    if storage.is_url(source):
         source = source.partition("://")[2]
     path = Path(source.removeprefix("file://"))
     relative = PurePosixPath(*path.parts[1:] if path.anchor else path.parts)
@@ -61,45 +72,47 @@ def mirrored(source: str) -> PurePosixPath:
     return relative
 
 
-def _add_pattern(found: Found, pattern: str, suffixes: frozenset[str]) -> None:
+def _add_pattern(found: FoundInputs, pattern: str, suffixes: frozenset[str]) -> None:
     parts = Path(pattern).parts
-    fixed = next(i for i, part in enumerate(parts) if any(sign in part for sign in "*?["))
-    root = Path(*parts[:fixed])
+    root = Path(*parts[: next(i for i, part in enumerate(parts) if _has_wildcard(part))])
     matches = sorted(glob.glob(pattern, recursive=True))
     if not matches:
         raise InputError(f"{pattern}: nothing has a name like this")
     for name in matches:
-        # A folder's files are matched by themselves where ** is asked for.
+        # ** matches the files of a folder by themselves.
         if "**" in parts and os.path.isdir(name):
             continue
-        below = PurePosixPath(Path(name).relative_to(root))
-        _add(found, name, below, suffixes, below)
+        relative = PurePosixPath(Path(name).relative_to(root))
+        _add(found, name, relative, suffixes, relative)
 
 
 def _add(
-    found: Found, name: str, below: PurePosixPath, suffixes: frozenset[str], root: PurePosixPath
+    found: FoundInputs,
+    name: str,
+    relative: PurePosixPath,
+    suffixes: frozenset[str],
+    root: PurePosixPath,
 ) -> None:
-    """A file at ``below``, or the files of a folder below ``root``."""
+    """A file, to be written at ``relative``, or the files of a folder, below ``root``."""
     if not os.path.isdir(name):
-        found.sources.setdefault(name, below)
+        found.sources.setdefault(name, relative)
         return
     for path in _walk(name):
         if Path(path).suffix.lower() in suffixes:
-            relative = PurePosixPath(Path(path).relative_to(name))
-            found.sources.setdefault(path, root / relative)
+            found.sources.setdefault(path, root / PurePosixPath(Path(path).relative_to(name)))
         else:
-            found.left_out += 1
+            found.ignored += 1
 
 
 def _walk(folder: str) -> Iterator[str]:
     """Regular files that are not hidden, sorted; links are followed, but into no folder twice."""
-    seen: set[tuple[int, int]] = set()
+    visited: set[tuple[int, int]] = set()
     for root, folders, names in os.walk(folder, followlinks=True):
-        facts = os.stat(root)
-        if (facts.st_dev, facts.st_ino) in seen:
+        status = os.stat(root)
+        if (status.st_dev, status.st_ino) in visited:
             folders.clear()
             continue
-        seen.add((facts.st_dev, facts.st_ino))
+        visited.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = os.path.join(root, name)
@@ -107,8 +120,11 @@ def _walk(folder: str) -> Iterator[str]:
                 yield path
 
 
-def read_list(data: bytes, *, null: bool) -> list[str]:
-    """Names, one a line, or with ``null`` each ended by a zero byte; empty ones are left out."""
+def parse_list(data: bytes, *, null: bool) -> list[str]:
+    """Names, one a line, or with ``null`` each ended by a zero byte; empty ones are left out.
+
+    Raises UsageError for zero bytes where lines are expected.
+    """
     parts = data.split(b"\0") if null else data.splitlines()
     names = [os.fsdecode(part) for part in parts if part.strip()]
     if not null and any("\0" in name for name in names):

@@ -1,4 +1,4 @@
-"""One picture of many: what is to be done with it, and what has become of it."""
+"""Items of a batch: source and target of one picture, the outcome, and the interface of the coding work."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Protocol
 
-Kind = Literal["done", "skipped", "failed"]
+Status = Literal["done", "skipped", "failed"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an item: a line of the log.
+    """The outcome of an item: a line of the log.
 
-    ``hash``: SHA-256 of the source. ``weights`` and ``settings``: of the work, as `Work` has them. ``bytes_in``
-    and ``bytes`` of source and target, ``seconds`` for coding alone, ``error`` in words and by its class.
-    ``passing``: whether the failure may be gone at another try. ``facts``: what `Work.code` has said. Neither
-    is in the log.
+    ``hash``: SHA-256 of the source. ``weights`` and ``settings``: as `Work` has them. ``bytes_in`` and
+    ``bytes``: of source and target. ``seconds``: of coding alone. ``error`` and ``error_class``: of a failure.
+    ``transient``: whether the failure may be gone at another try. ``result``: what `Work.code` returned, but
+    the data. The last two are not in the log.
     """
 
     source: str
     target: str
-    outcome: Kind
+    outcome: Status
     hash: str = ""
     weights: str = ""
     settings: str = ""
@@ -31,56 +31,57 @@ class Outcome:
     seconds: float = 0.0
     error: str = ""
     error_class: str = ""
-    passing: bool = False
-    facts: dict[str, Any] = field(default_factory=dict, compare=False)
+    transient: bool = False
+    result: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def as_record(self) -> dict[str, Any]:
-        """What the log has of it."""
+        """The fields that are in the log."""
         return {k: v for k, v in asdict(self).items() if k not in _NOT_IN_LOG}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Outcome:
         """Inverse of `as_record`. Raises TypeError or KeyError for what is no such record."""
         known = {f.name for f in fields(cls)} - _NOT_IN_LOG
-        found = cls(**{k: v for k, v in record.items() if k in known})
-        if not isinstance(found.target, str) or not isinstance(found.source, str):
+        outcome = cls(**{k: v for k, v in record.items() if k in known})
+        if not isinstance(outcome.target, str) or not isinstance(outcome.source, str):
             raise TypeError("a record without names")
-        return found
+        return outcome
 
 
-_NOT_IN_LOG = frozenset({"facts", "passing"})
+_NOT_IN_LOG = frozenset({"result", "transient"})
 
 
 @dataclass(frozen=True)
 class Item:
-    """``source`` -> ``target``, both places. ``known``: the last record of the target. ``attempt`` from 0.
+    """One picture to code: ``source`` -> ``target``, each a local path or a URL. ``attempt``: from 0.
 
-    ``returned``: a worker died that had it, perhaps after writing the target and before saying so.
+    ``previous``: the target's last record in the log. ``reassigned``: a worker that had it died, perhaps after
+    writing the target and before reporting it.
     """
 
     source: str
     target: str
-    known: Outcome | None = None
+    previous: Outcome | None = None
     attempt: int = 0
-    returned: bool = False
+    reassigned: bool = False
 
-    def failed(self, words: str, error_class: str, *, passing: bool = False) -> Outcome:
-        """The outcome of an item that nothing came of."""
+    def failure(self, message: str, error_class: str, *, transient: bool = False) -> Outcome:
+        """The outcome of an item that failed."""
         return Outcome(
             self.source,
             self.target,
             "failed",
-            error=words,
+            error=message,
             error_class=error_class,
-            passing=passing,
+            transient=transient,
         )
 
 
 class Work(Protocol):
-    """Codes one picture after the other; loads its model with the first. Can be sent to another process.
+    """Encoding or decoding of one picture after the other. Loads its model with the first; can be pickled.
 
-    ``weights``: the id of the weights, "" where each file names its own. ``settings``: a hash of all that has
-    a say in the result beside source and weights.
+    ``weights``: the id of the weights, "" where each file names its own. ``settings``: a hash of everything
+    that affects the result beside source and weights.
     """
 
     @property
@@ -90,25 +91,28 @@ class Work(Protocol):
     def settings(self) -> str: ...
 
     @property
-    def ahead(self) -> int:
-        """How many pictures it likes to know of at a time, 1 at least. May load its libraries."""
+    def batch_size(self) -> int:
+        """How many pictures `prepare_batch` should get, 1 at least. May load libraries."""
 
-    def foresee(self, coming: Sequence[tuple[str, bytes]]) -> None:
-        """Prepare for these calls of `code`, which come next. Raises what is the fault of none of them."""
+    def prepare_batch(self, pictures: Sequence[tuple[str, bytes]]) -> None:
+        """Prepare together the pictures (name, data) that `code` gets next.
+
+        Raises only errors that are no single picture's fault.
+        """
 
     def code(self, name: str, data: bytes) -> dict[str, Any]:
-        """The result as ``data``, with ``width``, ``height``, ``seconds`` and what else there is to say.
+        """The result as ``data``, with ``width``, ``height``, ``seconds`` and further fields for --json.
 
-        ``name``: how messages call the picture. Raises VrcError.
+        ``name``: of the picture, for messages. Raises VrcError.
         """
 
 
-class OneByOne:
-    """The part of `Work` that does not look ahead."""
+class UnbatchedWork:
+    """The part of `Work` for what prepares nothing ahead."""
 
     @property
-    def ahead(self) -> int:
+    def batch_size(self) -> int:
         return 1
 
-    def foresee(self, coming: Sequence[tuple[str, bytes]]) -> None:
+    def prepare_batch(self, pictures: Sequence[tuple[str, bytes]]) -> None:
         pass

@@ -1,4 +1,4 @@
-"""Lists of work that are shared out to many machines, none of which reads the whole list."""
+"""Manifests: lists of items, split into shards for many machines, none of which reads the whole list."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from vrcodec.batch import places
-from vrcodec.batch.inputs import find, mirrored
+from vrcodec.batch import storage
+from vrcodec.batch.inputs import find_inputs, relative_output_path
 from vrcodec.batch.items import Item, Outcome
 from vrcodec.errors import InputError, UsageError, VrcError
 
@@ -24,7 +24,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """Of I/N. Raises UsageError."""
+        """Parse I/N. Raises UsageError."""
         first, slash, last = text.partition("/")
         if not (
             slash and first.isascii() and first.isdigit() and last.isascii() and last.isdigit()
@@ -40,79 +40,82 @@ class Shard:
 
 @dataclass(frozen=True)
 class Manifest:
-    """``place``: a list with a source a line, or a source, a tab and its target; or a folder of pictures.
+    """``location``: of a list with a source a line, or a source, a tab and its target; or of a folder.
 
-    Results go below ``out``, where no target is named: the source's own path with ``suffix``.
+    Results go below ``out``, where no target is named: the source's own path with ``suffix``. Of a folder,
+    files with one of ``suffixes`` are taken.
     """
 
-    place: str
+    location: str
     out: str
     suffix: str
     suffixes: frozenset[str]
 
     def items(self, shard: Shard) -> Iterator[Item | Outcome]:
-        """The work of a shard, each target once; an outcome is a line that says nothing that could be done.
+        """The items of a shard, each target once; an outcome is a failure, of a line that is no valid item.
 
         Raises InputError or UsageError.
         """
-        seen: dict[str, str] = {}
+        sources: dict[str, str] = {}
         for line in self._lines(shard):
             source, _, named = line.partition("\t")
             try:
-                target = places.join(self.out, named) if named else self._target(source)
+                target = storage.join(self.out, named) if named else self._target(source)
             except VrcError as error:
-                yield Item(source, "").failed(str(error), type(error).__name__)
+                yield Item(source, "").failure(str(error), type(error).__name__)
                 continue
-            other = seen.setdefault(target, source)
+            other = sources.setdefault(target, source)
             if other != source:
-                words = f"{source}: would be written to {target}, as {other}"
-                yield Item(source, target).failed(words, UsageError.__name__)
-            elif line not in seen:
-                seen[line] = source
+                message = f"{source}: would be written to {target}, as {other}"
+                yield Item(source, target).failure(message, UsageError.__name__)
+            elif line not in sources:
+                sources[line] = source
                 yield Item(source, target)
 
     def _target(self, source: str) -> str:
-        below = str(mirrored(source))
-        # Two sources never meet in one target: no machine knows of all.
-        name = below.removesuffix(".vrc") if self.suffix != ".vrc" else below
-        return places.join(self.out, name + self.suffix)
+        relative = str(relative_output_path(source))
+        # Appended to the source's own suffix: no machine sees all sources, and no two may share a target.
+        name = relative.removesuffix(".vrc") if self.suffix != ".vrc" else relative
+        return storage.join(self.out, name + self.suffix)
 
     def _lines(self, shard: Shard) -> Iterator[str]:
-        if places.is_folder(self.place):
+        if storage.is_folder(self.location):
             yield from self._files()[shard.index - 1 :: shard.count]
             return
-        for line in lines(self.place, shard):
+        for line in read_shard_lines(self.location, shard):
             if text := os.fsdecode(line.rstrip(b"\r\n")):
                 yield text
 
     def _files(self) -> list[str]:
-        if not places.is_url(self.place):
-            return sorted(find([self.place], [], self.suffixes).sources)
-        found = places.below(self.place)
-        return [name for name in found if PurePosixPath(name).suffix.lower() in self.suffixes]
+        if not storage.is_url(self.location):
+            return sorted(find_inputs([self.location], [], self.suffixes).sources)
+        files = storage.list_files(self.location)
+        return [name for name in files if PurePosixPath(name).suffix.lower() in self.suffixes]
 
 
-def lines(place: str, shard: Shard) -> Iterator[bytes]:
+def read_shard_lines(location: str, shard: Shard) -> Iterator[bytes]:
     """The lines that begin in this shard's share of the bytes of a list. Raises InputError.
 
     So every line is in one shard, and a shard reads no more than its share.
     """
-    size = places.size(place)
+    size = storage.size(location)
     if size is None:
-        raise InputError(f"{place}: cannot be read: no such file")
+        raise InputError(f"{location}: cannot be read: no such file")
     start, end = (size * i // shard.count for i in (shard.index - 1, shard.index))
-    # From the byte before: a line that begins at ``start`` is ours if that is the end of another.
-    position, held = max(start - 1, 0), b""
-    foreign = start > 0
+    # From the byte before: a line that begins at ``start`` is in this shard if that byte ends another.
+    position, buffer = max(start - 1, 0), b""
+    in_shard = start == 0
     read_to = position
     while position < end:
-        newline = held.find(b"\n")
+        newline = buffer.find(b"\n")
         if newline < 0 and read_to < size:
-            held += places.read_range(place, read_to, min(read_to + _CHUNK_BYTES, size))
-            read_to = position + len(held)
+            chunk_end = min(read_to + _CHUNK_BYTES, size)
+            buffer += storage.read_range(location, read_to, chunk_end)
+            read_to = position + len(buffer)
             continue
-        line, held = (held, b"") if newline < 0 else (held[: newline + 1], held[newline + 1 :])
+        line_bytes = len(buffer) if newline < 0 else newline + 1
+        line, buffer = buffer[:line_bytes], buffer[line_bytes:]
         position += len(line)
-        if not foreign:
+        if in_shard:
             yield line
-        foreign = False
+        in_shard = True

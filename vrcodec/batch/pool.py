@@ -1,4 +1,4 @@
-"""Worker processes, and who gives them their work; one that dies takes no more with it than its picture."""
+"""A pool of worker processes; one that dies costs no more than the picture that it was coding."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
-from vrcodec.batch.handler import Handler
 from vrcodec.batch.items import Item, Outcome
-from vrcodec.batch.worker import Appetite, serve
+from vrcodec.batch.processor import ItemProcessor
+from vrcodec.batch.worker import BatchSize, run_worker
 
-# What a worker may take: the libraries, a model, and pictures of some megapixels.
+# Memory of a worker: the libraries, a model, and pictures of some megapixels.
 _WORKER_BYTES = 1 << 31
-_END_SECONDS = 10.0
-# Read by libraries when they load: their threads would wait for each other on every small picture.
+_JOIN_SECONDS = 10.0
+# Read by libraries when they load: on small pictures, their threads would wait for each other.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def usual_jobs(count: int) -> int:
-    """Workers for ``count`` pictures where nobody chose: one a core, as far as memory goes."""
+def default_jobs(count: int) -> int:
+    """How many workers ``count`` pictures get without --jobs: one a core, as far as memory allows."""
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    return max(1, min(count, cores, _memory() // _WORKER_BYTES))
+    return max(1, min(count, cores, _physical_memory() // _WORKER_BYTES))
 
 
-def _memory() -> int:
+def _physical_memory() -> int:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return 1 << 62
 
 
-def outcomes(
-    handler: Handler, items: Iterable[Item], jobs: int, retries: int = 0
+def run_in_pool(
+    processor: ItemProcessor, items: Iterable[Item], jobs: int, retries: int = 0
 ) -> Iterator[Outcome]:
-    """Do all items in ``jobs`` processes; yields what became of each, as it comes.
+    """Process all items in ``jobs`` processes; yields the outcome of each as it comes.
 
-    ``items`` are taken as workers come to need them. Failures that may pass are tried again, ``retries`` times
-    at most, behind the others. Workers are ended when the iterator is closed.
+    ``items`` are taken as workers need them. Transient failures are tried again, ``retries`` times at most,
+    after all others. Workers are ended when the iterator is closed.
     """
-    pool = _Pool(handler, items, retries)
+    pool = _Pool(processor, items, retries)
     try:
         yield from pool.outcomes(jobs)
     finally:
@@ -54,151 +54,156 @@ def outcomes(
 
 
 @dataclass
-class _Member:
-    """A worker. ``held``: items that it has, in order; ``waiting``: those it has not begun."""
+class _Worker:
+    """A worker process. ``assigned``: its items by number, in order; ``queued``: those it has not begun.
+
+    ``current``: the item that it began last.
+    """
 
     process: SpawnProcess
     connection: Connection
-    held: dict[int, Item] = field(default_factory=dict)
-    waiting: set[int] = field(default_factory=set)
-    begun: int | None = None
-    appetite: int = 1
+    assigned: dict[int, Item] = field(default_factory=dict)
+    queued: set[int] = field(default_factory=set)
+    current: int | None = None
+    batch_size: int = 1
 
-    def give(self, number: int, item: Item) -> None:
-        self.held[number] = item
-        self.waiting.add(number)
-        # One that is gone is noticed when it is listened to.
+    def assign(self, number: int, item: Item) -> None:
+        self.assigned[number] = item
+        self.queued.add(number)
+        # A worker that has died is noticed when its messages are read.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send((number, item))
 
-    def begins(self, number: int) -> None:
-        self.waiting.discard(number)
-        self.begun = number
+    def begin(self, number: int) -> None:
+        self.queued.discard(number)
+        self.current = number
 
-    def finishes(self, number: int) -> Item:
-        self.waiting.discard(number)
-        return self.held.pop(number)
+    def finish(self, number: int) -> Item:
+        self.queued.discard(number)
+        return self.assigned.pop(number)
 
-    def blamed(self) -> Item | None:
-        """Take out the item at which the worker died, as far as one can tell."""
-        if self.begun in self.held:
-            return self.held.pop(self.begun)
-        first = next(iter(self.held), None)
-        return None if first is None else self.held.pop(first)
+    def pop_suspect(self) -> Item | None:
+        """Take out the item that probably killed the worker: the one begun last, or else the first."""
+        if self.current in self.assigned:
+            return self.assigned.pop(self.current)
+        first = next(iter(self.assigned), None)
+        return None if first is None else self.assigned.pop(first)
 
 
 class _Pool:
-    def __init__(self, handler: Handler, items: Iterable[Item], retries: int) -> None:
-        self._handler = handler
+    def __init__(self, processor: ItemProcessor, items: Iterable[Item], retries: int) -> None:
+        self._processor = processor
         self._items = iter(items)
         self._retries = retries
-        self._again: deque[Item] = deque()
-        self._members: list[_Member] = []
-        self._number = 0
+        self._retry_queue: deque[Item] = deque()
+        self._workers: list[_Worker] = []
+        self._last_number = 0
 
     def outcomes(self, jobs: int) -> Iterator[Outcome]:
-        """What becomes of each item."""
+        """The outcome of each item."""
         while True:
-            self._feed(jobs)
-            busy = {member.connection: member for member in self._members if member.held}
+            self._assign_items(jobs)
+            busy = {worker.connection: worker for worker in self._workers if worker.assigned}
             if not busy:
                 return
             for connection in wait(list(busy)):
                 assert isinstance(connection, Connection)
-                yield from self._listen(busy[connection])
+                yield from self._receive(busy[connection])
 
-    def _feed(self, jobs: int) -> None:
-        """Give each worker what it reads beyond the one that it codes; idle workers come first."""
-        for member in sorted(self._members, key=lambda member: len(member.held)):
-            while len(member.waiting) < member.appetite and (item := self._next()):
-                self._give(member, item)
-        while len(self._members) < jobs and (item := self._next()):
-            self._members.append(_started(self._handler))
-            self._give(self._members[-1], item)
+    def _assign_items(self, jobs: int) -> None:
+        """Give each worker a batch to read ahead beside the items that it codes; idle workers come first."""
+        for worker in sorted(self._workers, key=lambda worker: len(worker.assigned)):
+            while len(worker.queued) < worker.batch_size and (item := self._next_item()):
+                self._assign(worker, item)
+        while len(self._workers) < jobs and (item := self._next_item()):
+            self._workers.append(_start_worker(self._processor))
+            self._assign(self._workers[-1], item)
 
-    def _next(self) -> Item | None:
+    def _next_item(self) -> Item | None:
         item = next(self._items, None)
-        if item is None and self._again:
-            item = self._again.popleft()
+        if item is None and self._retry_queue:
+            item = self._retry_queue.popleft()
         return item
 
-    def _give(self, member: _Member, item: Item) -> None:
-        self._number += 1
-        member.give(self._number, item)
+    def _assign(self, worker: _Worker, item: Item) -> None:
+        self._last_number += 1
+        worker.assign(self._last_number, item)
 
-    def _listen(self, member: _Member) -> Iterator[Outcome]:
+    def _receive(self, worker: _Worker) -> Iterator[Outcome]:
         try:
-            message = member.connection.recv()
+            message = worker.connection.recv()
         except (EOFError, OSError):
-            yield from self._bury(member)
+            yield from self._remove_dead(worker)
             return
-        if isinstance(message, Appetite):
-            member.appetite = message.count
+        if isinstance(message, BatchSize):
+            worker.batch_size = message.count
             return
         number, outcome = message
         if outcome is None:
-            member.begins(number)
+            worker.begin(number)
         else:
-            yield from self._judge(member.finishes(number), outcome)
+            yield from self._retry_or_yield(worker.finish(number), outcome)
 
-    def _bury(self, member: _Member) -> Iterator[Outcome]:
-        """One picture pays for a worker that died; what else it had is done by others."""
-        self._members.remove(member)
-        member.process.join()
+    def _remove_dead(self, worker: _Worker) -> Iterator[Outcome]:
+        """One picture fails with a worker that died; its other items go back into the queue."""
+        self._workers.remove(worker)
+        worker.process.join()
         item = None
-        if member.appetite > 1 and member.begun not in member.held:
-            # It died of one of several. Others will take them one by one, and the one will show.
-            self._handler = replace(self._handler, foresees=False)
+        if worker.batch_size > 1 and worker.current not in worker.assigned:
+            # It died while preparing a batch. New workers take items one by one, which shows the culprit.
+            self._processor = replace(self._processor, batching=False)
         else:
-            item = member.blamed()
-        others = [replace(other, returned=True) for other in member.held.values()]
-        self._again.extendleft(reversed(others))
-        member.connection.close()
+            item = worker.pop_suspect()
+        others = [replace(other, reassigned=True) for other in worker.assigned.values()]
+        self._retry_queue.extendleft(reversed(others))
+        worker.connection.close()
         if item is not None:
-            words = f"{item.source}: its process {_end_words(member.process.exitcode)}"
-            yield from self._judge(item, item.failed(words, "WorkerDied", passing=True))
+            message = f"{item.source}: its process {_describe_exit(worker.process.exitcode)}"
+            yield from self._retry_or_yield(
+                item, item.failure(message, "WorkerDied", transient=True)
+            )
 
-    def _judge(self, item: Item, outcome: Outcome) -> Iterator[Outcome]:
-        if outcome.passing and item.attempt < self._retries:
-            self._again.append(replace(item, attempt=item.attempt + 1))
+    def _retry_or_yield(self, item: Item, outcome: Outcome) -> Iterator[Outcome]:
+        if outcome.transient and item.attempt < self._retries:
+            self._retry_queue.append(replace(item, attempt=item.attempt + 1))
         else:
             yield outcome
 
     def end(self) -> None:
-        """Let idle workers go; end those that are not."""
-        for member in self._members:
-            if member.held:
-                member.process.terminate()
-            member.connection.close()
-        for member in self._members:
-            member.process.join(_END_SECONDS)
-            if member.process.is_alive():
-                member.process.kill()
+        """Let idle workers exit; terminate busy ones."""
+        for worker in self._workers:
+            if worker.assigned:
+                worker.process.terminate()
+            worker.connection.close()
+        for worker in self._workers:
+            worker.process.join(_JOIN_SECONDS)
+            if worker.process.is_alive():
+                worker.process.kill()
 
 
-def _started(handler: Handler) -> _Member:
+def _start_worker(processor: ItemProcessor) -> _Worker:
     context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=serve, args=(handler, there), daemon=True)
-    with _environment(_ONE_THREAD):
+    parent_end, child_end = context.Pipe()
+    process = context.Process(target=run_worker, args=(processor, child_end), daemon=True)
+    with _default_environment(_ONE_THREAD):
         process.start()
-    there.close()
-    return _Member(process, here)
+    child_end.close()
+    return _Worker(process, parent_end)
 
 
 @contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """``values`` for processes that are started inside, where the user has set none."""
-    fresh = {name: value for name, value in values.items() if name not in os.environ}
-    os.environ.update(fresh)
+def _default_environment(values: dict[str, str]) -> Iterator[None]:
+    """Environment variables for processes started inside, where the user has not set them."""
+    added = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(added)
     try:
         yield
     finally:
-        for name in fresh:
+        for name in added:
             del os.environ[name]
 
 
-def _end_words(code: int | None) -> str:
+def _describe_exit(code: int | None) -> str:
     if code is None or code >= 0:
         return f"ended with exit code {code}"
     name = signal.Signals(-code).name

@@ -1,22 +1,27 @@
-"""What became of many items, in sum."""
+"""Totals of many outcomes, as a summary line or a report; reports of many shards as one."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vrcodec.batch.items import Outcome
+from vrcodec.batch.log import read_log
 
-# As many failures are in a report by name.
-_NAMED = 100
+# A report names as many failures.
+_MAX_NAMED_FAILURES = 100
 _PREFIXES = "kMGTP"
 
 
 @dataclass
 class Totals:
-    """Counts, bytes, pixels; ``seconds``: spent in coding, by all workers together."""
+    """Counts, bytes, pixels; ``seconds``: of coding, by all workers together.
+
+    ``error_classes``: how often each has occurred. ``start``: on the monotonic clock.
+    """
 
     done: int = 0
     skipped: int = 0
@@ -25,12 +30,12 @@ class Totals:
     bytes_out: int = 0
     pixels: int = 0
     seconds: float = 0.0
-    kinds: Counter[str] = field(default_factory=Counter)
+    error_classes: Counter[str] = field(default_factory=Counter)
     failures: list[dict[str, str]] = field(default_factory=list)
-    since: float = field(default_factory=time.monotonic)
+    start: float = field(default_factory=time.monotonic)
 
     def add(self, outcome: Outcome) -> None:
-        """Take one more into account. Bytes, pixels and seconds are of what was done, not skipped."""
+        """Add an outcome. Bytes, pixels and seconds are of what was done, not of what was skipped."""
         if outcome.outcome == "done":
             self.done += 1
             self.bytes_in += outcome.bytes_in
@@ -41,26 +46,26 @@ class Totals:
             self.skipped += 1
         else:
             self.failed += 1
-            self.kinds[outcome.error_class] += 1
-            if len(self.failures) < _NAMED:
+            self.error_classes[outcome.error_class] += 1
+            if len(self.failures) < _MAX_NAMED_FAILURES:
                 self.failures.append({"source": outcome.source, "error": outcome.error})
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the first of it."""
-        return time.monotonic() - self.since
+        """Seconds since the start."""
+        return time.monotonic() - self.start
 
-    def speed_words(self) -> str:
-        """How fast it goes, such as 5.31 MP/s."""
+    def format_speed(self) -> str:
+        """Pixels per second, such as 5.31 MP/s."""
         return f"{self.pixels / 1e6 / max(self.elapsed, 1e-9):.2f} MP/s"
 
-    def words(self, verb: str, jobs: int) -> str:
-        """The summary, a line."""
-        sizes = f"{_size(self.bytes_in)} -> {_size(self.bytes_out)}"
+    def format_summary(self, verb: str, jobs: int) -> str:
+        """The summary, a line. ``verb``: encoded or decoded; ``jobs``: how many workers there were."""
+        sizes = f"{_format_size(self.bytes_in)} -> {_format_size(self.bytes_out)}"
         workers = "1 job" if jobs == 1 else f"{jobs} jobs"
         return (
             f"{self.done} {verb}, {self.skipped} up to date, {self.failed} failed; {sizes}; "
-            f"{self.elapsed:.1f} s, {self.speed_words()}, {workers}"
+            f"{self.elapsed:.1f} s, {self.format_speed()}, {workers}"
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -73,13 +78,33 @@ class Totals:
             "bytes_out": self.bytes_out,
             "megapixels": round(self.pixels / 1e6, 6),
             "coding_seconds": round(self.seconds, 3),
-            "failed_by_kind": dict(self.kinds),
+            "failed_by_kind": dict(self.error_classes),
             "failures": self.failures,
         }
 
 
-def _size(count: int) -> str:
+def _format_size(count: int) -> str:
     if count < 1000:
         return f"{count} B"
     power = min((len(str(count)) - 1) // 3, len(_PREFIXES))
     return f"{count / 1000**power:.2f} {_PREFIXES[power - 1]}B"
+
+
+def merge_logs(logs: Sequence[str]) -> dict[str, Any]:
+    """One report of the last outcome of each picture in ``logs``. Raises InputError.
+
+    One log at a time is held in memory: a picture is in the log of one shard only.
+    """
+    totals = Totals()
+    for log in logs:
+        for outcome in _last_outcomes(log).values():
+            # What a later run has skipped, an earlier one has done.
+            skipped = outcome.outcome == "skipped"
+            totals.add(replace(outcome, outcome="done") if skipped else outcome)
+    report = totals.as_dict()
+    del report["skipped"]
+    return {"logs": len(logs), "pictures": totals.done + totals.failed, **report}
+
+
+def _last_outcomes(log: str) -> dict[tuple[str, str], Outcome]:
+    return {(outcome.source, outcome.target): outcome for outcome in read_log(log)}

@@ -1,4 +1,4 @@
-"""A worker process: reads the next picture and writes the last one while it codes the present one."""
+"""A worker process: a pipeline of threads that read the next picture, code one, and write the last one."""
 
 from __future__ import annotations
 
@@ -13,98 +13,98 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import FrameType
 
-from vrcodec.batch.handler import Coded, Handler, Source
 from vrcodec.batch.items import Item, Outcome
+from vrcodec.batch.processor import CodedItem, ItemProcessor, ReadItem
 from vrcodec.files import discard_partials
 
-# The number of no item.
-NONE = 0
-# Before another try, doubled with each: what is out of order elsewhere needs time.
-_PAUSE_SECONDS = 0.25
+# Items are numbered from 1.
+NO_ITEM = 0
+# Before another try, doubled with each: transient failures need time to pass.
+_RETRY_PAUSE_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
-class Appetite:
-    """The first thing that a worker says: how many pictures it likes to have read ahead."""
+class BatchSize:
+    """The first message of a worker: how many pictures it reads ahead, to prepare them together."""
 
     count: int
 
 
-def serve(handler: Handler, connection: Connection) -> None:
-    """Do the items that come through ``connection`` (number, item) until None comes or the other end is gone.
+def run_worker(processor: ItemProcessor, connection: Connection) -> None:
+    """Process the items that come through ``connection``, as (number, item), until None comes or it is closed.
 
-    Sends back its `Appetite`, (number, None) when the coding of one begins, (`NONE`, None) before it looks at
-    several, and (number, outcome).
+    Sends back its `BatchSize`, (number, None) when the coding of an item begins, (`NO_ITEM`, None) before a
+    batch is prepared, and (number, outcome).
     """
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, _terminate)
     # Ctrl-C reaches all processes of a terminal; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    line = _Line(handler, connection)
-    # Whoever wanted it may be gone.
+    pipeline = _Pipeline(processor, connection)
+    # The parent may be gone.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        line.run()
-    # Without taking torch apart.
+        pipeline.run()
+    # The interpreter would take 0.4 s to tear torch down.
     os._exit(0)
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _terminate(number: int, frame: FrameType | None) -> None:
     discard_partials()
     os._exit(128 + number)
 
 
-class _Line:
-    """The three steps of a worker, each in a thread of its own."""
+class _Pipeline:
+    """Reading, coding and writing, each in a thread of its own."""
 
-    def __init__(self, handler: Handler, connection: Connection) -> None:
-        self._handler = handler
+    def __init__(self, processor: ItemProcessor, connection: Connection) -> None:
+        self._processor = processor
         self._connection = connection
-        self._sending = threading.Lock()
-        self._ahead = handler.ahead
-        self._ready: queue.Queue[tuple[int, Source] | None] = queue.Queue(self._ahead)
+        self._send_lock = threading.Lock()
+        self._batch_size = processor.batch_size
+        self._read_items: queue.Queue[tuple[int, ReadItem] | None] = queue.Queue(self._batch_size)
 
     def run(self) -> None:
-        """Code in this thread, until there is no more."""
-        self._connection.send(Appetite(self._ahead))
-        threading.Thread(target=self._read, daemon=True).start()
+        """Code in this thread, until no more items come."""
+        self._connection.send(BatchSize(self._batch_size))
+        threading.Thread(target=self._read_all, daemon=True).start()
         with ThreadPoolExecutor(1) as writer:
-            while group := self._next():
-                self._foresee([source for _, source in group])
-                for number, source in group:
+            while batch := self._next_batch():
+                self._prepare([source for _, source in batch])
+                for number, source in batch:
                     if source.outcome is not None:
                         self._send(number, source.outcome)
                         continue
                     self._send(number, None)
-                    writer.submit(self._finish, number, self._handler.code(source))
+                    writer.submit(self._write, number, self._processor.code(source))
 
-    def _foresee(self, sources: Sequence[Source]) -> None:
-        if self._ahead > 1:
-            # Whoever dies here does not die of the picture that was begun last.
-            self._send(NONE, None)
-            self._handler.foresee(sources)
+    def _prepare(self, sources: Sequence[ReadItem]) -> None:
+        if self._batch_size > 1:
+            # A worker that dies here must not be taken to have died of the picture that was begun last.
+            self._send(NO_ITEM, None)
+            self._processor.prepare_batch(sources)
 
-    def _next(self) -> list[tuple[int, Source]]:
-        """What has been read, one at least; nothing when there is no more."""
-        group = []
-        entry = self._ready.get()
+    def _next_batch(self) -> list[tuple[int, ReadItem]]:
+        """The items that have been read, one at least; empty at the end."""
+        batch = []
+        entry = self._read_items.get()
         while entry is not None:
-            group.append(entry)
-            if len(group) == self._ahead or self._ready.empty():
-                return group
-            entry = self._ready.get()
+            batch.append(entry)
+            if len(batch) == self._batch_size or self._read_items.empty():
+                return batch
+            entry = self._read_items.get()
         # For the next call.
-        self._ready.put(None)
-        return group
+        self._read_items.put(None)
+        return batch
 
-    def _read(self) -> None:
+    def _read_all(self) -> None:
         try:
-            for number, item in self._received():
+            for number, item in self._receive_items():
                 if item.attempt:
-                    threading.Event().wait(_PAUSE_SECONDS * 2**item.attempt)
-                self._ready.put((number, self._handler.read(item)))
+                    threading.Event().wait(_RETRY_PAUSE_SECONDS * 2**item.attempt)
+                self._read_items.put((number, self._processor.read(item)))
         finally:
-            self._ready.put(None)
+            self._read_items.put(None)
 
-    def _received(self) -> Iterator[tuple[int, Item]]:
+    def _receive_items(self) -> Iterator[tuple[int, Item]]:
         while True:
             try:
                 entry: tuple[int, Item] | None = self._connection.recv()
@@ -114,10 +114,10 @@ class _Line:
                 return
             yield entry
 
-    def _finish(self, number: int, coded: Coded | Outcome) -> None:
-        outcome = coded if isinstance(coded, Outcome) else self._handler.write(coded)
+    def _write(self, number: int, coded: CodedItem | Outcome) -> None:
+        outcome = coded if isinstance(coded, Outcome) else self._processor.write(coded)
         self._send(number, outcome)
 
     def _send(self, number: int, outcome: Outcome | None) -> None:
-        with self._sending:
+        with self._send_lock:
             self._connection.send((number, outcome))

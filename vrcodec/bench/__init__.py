@@ -1,1 +1,1 @@
-"""Measuring codecs on real files."""
+"""Benchmarks: rate, distortion, time and memory of codecs, from real files."""

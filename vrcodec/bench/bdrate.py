@@ -1,4 +1,4 @@
-"""The Bjontegaard delta rate: how many bits more or fewer at equal quality.
+"""The Bjontegaard delta rate: the difference in bits at equal quality.
 
 After G. Bjontegaard, "Calculation of average PSNR differences between RD-curves", VCEG-M33, 2001, with the
 interpolations that are usual today instead of a cubic: PCHIP and Akima.
@@ -37,32 +37,33 @@ def bd_rate(
     bpp: Sequence[float],
     quality: Sequence[float],
 ) -> BdRate | None:
-    """Compare two curves of matching bpp and quality. None when they share no range of quality."""
-    anchor, own = _ascending(anchor_bpp, anchor_quality), _ascending(bpp, quality)
-    if min(len(anchor), len(own)) < _MIN_POINTS["pchip"]:
+    """BD-rate of a curve of matching bpp and quality. None when both share no range of quality."""
+    anchor = _monotone_points(anchor_bpp, anchor_quality)
+    test = _monotone_points(bpp, quality)
+    if min(len(anchor), len(test)) < _MIN_POINTS["pchip"]:
         return None
-    low, high = max(anchor[0][1], own[0][1]), min(anchor[-1][1], own[-1][1])
+    low, high = max(anchor[0][1], test[0][1]), min(anchor[-1][1], test[-1][1])
     if not low < high:
         return None
-    return BdRate(_delta(anchor, own, "pchip"), _delta(anchor, own, "akima"), low, high)
+    return BdRate(_delta_rate(anchor, test, "pchip"), _delta_rate(anchor, test, "akima"), low, high)
 
 
-def _ascending(bpp: Sequence[float], quality: Sequence[float]) -> list[tuple[float, float]]:
+def _monotone_points(bpp: Sequence[float], quality: Sequence[float]) -> list[tuple[float, float]]:
     """Points of finite quality, in order of rate, without those that pay more for no better quality.
 
     Rate must be a function of quality; some codecs spend more on a lower setting here and there.
     """
     points: list[tuple[float, float]] = []
-    for rate, value in sorted(zip(bpp, quality, strict=True)):
-        if math.isfinite(value) and rate > 0 and (not points or value > points[-1][1]):
-            points.append((rate, value))
+    for rate, level in sorted(zip(bpp, quality, strict=True)):
+        if math.isfinite(level) and rate > 0 and (not points or level > points[-1][1]):
+            points.append((rate, level))
     return points
 
 
-def _delta(
-    anchor: list[tuple[float, float]], own: list[tuple[float, float]], method: Interpolation
+def _delta_rate(
+    anchor: list[tuple[float, float]], test: list[tuple[float, float]], method: Interpolation
 ) -> float | None:
-    if min(len(anchor), len(own)) < _MIN_POINTS[method]:
+    if min(len(anchor), len(test)) < _MIN_POINTS[method]:
         return None
     import bjontegaard
 
@@ -70,7 +71,7 @@ def _delta(
         warnings.simplefilter("ignore")
         delta = bjontegaard.bd_rate(
             *zip(*anchor, strict=True),
-            *zip(*own, strict=True),
+            *zip(*test, strict=True),
             method=method,
             require_matching_points=False,
             min_overlap=0,

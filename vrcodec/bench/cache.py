@@ -1,4 +1,4 @@
-"""Results on disk, so that an interrupted run can go on.
+"""Cache of results on disk, so that an interrupted run can go on.
 
 One JSON object a line, appended as results come in: a run that is killed loses at most its last line.
 """
@@ -15,7 +15,7 @@ from typing import Any
 from vrcodec.bench.measure import Cost, Sample
 from vrcodec.errors import OutputError
 
-_FILE = "results.jsonl"
+_FILE_NAME = "results.jsonl"
 
 # Codec, setting, picture's hash, conditions.
 Key = tuple[str, float, str, str]
@@ -30,22 +30,22 @@ def default_folder() -> Path:
 class Cache:
     """Samples by codec and weights, setting, picture, and conditions (machine, threads, versions).
 
-    ``reuse``: look up what earlier runs left. What is measured is kept in any case.
+    ``reuse``: look up the results of earlier runs. New results are written in any case.
     """
 
     def __init__(self, folder: Path, conditions: str, *, reuse: bool) -> None:
-        self._path = folder / _FILE
+        self._path = folder / _FILE_NAME
         self._conditions = conditions
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._samples = _read(self._path) if reuse else {}
+            self._samples = _read_samples(self._path) if reuse else {}
         except OSError as error:
             raise OutputError(f"{folder}: cannot keep results here: {error.strerror}") from error
 
     def get(
         self, identity: str, setting: float, picture: str, metrics: Sequence[str]
     ) -> Sample | None:
-        """A sample that has all of ``metrics``, if there is one."""
+        """The sample, if there is one that has all of ``metrics``."""
         sample = self._samples.get((identity, setting, picture, self._conditions))
         return sample if sample and set(metrics) <= set(sample.quality) else None
 
@@ -62,7 +62,7 @@ class Cache:
             raise OutputError(f"{self._path}: cannot be written: {error.strerror}") from error
 
 
-def _read(path: Path) -> dict[Key, Sample]:
+def _read_samples(path: Path) -> dict[Key, Sample]:
     samples: dict[Key, Sample] = {}
     if not path.exists():
         return samples
@@ -70,12 +70,12 @@ def _read(path: Path) -> dict[Key, Sample]:
         # A line that a killed run left unfinished is no reason to stop.
         try:
             key, value = json.loads(line)
-            samples[tuple(key)] = _sample(value)
+            samples[tuple(key)] = _parse_sample(value)
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
     return samples
 
 
-def _sample(value: dict[str, Any]) -> Sample:
+def _parse_sample(value: dict[str, Any]) -> Sample:
     encode, decode = (Cost(**value.pop(name)) for name in ("encode", "decode"))
     return Sample(**value, encode=encode, decode=decode)

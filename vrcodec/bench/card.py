@@ -1,31 +1,31 @@
-"""Measured figures as text."""
+"""Markdown tables of the figures in weights cards."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-_MIDDLE = 0.5
+_MIDDLE_RATE = 0.5
 # Every second rate of a card's eleven.
-_STEP = 2
+_RATE_STEP = 2
 
 
 def card_table(card: Mapping[str, Any]) -> str:
-    """The figures of a weights card as a Markdown table and a sentence."""
+    """One card: its rate-distortion curve as a Markdown table, and its BD-rates in a sentence."""
     lines = ["| rate | bpp | PSNR dB | MS-SSIM |", "| --- | --- | --- | --- |"]
     lines += [
         f"| {p['setting']:.1f} | {p['bpp']:.3f} | {p['psnr']:.2f} | {p['ms_ssim']:.4f} |"
-        for p in card["curve"][::_STEP]
+        for p in card["curve"][::_RATE_STEP]
     ]
-    against = card["bd_rate_percent"]
-    named = {
+    bd_rates = card["bd_rate_percent"]
+    titles = {
         "jpeg": "JPEG (Pillow, 4:2:0, optimised)",
         "webp": "WebP (method 6)",
         "avif": "AVIF (speed 4, 4:4:4)",
         "vtm18": "VTM-18",
     }
     rates = ", ".join(
-        f"{against[key]:+.1f} % against {name}" for key, name in named.items() if key in against
+        f"{bd_rates[key]:+.1f} % against {name}" for key, name in titles.items() if key in bd_rates
     )
     pictures = card["pictures"]
     lines += [
@@ -56,16 +56,16 @@ def families_table(cards: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _family_row(card: Mapping[str, Any]) -> list[str]:
-    against, work = card["bd_rate_percent"], card["kmac_per_pixel"]
-    encoding_only = ("analysis", "hyper_analysis", "posterior")
-    decoding = sum(own for part, own in work.items() if part not in encoding_only)
-    middle = next(point for point in card["curve"] if point["setting"] == _MIDDLE)
+    bd_rates, work = card["bd_rate_percent"], card["kmac_per_pixel"]
+    encoder_parts = ("analysis", "hyper_analysis", "posterior")
+    decoding = sum(kmac for part, kmac in work.items() if part not in encoder_parts)
+    middle = next(point for point in card["curve"] if point["setting"] == _MIDDLE_RATE)
     return [
         f"`{card['family']}`",
         f"`{card['id']}`",
         f"{card['parameters'] / 1e6:.1f} M",
         f"{decoding:.0f}",
         f"{middle['decode_seconds']:.3f}",
-        *(f"{against[key]:+.1f} %" for key in ("jpeg", "avif", "vtm18")),
+        *(f"{bd_rates[key]:+.1f} %" for key in ("jpeg", "avif", "vtm18")),
         f"{sum(stage.get('samples', 0) for stage in card['training']):,}",
     ]

@@ -1,4 +1,4 @@
-"""What is measured: our families and their rivals behind one interface."""
+"""The interface of a measured codec, and our families behind it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, Protocol, TypeVar
 
 import torch
 
-from vrcodec.catalog import find_by_family, installed
+from vrcodec.catalog import find_by_family, installed_weights
 from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.models.device import resolve_device
 from vrcodec.picture.picture import Picture
@@ -21,13 +21,13 @@ from vrcodec.search.target import Target
 DEFAULT_ENGINE = Engine()
 
 # Titles of our curves begin like this.
-OWN_PREFIX = "vrcodec "
+OUR_PREFIX = "vrcodec "
 
 Value = TypeVar("Value")
 
 
 class Coder(Protocol):
-    """Encodes and decodes; the two sides share nothing but the file."""
+    """Encoder and decoder of one codec; they share nothing but the file."""
 
     def encode(self, picture: Picture, setting: float) -> bytes: ...
 
@@ -35,9 +35,9 @@ class Coder(Protocol):
 
 
 class Codec(Protocol):
-    """A codec and the settings to measure it at. Can be pickled.
+    """A codec and the points to measure it at. Can be pickled.
 
-    ``settings``: those that are fixed, in words. ``identity`` changes when results would.
+    ``settings``: its fixed settings in words. ``identity``: key in the cache; changes when results would.
     """
 
     @property
@@ -60,21 +60,21 @@ class Codec(Protocol):
 
     @property
     def effort(self) -> int | None:
-        """Of the encoder; None where nobody can ask for one, or has."""
+        """Of the encoder, 0 to 9; None without a scale of efforts, or where none was asked for."""
         ...
 
     def coder(self) -> Coder:
-        """A coder with a decoder that has not seen anything."""
+        """A coder with a fresh decoder."""
         ...
 
 
 @dataclass(frozen=True)
 class Family:
-    """One of our families at an effort. ``points`` are rates, or bits per pixel to aim at (``by`` bpp)."""
+    """One of our families at an effort. ``points`` are in ``unit``: rates, or target bits per pixel."""
 
     family: str
     points: tuple[float, ...]
-    by: Literal["rate", "bpp"] = "rate"
+    unit: Literal["rate", "bpp"] = "rate"
     engine: Engine = DEFAULT_ENGINE
     suffix: str = ".vrc"
     effort: int = 0
@@ -82,16 +82,16 @@ class Family:
 
     @property
     def name(self) -> str:
-        """The family, and how it is encoded where that is not the plain way."""
+        """The family, and effort and tune where they are not the default."""
         effort = f"-effort{self.effort}" if self.effort else ""
         return self.family + effort + ("" if self.tune == "psnr" else f"-{self.tune}")
 
     @property
     def title(self) -> str:
-        """The same in words, marked as ours."""
+        """The same for tables and legends, marked as ours."""
         effort = f", effort {self.effort}" if self.effort else ""
         tune = "" if self.tune == "psnr" else ", for MS-SSIM"
-        return OWN_PREFIX + self.family + effort + tune
+        return OUR_PREFIX + self.family + effort + tune
 
     @property
     def weights(self) -> str:
@@ -101,26 +101,28 @@ class Family:
     @property
     def settings(self) -> str:
         """The weights, and what a point means."""
-        return f"{'rate' if self.by == 'rate' else 'target bits per pixel'}; weights {self.weights}"
+        return (
+            f"{'rate' if self.unit == 'rate' else 'target bits per pixel'}; weights {self.weights}"
+        )
 
     @property
     def identity(self) -> str:
         """Weights, engine and search."""
         engine = self.engine
         search = f", {STEPS[self.effort]} steps" if self.effort else ""
-        place = f"{engine.device} {engine.precision}"
-        return f"{self.name} {self.weights} by {self.by} on {place}{search}"
+        hardware = f"{engine.device} {engine.precision}"
+        return f"{self.name} {self.weights} by {self.unit} on {hardware}{search}"
 
     def coder(self) -> FamilyCoder:
-        """One encoder a process, and a new decoder."""
-        encoder = _encoder(self.family, self.weights, self.engine)
+        """The encoder that this process shares, and a new decoder."""
+        encoder = _shared_encoder(self.family, self.weights, self.engine)
         effort = Effort(self.effort, tune=self.tune)
-        return FamilyCoder(encoder, Decoder(self.engine), self.by, effort)
+        return FamilyCoder(encoder, Decoder(self.engine), self.unit, effort)
 
 
 @lru_cache(maxsize=8)
-def _encoder(family: str, weights: str, engine: Engine) -> Encoder:
-    """``weights``: what is installed may change while this process lives."""
+def _shared_encoder(family: str, weights: str, engine: Engine) -> Encoder:
+    """``weights`` is part of the key: installed weights may change while this process lives."""
     return Encoder(family, engine)
 
 
@@ -130,18 +132,18 @@ class FamilyCoder:
 
     encoder: Encoder
     decoder: Decoder
-    by: Literal["rate", "bpp"]
+    unit: Literal["rate", "bpp"]
     effort: Effort = NO_EFFORT
 
     def encode(self, picture: Picture, setting: float) -> bytes:
-        """A file at rate ``setting``, or of at most so many bits a pixel (raises TargetError)."""
-        if self.by == "rate":
+        """A file at rate ``setting``, or of at most ``setting`` bits a pixel (raises TargetError)."""
+        if self.unit == "rate":
             return self.encoder.encode(picture, code_from_rate(setting), effort=self.effort)
         target = Target("bpp", setting)
-        found = encode_to_target(
+        result = encode_to_target(
             self.encoder, self.decoder, picture, target, strict=True, effort=self.effort
         )
-        return found.data
+        return result.data
 
     def decode(self, data: bytes) -> Picture:
         """The picture of a file."""
@@ -151,35 +153,35 @@ class FamilyCoder:
 def choose_families(
     names: Sequence[str],
     points: tuple[float, ...],
-    by: Literal["rate", "bpp"],
+    unit: Literal["rate", "bpp"],
     engine: Engine,
     efforts: Sequence[int] = (0,),
     tune: Tune = "psnr",
 ) -> list[Family]:
-    """The families called ``names``, each at ``efforts``; ``all`` is every one that is installed.
+    """The families called ``names``, each at ``efforts``; ``all`` is all that are installed.
 
     ``tune``: what efforts above 0 aim at. Raises WeightsError.
     """
-    wanted: list[str] = []
+    chosen: list[str] = []
     for name in names:
-        wanted += [entry.family for entry in installed()] if name == "all" else [name]
-    for name in wanted:
+        chosen += [entry.family for entry in installed_weights()] if name == "all" else [name]
+    for name in chosen:
         find_by_family(name)
     return [
-        Family(name, points, by, engine, effort=effort, tune=tune if effort else "psnr")
-        for name in dict.fromkeys(wanted)
+        Family(name, points, unit, engine, effort=effort, tune=tune if effort else "psnr")
+        for name in dict.fromkeys(chosen)
         for effort in efforts
     ]
 
 
 def synchroniser(engine: Engine) -> Callable[[], None]:
-    """What to call before looking at the clock: work on a GPU goes on after its call returns."""
+    """The call that waits for the device, before each look at the clock: GPU work is asynchronous."""
     if resolve_device(engine.device).type == "cuda":
         return torch.cuda.synchronize
     return lambda: None
 
 
-def thinned(points: Sequence[Value], count: int) -> tuple[Value, ...]:
+def subsample(points: Sequence[Value], count: int) -> tuple[Value, ...]:
     """``count`` of ``points``, evenly spread, the first and last among them."""
     if len(points) <= count:
         return tuple(points)

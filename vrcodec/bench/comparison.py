@@ -1,4 +1,4 @@
-"""Every curve against one of them, the anchor."""
+"""BD-rates of every curve against one of them, the anchor."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from vrcodec.bench.bdrate import BdRate
-from vrcodec.bench.curves import Curve, compare
+from vrcodec.bench.curves import Curve, compare_columns
 from vrcodec.errors import UsageError
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A curve's BD-rates against the anchor: of the means, and of each picture both have."""
+    """A curve's BD-rates in per cent against the anchor.
+
+    ``pooled``: of the mean curves; ``pictures``: of each picture that both have.
+    """
 
     curve: str
     metric: str
@@ -23,7 +26,7 @@ class Comparison:
 
     @property
     def median(self) -> float | None:
-        """Of the pictures."""
+        """Median BD-rate of the pictures."""
         return statistics.median(self.pictures.values()) if self.pictures else None
 
     @property
@@ -43,29 +46,33 @@ class Comparison:
 def choose_anchor(curves: Sequence[Curve], name: str | None) -> Curve | None:
     """The curve called ``name``; without a name the first that is not ours.
 
-    None when there is nothing to compare with.
+    None when there is no such curve.
     """
     if name is None:
-        return next((curve for curve in curves if not curve.own), None)
+        return next((curve for curve in curves if not curve.is_ours), None)
     return next((curve for curve in curves if curve.name == name), None)
 
 
 def check_anchor(name: str | None, known: Sequence[str]) -> None:
-    """Raise UsageError, before the work, when no curve will be called ``name``."""
+    """Raise UsageError, before anything is measured, when no curve will be called ``name``."""
     if name is not None and name not in known:
         raise UsageError(f"no curve {name!r} to compare with; there are: {', '.join(known)}")
 
 
-def comparisons(anchor: Curve, curves: Sequence[Curve], metric: str) -> list[Comparison]:
+def compare_to_anchor(anchor: Curve, curves: Sequence[Curve], metric: str) -> list[Comparison]:
     """Every other curve against ``anchor``."""
-    return [_comparison(anchor, curve, metric) for curve in curves if curve is not anchor]
+    return [_compare_curve(anchor, curve, metric) for curve in curves if curve is not anchor]
 
 
-def _comparison(anchor: Curve, curve: Curve, metric: str) -> Comparison:
+def _compare_curve(anchor: Curve, curve: Curve, metric: str) -> Comparison:
     pictures = {}
-    for name, own in curve.pictures.items():
-        rate = compare(anchor.pictures[name], own, metric) if name in anchor.pictures else None
+    for name, columns in curve.pictures.items():
+        rate = (
+            compare_columns(anchor.pictures[name], columns, metric)
+            if name in anchor.pictures
+            else None
+        )
         if rate and rate.pchip is not None:
             pictures[name] = rate.pchip
-    pooled = compare(anchor.columns, curve.columns, metric)
+    pooled = compare_columns(anchor.columns, curve.columns, metric)
     return Comparison(curve.name, metric, pooled, pictures)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vrcodec.bench.bdrate import BdRate, bd_rate
-from vrcodec.bench.codecs import OWN_PREFIX, Codec
+from vrcodec.bench.codecs import OUR_PREFIX, Codec
 from vrcodec.bench.measure import Cost, Sample
 from vrcodec.bench.runner import Outcome, PictureInfo
 from vrcodec.errors import InputError
@@ -24,9 +24,9 @@ ALIASES = {"psnr": "psnr-rgb", "ms-ssim": "ms-ssim-rgb"}
 
 @dataclass(frozen=True)
 class Curve:
-    """A codec's curve. ``columns``: means over the pictures; ``pictures``: the same for each alone.
+    """A codec's curve. ``columns``: means over the pictures; ``pictures``: the columns of each picture.
 
-    ``details``: what is known of a measured codec: speed, memory, stages. Empty for published curves.
+    ``details``: speed, memory and stages of a measured codec. Empty for published curves.
     """
 
     name: str
@@ -37,36 +37,41 @@ class Curve:
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def own(self) -> bool:
-        """Whether it is one of our families', measured in this run."""
-        return self.measured and self.title.startswith(OWN_PREFIX)
+    def is_ours(self) -> bool:
+        """Whether it is of one of our families, measured in this run."""
+        return self.measured and self.title.startswith(OUR_PREFIX)
 
     @property
     def measured(self) -> bool:
-        """Whether this run made it."""
+        """Whether it was measured in this run, rather than read from a file."""
         return bool(self.pictures)
 
 
-def curve_of(codec: Codec, outcome: Outcome) -> Curve | None:
+def build_curve(codec: Codec, outcome: Outcome) -> Curve | None:
     """The curve of a measured codec over the pictures that all codecs have; None without any."""
-    infos = outcome.complete()
+    infos = outcome.complete_pictures()
     samples = {info.name: outcome.samples[codec.name][info.name] for info in infos}
     settings = _common_settings(samples.values())
     if not settings:
         return None
-    chosen = {
-        name: [s for s in of_picture if s.setting in settings]
-        for name, of_picture in samples.items()
+    compared = {
+        name: [s for s in picture_samples if s.setting in settings]
+        for name, picture_samples in samples.items()
     }
-    pictures = {info.name: _columns(chosen[info.name], info) for info in infos}
+    pictures = {info.name: _columns(compared[info.name], info) for info in infos}
     return Curve(
-        codec.name, codec.title, codec.settings, _mean(pictures), pictures, _details(chosen, infos)
+        codec.name,
+        codec.title,
+        codec.settings,
+        _mean_columns(pictures),
+        pictures,
+        _details(compared, infos),
     )
 
 
 def _common_settings(samples: Any) -> set[float]:
-    of_pictures = [{sample.setting for sample in of_picture} for of_picture in samples]
-    return set.intersection(*of_pictures) if of_pictures else set()
+    settings = [{sample.setting for sample in picture_samples} for picture_samples in samples]
+    return set.intersection(*settings) if settings else set()
 
 
 def _columns(samples: Sequence[Sample], info: PictureInfo) -> Columns:
@@ -85,8 +90,8 @@ def _columns(samples: Sequence[Sample], info: PictureInfo) -> Columns:
     return _with_decibels(columns)
 
 
-def _mean(pictures: Mapping[str, Columns]) -> Columns:
-    """Mean of the pictures' columns, for those that all have.
+def _mean_columns(pictures: Mapping[str, Columns]) -> Columns:
+    """Means of the columns that all pictures have.
 
     Decibels of MS-SSIM are those of its mean, as in published curves.
     """
@@ -100,37 +105,37 @@ def _mean(pictures: Mapping[str, Columns]) -> Columns:
 
 
 def _with_decibels(columns: Columns) -> Columns:
-    """Add the columns on which metrics are compared that are not compared as they are."""
-    added = {
+    """Add columns in dB for the metrics that are compared in dB."""
+    in_decibels = {
         quality_column(name): [metric.scale(v) for v in columns[name]]
         for name, metric in METRICS.items()
         if name in columns
     }
-    return {**columns, **added}
+    return {**columns, **in_decibels}
 
 
 def _details(
     samples: Mapping[str, Sequence[Sample]], infos: Sequence[PictureInfo]
 ) -> dict[str, Any]:
-    every = [sample for of_picture in samples.values() for sample in of_picture]
+    every = [sample for picture_samples in samples.values() for sample in picture_samples]
     pixels = sum(info.pixels * len(samples[info.name]) for info in infos)
     return {
-        "encode": _side([s.encode for s in every], pixels),
-        "decode": _side([s.decode for s in every], pixels),
+        "encode": _mean_cost([s.encode for s in every], pixels),
+        "decode": _mean_cost([s.decode for s in every], pixels),
     }
 
 
-def _side(costs: Sequence[Cost], pixels: int) -> dict[str, Any]:
+def _mean_cost(costs: Sequence[Cost], pixels: int) -> dict[str, Any]:
     seconds = math.fsum(c.seconds for c in costs)
     stages: dict[str, float] = {}
     for cost in costs:
-        for name, spent in cost.stages.items():
-            stages[name] = stages.get(name, 0.0) + spent
+        for name, duration in cost.stages.items():
+            stages[name] = stages.get(name, 0.0) + duration
     known = [c.mib for c in costs if c.mib is not None]
     return {
         "megapixels_per_second": pixels / 1e6 / seconds,
         "seconds": seconds / len(costs),
-        "stages": {name: spent / len(costs) for name, spent in stages.items()},
+        "stages": {name: total / len(costs) for name, total in stages.items()},
         "peak_memory_mib": max(known) if known else None,
     }
 
@@ -140,12 +145,12 @@ def quality_column(metric: str) -> str:
     return metric if METRICS[metric].scale is float else f"{metric}-db"
 
 
-def compare(anchor: Columns, own: Columns, metric: str) -> BdRate | None:
-    """BD-rate of ``own`` against ``anchor``; None where one lacks the metric, or nothing overlaps."""
+def compare_columns(anchor: Columns, test: Columns, metric: str) -> BdRate | None:
+    """BD-rate of ``test`` against ``anchor``; None without the metric, or a common range of quality."""
     column = quality_column(metric)
-    if column not in anchor or column not in own:
+    if column not in anchor or column not in test:
         return None
-    return bd_rate(anchor["bpp"], anchor[column], own["bpp"], own[column])
+    return bd_rate(anchor["bpp"], anchor[column], test["bpp"], test[column])
 
 
 def read_curves(path: Path) -> list[Curve]:
@@ -157,15 +162,17 @@ def read_curves(path: Path) -> list[Curve]:
         document = json.loads(path.read_bytes())
         if "curves" in document:
             # An earlier run of ours: its curves may be called like those of this one.
-            return [_published(c, f"{c['name']} ({path.stem})", path) for c in document["curves"]]
-        return [_published(document, str(document.get("name") or path.stem), path)]
+            return [
+                _published_curve(c, f"{c['name']} ({path.stem})", path) for c in document["curves"]
+            ]
+        return [_published_curve(document, str(document.get("name") or path.stem), path)]
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not a results file in CompressAI's shape: {error}") from error
 
 
-def _published(part: Mapping[str, Any], title: str, path: Path) -> Curve:
+def _published_curve(part: Mapping[str, Any], title: str, path: Path) -> Curve:
     columns = {
         str(name): [float(v) for v in values]
         for name, values in part["results"].items()

@@ -1,4 +1,4 @@
-"""The same table indices by different kernels: how much noise the guard band has to absorb."""
+"""Table indices by different kernels: how much numerical noise the guard band has to absorb."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vrcodec.models import Guarded
-from vrcodec.models.base import Latents, RateState
-from vrcodec.models.coding.hyperprior import HyperpriorModel
-from vrcodec.models.coding.symbols import CodedBlock
+from vrcodec.models import GuardedModel
+from vrcodec.models.base import Latents, RateParameters
+from vrcodec.models.coding.coding_steps import CodedBlock
+from vrcodec.models.families.hyperprior import HyperpriorModel
 from vrcodec.models.families.qarv import Qarv
 from vrcodec.models.networks.layers import Pointwise
 from vrcodec.regions.tiling import Tiling
 
-# Latent rows of a strip: few, so that a picture has many.
+# Latents along the side of a tile: few, so that a picture has many tiles.
 _TILE_SIDE = 12
 
-Kernel = Callable[[Guarded], AbstractContextManager[None]]
-# The same symbols, with table indices computed anew.
-Again = Callable[[], Iterator[CodedBlock]]
+Kernel = Callable[[GuardedModel], AbstractContextManager[None]]
+# Computes the table indices of the same symbols anew.
+Recompute = Callable[[], Iterator[CodedBlock]]
 
 
 @contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Compute with so many threads."""
+def use_threads(count: int) -> Iterator[None]:
+    """Let torch compute with ``count`` threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -39,12 +39,12 @@ def threads(count: int) -> Iterator[None]:
 
 
 @contextmanager
-def _usual(model: Guarded) -> Iterator[None]:
+def _default_kernels(model: GuardedModel) -> Iterator[None]:
     yield
 
 
 @contextmanager
-def _contiguous(model: Guarded) -> Iterator[None]:
+def _contiguous_layout(model: GuardedModel) -> Iterator[None]:
     model.to(memory_format=torch.contiguous_format)
     try:
         yield
@@ -53,19 +53,19 @@ def _contiguous(model: Guarded) -> Iterator[None]:
 
 
 @contextmanager
-def _one_thread(model: Guarded) -> Iterator[None]:
-    with threads(1):
+def _one_thread(model: GuardedModel) -> Iterator[None]:
+    with use_threads(1):
         yield
 
 
 @contextmanager
-def _without_onednn(model: Guarded) -> Iterator[None]:
+def _without_onednn(model: GuardedModel) -> Iterator[None]:
     with torch.backends.mkldnn.flags(enabled=False):
         yield
 
 
 @contextmanager
-def _tiles(model: Guarded) -> Iterator[None]:
+def _small_tiles(model: GuardedModel) -> Iterator[None]:
     before, model.tiling = model.tiling, Tiling(side=_TILE_SIDE)
     try:
         yield
@@ -74,59 +74,61 @@ def _tiles(model: Guarded) -> Iterator[None]:
 
 
 @contextmanager
-def other_order(model: object) -> Iterator[None]:
-    """Every sum over channels in two parts, as another library might."""
-    usual = Pointwise.forward
+def split_channel_sums(model: object) -> Iterator[None]:
+    """Split every sum over channels in two, as another library might."""
+    original = Pointwise.forward
 
-    def in_two_parts(self: Pointwise, x: Tensor) -> Tensor:
+    def forward_in_halves(self: Pointwise, x: Tensor) -> Tensor:
         half = x.shape[1] // 2
         if not half:
-            return usual(self, x)
+            return original(self, x)
         weight = self.weight[:, :, None, None]
         first = F.conv2d(x[:, :half], weight[:, :half])
         return first + F.conv2d(x[:, half:], weight[:, half:], self.bias)
 
-    Pointwise.forward = in_two_parts  # type: ignore[method-assign]
+    Pointwise.forward = forward_in_halves  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Pointwise.forward = usual  # type: ignore[method-assign]
+        Pointwise.forward = original  # type: ignore[method-assign]
 
 
-# The first is what the others are held against.
+# The first is the reference for the others.
 KERNELS: dict[str, Kernel] = {
-    "as usual": _usual,
-    "contiguous": _contiguous,
+    "as usual": _default_kernels,
+    "contiguous": _contiguous_layout,
     "one thread": _one_thread,
     "without oneDNN": _without_onednn,
-    "in tiles": _tiles,
-    "in another order": other_order,
+    "in tiles": _small_tiles,
+    "in another order": split_channel_sums,
 }
 
 
 def table_indices(
-    model: Guarded, latents: Latents, rate: RateState
+    model: GuardedModel, latents: Latents, rate: RateParameters
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Real-valued indices of all guarded symbols, in coding order, by every kernel."""
-    again = (
-        _of_levels(model, latents, rate) if isinstance(model, Qarv) else _of_y(model, latents, rate)
+    recompute = (
+        _recompute_levels(model, latents, rate)
+        if isinstance(model, Qarv)
+        else _recompute_y(model, latents, rate)
     )
-    found = {}
+    indices = {}
     for name, kernel in KERNELS.items():
         with kernel(model):
-            found[name] = np.concatenate([t for block in again() for _, t in block.steps])
-    return {name: t.astype(np.float64) for name, t in found.items()}
+            indices[name] = np.concatenate([t for block in recompute() for _, t in block.steps])
+    return {name: t.astype(np.float64) for name, t in indices.items()}
 
 
-# What is decoded first is computed once: a symbol that is rounded otherwise is another file, not noise.
+# Symbols that are decoded earlier are computed once: one that rounds differently makes another file, not noise.
 
 
-def _of_y(model: HyperpriorModel, latents: Latents, rate: RateState) -> Again:
-    latents = model.conditioned(latents, rate)
+def _recompute_y(model: HyperpriorModel, latents: Latents, rate: RateParameters) -> Recompute:
+    latents = model.latents_at_rate(latents, rate)
     z = model.quantise_z(latents, rate)
     return lambda: model.quantise_y(latents, z, rate)
 
 
-def _of_levels(model: Qarv, latents: Latents, rate: RateState) -> Again:
+def _recompute_levels(model: Qarv, latents: Latents, rate: RateParameters) -> Recompute:
     coded = list(model.coded_blocks(latents, rate))
-    return lambda: (model.coded_again(block, rate) for block in coded)
+    return lambda: (model.recompute_tables(block, rate) for block in coded)

@@ -1,4 +1,4 @@
-"""What a measurement was made on and with."""
+"""The machine and the library versions of a measurement."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _PACKAGES = (
 _CPUINFO = Path("/proc/cpuinfo")
 
 
-def machine(device: str, threads: int) -> dict[str, Any]:
+def describe_machine(device: str, threads: int) -> dict[str, Any]:
     """Processor, cores, threads in use, accelerator, operating system."""
-    found: dict[str, Any] = {
-        "cpu": _cpu(),
+    described: dict[str, Any] = {
+        "cpu": _cpu_name(),
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
@@ -39,14 +39,14 @@ def machine(device: str, threads: int) -> dict[str, Any]:
         "device": str(resolve_device(device)),
         "system": f"{platform.system()} {platform.machine()}",
     }
-    if found["device"].startswith("cuda"):
+    if described["device"].startswith("cuda"):
         import torch
 
-        found["accelerator"] = torch.cuda.get_device_name(found["device"])
-    return found
+        described["accelerator"] = torch.cuda.get_device_name(described["device"])
+    return described
 
 
-def _cpu() -> str:
+def _cpu_name() -> str:
     if _CPUINFO.exists():
         for line in _CPUINFO.read_text().splitlines():
             if line.startswith("model name"):
@@ -54,16 +54,16 @@ def _cpu() -> str:
     return platform.processor() or platform.machine()
 
 
-def versions() -> dict[str, str]:
-    """Versions of what takes part, this program first."""
-    found = {"vrcodec": __version__, "python": ".".join(map(str, sys.version_info[:3]))}
+def library_versions() -> dict[str, str]:
+    """Versions of this program, Python, packages and the image libraries within Pillow."""
+    versions = {"vrcodec": __version__, "python": ".".join(map(str, sys.version_info[:3]))}
     for package in _PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
     for feature in ("libjpeg_turbo", "webp", "avif", "jpg_2000"):
         version = features.version(feature)
         if version:
-            found[feature] = version
-    return found
+            versions[feature] = version
+    return versions

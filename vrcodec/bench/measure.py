@@ -1,4 +1,4 @@
-"""Measuring a codec on a picture: real files, written, read and decoded again."""
+"""Measuring a codec on a picture by round trips: files are written, read back and decoded."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from vrcodec.bench.memory import peak_memory
 from vrcodec.errors import TargetError
 from vrcodec.metrics import Metric
 from vrcodec.picture.picture import Picture
-from vrcodec.timing import recorded, stage
+from vrcodec.timing import record_stages, stage
 
-# Stages that a second picture does not need again.
-_ONCE = ("load",)
+# Stages that only the first picture of a process needs.
+_ONE_TIME_STAGES = ("load",)
 
-# Peaks of encoding and decoding, in MiB.
-Memory = tuple[float | None, float | None]
+# Peak memory of encoding and decoding, in MiB.
+Peaks = tuple[float | None, float | None]
 
 
 @dataclass
@@ -51,62 +51,62 @@ def picture_hash(picture: Picture) -> str:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """How to measure: ``synchronise`` is called before looking at the clock. ``memory``: whether to, too."""
+class RoundTrip:
+    """How to measure. ``synchronise`` is called before each look at the clock; ``memory``: whether to, too."""
 
     metrics: Sequence[Metric]
     synchronise: Callable[[], None]
     memory: bool = True
 
     def measure(self, codec: Codec, picture: Picture, points: Sequence[float]) -> Iterator[Sample]:
-        """One `Sample` for each of ``points``; a target that no rate meets is passed over.
+        """One `Sample` for each of ``points``; a target that no rate meets is left out.
 
-        A first round trip, whose times do not count, measures the memory.
+        A first round trip, whose times do not count, measures peak memory.
         """
         coder = codec.coder()
-        memory: Memory = None, None
+        peaks: Peaks = None, None
         if self.memory:
-            memory = _memory(coder, picture, points[len(points) // 2])
+            peaks = _measure_memory(coder, picture, points[len(points) // 2])
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "picture" + codec.suffix)
             for point in points:
                 with suppress(TargetError):
-                    yield self._sample(coder, picture, point, path, memory)
+                    yield self._measure_point(coder, picture, point, path, peaks)
 
-    def _sample(
-        self, coder: Coder, picture: Picture, point: float, path: Path, memory: Memory
+    def _measure_point(
+        self, coder: Coder, picture: Picture, point: float, path: Path, peaks: Peaks
     ) -> Sample:
-        with self._cost(memory[0]) as encode:
+        with self._timed(peaks[0]) as encode:
             data = coder.encode(picture, point)
             with stage("file"):
                 path.write_bytes(data)
-        with self._cost(memory[1]) as decode:
+        with self._timed(peaks[1]) as decode:
             with stage("file"):
                 data = path.read_bytes()
             decoded = coder.decode(data)
-        seen = picture.displayed(), decoded.displayed()
-        quality = {metric.name: metric.compute(*seen) for metric in self.metrics}
+        shown = picture.to_rgb(), decoded.to_rgb()
+        quality = {metric.name: metric.compute(*shown) for metric in self.metrics}
         return Sample(point, path.stat().st_size, quality, encode, decode)
 
     @contextmanager
-    def _cost(self, mib: float | None) -> Iterator[Cost]:
+    def _timed(self, mib: float | None) -> Iterator[Cost]:
         cost = Cost(mib=mib)
-        with recorded(self.synchronise) as times:
+        with record_stages(self.synchronise) as times:
             start = time.perf_counter()
             yield cost
             self.synchronise()
             elapsed = time.perf_counter() - start
-        once = sum(times.seconds.pop(name, 0.0) for name in _ONCE)
-        cost.seconds, cost.stages = elapsed - once, times.seconds
+        one_time = sum(times.seconds.pop(name, 0.0) for name in _ONE_TIME_STAGES)
+        cost.seconds, cost.stages = elapsed - one_time, times.seconds
 
 
-def _memory(coder: Coder, picture: Picture, point: float) -> Memory:
+def _measure_memory(coder: Coder, picture: Picture, point: float) -> Peaks:
     try:
         with peak_memory() as encode:
             data = coder.encode(picture, point)
     except TargetError:
         return None, None
-    # Loads the weights, which are no part of what a picture needs.
+    # Loads the weights, whose memory is not counted.
     coder.decode(data)
     with peak_memory() as decode:
         coder.decode(data)

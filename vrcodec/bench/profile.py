@@ -1,4 +1,4 @@
-"""Where the time of one picture goes."""
+"""Times of the stages of encoding and decoding one picture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.errors import DeviceError
 from vrcodec.picture.picture import Picture, serialise_picture
 from vrcodec.rate import code_from_rate
-from vrcodec.timing import recorded
+from vrcodec.timing import record_stages
 
 REPEATS = 9
 
@@ -30,9 +30,9 @@ class Profile:
     decode: dict[str, float]
 
 
-def profile(family: str, picture: Picture, rate: float, engine: Engine) -> Profile:
+def profile_picture(family: str, picture: Picture, rate: float, engine: Engine) -> Profile:
     """Time the stages of ``picture`` at ``rate``. Raises WeightsError or DeviceError."""
-    start = _start_seconds()
+    start = _import_times()
     begin = time.perf_counter()
     encoder = Encoder(family, engine)
     start["load weights"] = time.perf_counter() - begin
@@ -49,13 +49,13 @@ def profile(family: str, picture: Picture, rate: float, engine: Engine) -> Profi
     return Profile(start, encode, decode)
 
 
-def _start_seconds() -> dict[str, float]:
-    torch, everything = _import_seconds("torch"), _import_seconds("vrcodec.codec")
-    return {"import torch": torch, "import the rest": max(0.0, everything - torch)}
+def _import_times() -> dict[str, float]:
+    torch, package = _import_seconds("torch"), _import_seconds("vrcodec.codec")
+    return {"import torch": torch, "import the rest": max(0.0, package - torch)}
 
 
 def _import_seconds(module: str) -> float:
-    """In a fresh process: this one has it already."""
+    """In a fresh process: this one has imported it already."""
     command = [sys.executable, "-c", _IMPORT.format(module)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
@@ -66,10 +66,10 @@ def _import_seconds(module: str) -> float:
 def stage_medians(
     work: Callable[[], object], synchronise: Callable[[], None], repeats: int = REPEATS
 ) -> dict[str, float]:
-    """Median seconds of each stage of ``work``, and of what is in none as ``other``."""
+    """Median seconds of each stage of ``work``; ``other`` is the time outside of all stages."""
     runs = []
     for _ in range(repeats):
-        with recorded(synchronise) as times:
+        with record_stages(synchronise) as times:
             begin = time.perf_counter()
             work()
             total = time.perf_counter() - begin

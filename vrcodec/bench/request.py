@@ -1,6 +1,6 @@
-"""A benchmark as a user asks for it, and the plan that it comes to.
+"""The options of a benchmark, checked, and the plan made of them.
 
-Light to import: torch and the codecs come in when the plan is made.
+Light to import: torch and the codecs are imported when the plan is made.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 DEFAULT_RIVALS = ("jpeg", "webp", "avif", "jxl", "jp2k")
 DEFAULT_METRICS = ("psnr", "ms-ssim")
 DEFAULT_RATES = tuple(i / 8 for i in range(9))
-# What --quick does with.
+# What --quick reduces a benchmark to.
 _QUICK_PICTURES, _QUICK_POINTS = 3, 5
 
 
@@ -62,7 +62,7 @@ class Request:
     limits: Limits = DEFAULT_LIMITS
 
     def check(self) -> None:
-        """Refuse before the work what would fail after it. Raises UsageError."""
+        """Check before the work what would fail after it. Raises UsageError."""
         if self.rates is not None and self.bpps is not None:
             raise UsageError("give --rates or --bpps, not both")
         if self.rates is not None and not 0 <= self.rates[0] <= self.rates[-1] <= 1:
@@ -74,9 +74,9 @@ class Request:
             raise UsageError(f"{self.plot_path}: a plot is one of {', '.join(PLOT_SUFFIXES)}")
         if is_stdout(self.json_path) and is_stdout(self.csv_path):
             raise UsageError("only one of --json and --csv can go to stdout")
-        needed = {"matplotlib": self.plot_path, "plotly": self.report_path, "bjontegaard": True}
-        for package, wanted in needed.items():
-            if wanted and find_spec(package) is None:
+        packages = {"matplotlib": self.plot_path, "plotly": self.report_path, "bjontegaard": True}
+        for package, needed in packages.items():
+            if needed and find_spec(package) is None:
                 raise UsageError(f"needs the package {package}: pip install 'vrcodec[bench]'")
         if not self.models:
             raise UsageError("name at least one model")
@@ -88,23 +88,23 @@ class Request:
             raise UsageError("--tune needs an effort above 0: give --efforts")
 
     def files(self) -> list[Path]:
-        """Files that will be written."""
+        """The files to write."""
         paths = (self.json_path, self.csv_path, self.report_path, self.plot_path)
         return [path for path in paths if path and not is_stdout(path)]
 
     @property
     def points(self) -> tuple[float, ...]:
-        """Rates, or bits per pixel."""
+        """Rates, or bits per pixel: see `unit`."""
         return self.bpps or self.rates or DEFAULT_RATES
 
     @property
-    def by(self) -> Literal["rate", "bpp"]:
-        """What the points are."""
+    def unit(self) -> Literal["rate", "bpp"]:
+        """What `points` are in."""
         return "rate" if self.bpps is None else "bpp"
 
     @property
-    def levels(self) -> tuple[int, ...]:
-        """The efforts, once they are known to be whole numbers."""
+    def whole_efforts(self) -> tuple[int, ...]:
+        """The efforts as integers; `check` has refused others."""
         return tuple(int(effort) for effort in self.efforts)
 
     def engine(self) -> Engine:
@@ -120,35 +120,37 @@ def is_stdout(path: Path | None) -> bool:
 
 
 def make_plan(request: Request, say: Callable[[str], None]) -> Plan:
-    """Find pictures, models and rivals; ``say`` is told of rivals that are left out. Raises VrcError."""
+    """Find pictures, models and rivals; ``say`` takes messages about rivals left out. Raises VrcError."""
     import torch
 
     from vrcodec.bench.cache import default_folder
-    from vrcodec.bench.codecs import choose_families, thinned
-    from vrcodec.bench.machine import machine, versions
-    from vrcodec.bench.rivals import at_efforts, choose_rivals
-    from vrcodec.bench.runner import Plan, named
+    from vrcodec.bench.codecs import choose_families, subsample
+    from vrcodec.bench.machine import describe_machine, library_versions
+    from vrcodec.bench.rivals import choose_rivals, expand_efforts
+    from vrcodec.bench.runner import Plan, name_pictures
     from vrcodec.metrics import choose_metrics
     from vrcodec.picture.folders import find_pictures
 
-    paths = named(find_pictures(request.paths), request.paths)
+    paths = name_pictures(find_pictures(request.paths), request.paths)
     points = request.points
     rivals, missing = choose_rivals(request.rivals)
-    for words in missing:
-        say(words)
-    if any(request.levels):
-        rivals = at_efforts(rivals, request.levels)
+    for message in missing:
+        say(message)
+    if any(request.whole_efforts):
+        rivals = expand_efforts(rivals, request.whole_efforts)
     if request.quick:
-        paths = {name: paths[name] for name in thinned(list(paths), _QUICK_PICTURES)}
-        points = thinned(points, _QUICK_POINTS)
-        rivals = [replace(r, points=thinned(r.points, _QUICK_POINTS)) for r in rivals]
+        paths = {name: paths[name] for name in subsample(list(paths), _QUICK_PICTURES)}
+        points = subsample(points, _QUICK_POINTS)
+        rivals = [replace(r, points=subsample(r.points, _QUICK_POINTS)) for r in rivals]
     families = choose_families(
-        request.models, points, request.by, request.engine(), request.levels, request.tune
+        request.models, points, request.unit, request.engine(), request.whole_efforts, request.tune
     )
     codecs: list[Codec] = [*families, *rivals]
     threads = request.threads or max(1, torch.get_num_threads() // request.jobs)
     metrics = tuple(metric.name for metric in choose_metrics(request.metrics))
-    conditions = f"{machine(request.device, threads)} {versions()} {request.jobs} jobs"
+    conditions = (
+        f"{describe_machine(request.device, threads)} {library_versions()} {request.jobs} jobs"
+    )
     return Plan(
         paths,
         codecs,
@@ -163,15 +165,15 @@ def make_plan(request: Request, say: Callable[[str], None]) -> Plan:
     )
 
 
-def context(request: Request, plan: Plan) -> dict[str, Any]:
-    """What results were made on and with."""
+def collect_provenance(request: Request, plan: Plan) -> dict[str, Any]:
+    """Machine, library versions, weights and command line of the results, for JSON."""
     from vrcodec.bench.codecs import Family
-    from vrcodec.bench.machine import machine, versions
+    from vrcodec.bench.machine import describe_machine, library_versions
 
     families = [codec for codec in plan.codecs if isinstance(codec, Family)]
     return {
-        "machine": {**machine(request.device, plan.threads), "jobs": plan.jobs},
-        "versions": versions(),
+        "machine": {**describe_machine(request.device, plan.threads), "jobs": plan.jobs},
+        "versions": library_versions(),
         "weights": {family.family: family.weights for family in families},
         "command": ["vrcodec", *sys.argv[1:]],
     }

@@ -1,4 +1,4 @@
-"""The codecs to compare with, each through the library by which people use it."""
+"""The codecs to compare with, each through the library that is commonly used for it."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ Save = Callable[[Image.Image, float], bytes]
 
 
 @dataclass(frozen=True)
-class Pace:
+class EffortScale:
     """A rival's own scale of effort.
 
-    ``word``: what it calls the scale; ``usual``: where it is measured when nobody asks for an effort.
-    ``matching``: the value for an effort of ours; ``save_at`` encodes at a value.
+    ``name``: what the codec calls it; ``default``: the value when no effort is asked for.
+    ``from_effort``: the value for an effort of ours; ``save_at``: encoder at a value.
     """
 
-    word: str
-    usual: int
-    matching: Callable[[int], int]
+    name: str
+    default: int
+    from_effort: Callable[[int], int]
     save_at: Callable[[int], Save]
 
 
@@ -39,9 +39,9 @@ class Rival:
     """Another codec: a `vrcodec.bench.codecs.Codec`.
 
     ``points``: what it is measured at, lowest first, on its own ``scale``; ``fixed``: its other
-    settings in words. ``save`` encodes an image at a point. ``library``: name and version of what
-    encodes; None when it is not installed. ``pace``: how `at` slows it down; ``effort``: what it was
-    slowed down to.
+    settings in words. ``save`` encodes an image at a point. ``library``: name and version of the
+    encoder; None when it is not installed. ``effort_scale``: for `at_effort`; ``effort``: the effort of
+    ours that this one matches.
     """
 
     name: str
@@ -52,21 +52,21 @@ class Rival:
     save: Save
     library: Callable[[], str | None]
     suffix: str
-    pace: Pace | None = None
+    effort_scale: EffortScale | None = None
     effort: int | None = None
 
-    def at(self, effort: int) -> Rival:
+    def at_effort(self, effort: int) -> Rival:
         """The same codec at the value of its own scale for an ``effort`` of ours; itself without a scale."""
-        if self.pace is None:
+        if self.effort_scale is None:
             return self
-        value = self.pace.matching(effort)
-        word = self.pace.word
+        scale = self.effort_scale
+        value = scale.from_effort(effort)
         return replace(
             self,
-            name=f"{self.name}-{word}{value}",
-            title=f"{self.title}, {word} {value}",
-            fixed=self.fixed.replace(f"{word} {self.pace.usual}", f"{word} {value}"),
-            save=self.pace.save_at(value),
+            name=f"{self.name}-{scale.name}{value}",
+            title=f"{self.title}, {scale.name} {value}",
+            fixed=self.fixed.replace(f"{scale.name} {scale.default}", f"{scale.name} {value}"),
+            save=scale.save_at(value),
             effort=effort,
         )
 
@@ -78,43 +78,45 @@ class Rival:
 
     @property
     def identity(self) -> str:
-        """What a measurement depends on, beside the point and the picture."""
+        """Key of results in the cache, beside the point and the picture."""
         return f"{self.name}; {self.fixed}; {self.library()}"
 
     def coder(self) -> Rival:
-        """Nothing has to be loaded."""
+        """Itself: it has no state."""
         return self
 
     def encode(self, picture: Picture, setting: float) -> bytes:
         """A file of ``picture`` in its own mode. Raises InputError for what the codec cannot code."""
-        with self._refusals():
+        with self._codec_errors():
             return self.save(picture.to_image(), setting)
 
     def decode(self, data: bytes) -> Picture:
         """The picture of a file, through Pillow. Raises InputError."""
-        with self._refusals(), Image.open(io.BytesIO(data)) as image:
+        with self._codec_errors(), Image.open(io.BytesIO(data)) as image:
             return Picture.from_array(np.asarray(image))
 
     @contextmanager
-    def _refusals(self) -> Iterator[None]:
-        """Formats have limits of their own, on sides for example; each library says so in its own way."""
+    def _codec_errors(self) -> Iterator[None]:
+        """Raise InputError for a picture beyond the format's limits: each library has exceptions of its own."""
         try:
             yield
         except Exception as error:
             raise InputError(f"{self.title} fails: {error}") from error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Functions in fields cannot travel to another process; the name can.
-        return _restored, (self.name, self.points)
+        # Functions in fields cannot be pickled; the name can.
+        return _rival_by_name, (self.name, self.points)
 
 
-def _restored(name: str, points: tuple[float, ...]) -> Rival:
-    paced = (rival.at(effort) for rival in RIVALS.values() for effort in range(MAX_EFFORT + 1))
-    by_name = {**{rival.name: rival for rival in paced}, **RIVALS}
+def _rival_by_name(name: str, points: tuple[float, ...]) -> Rival:
+    variants = (
+        rival.at_effort(effort) for rival in RIVALS.values() for effort in range(MAX_EFFORT + 1)
+    )
+    by_name = {**{rival.name: rival for rival in variants}, **RIVALS}
     return replace(by_name[name], points=points)
 
 
-def _saved(image: Image.Image, name: str, **settings: Any) -> bytes:
+def _save_image(image: Image.Image, name: str, **settings: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, name, **settings)
     return buffer.getvalue()
@@ -122,7 +124,9 @@ def _saved(image: Image.Image, name: str, **settings: Any) -> bytes:
 
 def _jpeg(subsampling: str) -> Save:
     def save(image: Image.Image, quality: float) -> bytes:
-        return _saved(image, "JPEG", quality=int(quality), optimize=True, subsampling=subsampling)
+        return _save_image(
+            image, "JPEG", quality=int(quality), optimize=True, subsampling=subsampling
+        )
 
     return save
 
@@ -135,12 +139,12 @@ def _mozjpeg(image: Image.Image, quality: float) -> bytes:
 
 
 def _webp(image: Image.Image, quality: float) -> bytes:
-    return _saved(image, "WEBP", quality=int(quality), method=6)
+    return _save_image(image, "WEBP", quality=int(quality), method=6)
 
 
 def _avif(speed: int, **settings: Any) -> Save:
     settings |= {"speed": speed, "subsampling": "4:4:4"}
-    return lambda image, quality: _saved(image, "AVIF", quality=int(quality), **settings)
+    return lambda image, quality: _save_image(image, "AVIF", quality=int(quality), **settings)
 
 
 def _avif_for_psnr(speed: int) -> Save:
@@ -151,14 +155,14 @@ def _jxl(effort: int) -> Save:
     def save(image: Image.Image, quality: float) -> bytes:
         import pillow_jxl  # noqa: F401 - registers the format with Pillow
 
-        return _saved(image, "JXL", quality=int(quality), effort=effort)
+        return _save_image(image, "JXL", quality=int(quality), effort=effort)
 
     return save
 
 
 def _jp2k(image: Image.Image, bpp: float) -> bytes:
     ratio = 8 * len(image.getbands()) / bpp
-    return _saved(
+    return _save_image(
         image,
         "JPEG2000",
         quality_mode="rates",
@@ -168,19 +172,21 @@ def _jp2k(image: Image.Image, bpp: float) -> bytes:
     )
 
 
-def _codec(name: str, words: str) -> Callable[[], str | None]:
-    return lambda: f"{words} {features.version_codec(name)}" if features.check_codec(name) else None
+def _codec_version(name: str, library: str) -> Callable[[], str | None]:
+    return lambda: (
+        f"{library} {features.version_codec(name)}" if features.check_codec(name) else None
+    )
 
 
-def _module(name: str, words: str) -> Callable[[], str | None]:
-    return lambda: f"{words} {features.version_module(name)}" if features.check(name) else None
+def _module_version(name: str, library: str) -> Callable[[], str | None]:
+    return lambda: f"{library} {features.version_module(name)}" if features.check(name) else None
 
 
-def _package(module: str, distribution: str) -> Callable[[], str | None]:
+def _package_version(module: str, distribution: str) -> Callable[[], str | None]:
     return lambda: f"{distribution} {metadata.version(distribution)}" if find_spec(module) else None
 
 
-def _jpeg_library() -> str | None:
+def _jpeg_version() -> str | None:
     return f"libjpeg-turbo {features.version_feature('libjpeg_turbo')}"
 
 
@@ -188,8 +194,8 @@ _JPEG_QUALITIES = (5.0, 10, 20, 30, 45, 60, 75, 85, 92, 96)
 _AVIF_QUALITIES = (1.0, 8, 18, 30, 42, 54, 66, 78, 88)
 _OPTIMISED = "optimised Huffman tables"
 # Speed 10 makes the files of speed 9.
-_AVIF_PACE = Pace("speed", 4, lambda effort: MAX_EFFORT - effort, _avif)
-_JXL_PACE = Pace("effort", 7, lambda effort: max(1, effort), _jxl)
+_AVIF_SPEEDS = EffortScale("speed", 4, lambda effort: MAX_EFFORT - effort, _avif)
+_JXL_EFFORTS = EffortScale("effort", 7, lambda effort: max(1, effort), _jxl)
 
 RIVALS = {
     rival.name: rival
@@ -201,7 +207,7 @@ RIVALS = {
             fixed=_OPTIMISED,
             points=_JPEG_QUALITIES,
             save=_jpeg("4:2:0"),
-            library=_jpeg_library,
+            library=_jpeg_version,
             suffix=".jpg",
         ),
         Rival(
@@ -211,7 +217,7 @@ RIVALS = {
             fixed=_OPTIMISED,
             points=_JPEG_QUALITIES,
             save=_jpeg("4:4:4"),
-            library=_jpeg_library,
+            library=_jpeg_version,
             suffix=".jpg",
         ),
         Rival(
@@ -221,7 +227,9 @@ RIVALS = {
             fixed="coefficients of libjpeg-turbo, then scans and Huffman tables by MozJPEG",
             points=_JPEG_QUALITIES,
             save=_mozjpeg,
-            library=_package("mozjpeg_lossless_optimization", "mozjpeg-lossless-optimization"),
+            library=_package_version(
+                "mozjpeg_lossless_optimization", "mozjpeg-lossless-optimization"
+            ),
             suffix=".jpg",
         ),
         Rival(
@@ -231,7 +239,7 @@ RIVALS = {
             fixed="method 6",
             points=(1.0, 10, 25, 45, 65, 80, 90, 95, 100),
             save=_webp,
-            library=_module("webp", "libwebp"),
+            library=_module_version("webp", "libwebp"),
             suffix=".webp",
         ),
         Rival(
@@ -240,10 +248,10 @@ RIVALS = {
             scale="quality",
             fixed="speed 4",
             points=_AVIF_QUALITIES,
-            save=_avif(_AVIF_PACE.usual),
-            library=_module("avif", "libavif"),
+            save=_avif(_AVIF_SPEEDS.default),
+            library=_module_version("avif", "libavif"),
             suffix=".avif",
-            pace=_AVIF_PACE,
+            effort_scale=_AVIF_SPEEDS,
         ),
         Rival(
             name="avif-psnr",
@@ -251,10 +259,10 @@ RIVALS = {
             scale="quality",
             fixed="speed 4, tune psnr",
             points=_AVIF_QUALITIES,
-            save=_avif_for_psnr(_AVIF_PACE.usual),
-            library=_module("avif", "libavif"),
+            save=_avif_for_psnr(_AVIF_SPEEDS.default),
+            library=_module_version("avif", "libavif"),
             suffix=".avif",
-            pace=replace(_AVIF_PACE, save_at=_avif_for_psnr),
+            effort_scale=replace(_AVIF_SPEEDS, save_at=_avif_for_psnr),
         ),
         Rival(
             name="jxl",
@@ -262,10 +270,10 @@ RIVALS = {
             scale="quality",
             fixed="effort 7",
             points=(1.0, 10, 25, 40, 55, 70, 80, 88, 94),
-            save=_jxl(_JXL_PACE.usual),
-            library=_package("pillow_jxl", "pillow-jxl-plugin"),
+            save=_jxl(_JXL_EFFORTS.default),
+            library=_package_version("pillow_jxl", "pillow-jxl-plugin"),
             suffix=".jxl",
-            pace=_JXL_PACE,
+            effort_scale=_JXL_EFFORTS,
         ),
         Rival(
             name="jp2k",
@@ -274,31 +282,32 @@ RIVALS = {
             fixed="irreversible 9/7 wavelet, colour transform",
             points=(0.08, 0.16, 0.3, 0.5, 0.8, 1.2, 1.8, 2.6),
             save=_jp2k,
-            library=_codec("jpg_2000", "OpenJPEG"),
+            library=_codec_version("jpg_2000", "OpenJPEG"),
             suffix=".jp2",
         ),
     )
 }
-# What people mean when they name a format that is measured in several ways.
+# A format that is measured in several ways, by one name.
 GROUPS = {"jpeg": ("jpeg420", "jpeg444", "mozjpeg")}
 
 
 def choose_rivals(names: Sequence[str]) -> tuple[list[Rival], list[str]]:
-    """The rivals called ``names``, and words about those whose library is missing.
+    """The rivals called ``names``, and a message about each whose library is missing.
 
-    ``jpeg`` is all of its kinds; ``all`` and ``none`` are what they say. Raises UsageError for an unknown name.
+    A name of `GROUPS` is all of its rivals; ``all`` and ``none`` are names, too. Raises UsageError for
+    unknown names.
     """
-    wanted: list[str] = []
+    chosen: list[str] = []
     for name in names:
         if name == "all":
-            wanted += RIVALS
+            chosen += RIVALS
         elif name != "none":
-            wanted += GROUPS.get(name, (name,))
-    unknown = [name for name in wanted if name not in RIVALS]
+            chosen += GROUPS.get(name, (name,))
+    unknown = [name for name in chosen if name not in RIVALS]
     if unknown:
         known = ", ".join([*RIVALS, *GROUPS, "all", "none"])
         raise UsageError(f"no rival {unknown[0]!r}; there are: {known}")
-    rivals = [RIVALS[name] for name in dict.fromkeys(wanted)]
+    rivals = [RIVALS[name] for name in dict.fromkeys(chosen)]
     missing = [
         f"{r.title} is left out: its library is not installed (pip install 'vrcodec[bench]')"
         for r in rivals
@@ -307,11 +316,11 @@ def choose_rivals(names: Sequence[str]) -> tuple[list[Rival], list[str]]:
     return [r for r in rivals if r.library() is not None], missing
 
 
-def at_efforts(rivals: Sequence[Rival], efforts: Sequence[int]) -> list[Rival]:
-    """Each of ``rivals`` once for each effort; once where it has no such scale, or where two are the same."""
-    found: dict[str, Rival] = {}
+def expand_efforts(rivals: Sequence[Rival], efforts: Sequence[int]) -> list[Rival]:
+    """Each of ``rivals`` at each effort; once where it has no such scale, or two efforts match one value."""
+    variants: dict[str, Rival] = {}
     for rival in rivals:
         for effort in efforts:
-            paced = rival.at(effort)
-            found.setdefault(paced.name, paced)
-    return list(found.values())
+            variant = rival.at_effort(effort)
+            variants.setdefault(variant.name, variant)
+    return list(variants.values())

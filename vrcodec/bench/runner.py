@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vrcodec.bench.cache import Cache
 from vrcodec.bench.codecs import Codec, synchroniser
-from vrcodec.bench.measure import Sample, Trial, picture_hash
+from vrcodec.bench.measure import RoundTrip, Sample, picture_hash
 from vrcodec.codec import Engine
 from vrcodec.errors import VrcError
 from vrcodec.limits import Limits
@@ -24,9 +24,9 @@ from vrcodec.picture.reading import open_colours
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be measured, and how.
+    """What to measure, and how.
 
-    ``paths`` by the name that results give a picture. ``threads`` of each of ``jobs`` processes.
+    ``paths``: by the name of the picture in the results. ``threads``: of each of ``jobs`` processes.
     ``conditions``: what results depend on beside codec, setting and picture. ``memory``: whether to measure
     that, for which one point is coded once more.
     """
@@ -61,18 +61,18 @@ class PictureInfo:
 
 @dataclass
 class Outcome:
-    """What came of a plan. ``samples`` by codec, then by picture; ``problems`` in words."""
+    """Results of a plan. ``samples``: by codec, then by picture; ``problems``: messages."""
 
     pictures: dict[str, PictureInfo] = field(default_factory=dict)
     samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     interrupted: bool = False
 
-    def complete(self) -> list[PictureInfo]:
-        """Pictures that every codec has results of, sorted: the ones that means are taken over."""
+    def complete_pictures(self) -> list[PictureInfo]:
+        """Pictures that every codec has results of, sorted by name: means are taken over these."""
         names = set(self.pictures)
-        for of_codec in self.samples.values():
-            names &= set(of_codec)
+        for by_picture in self.samples.values():
+            names &= set(by_picture)
         return [self.pictures[name] for name in sorted(names)]
 
 
@@ -85,24 +85,24 @@ class _Result:
     error: str | None = None
 
 
-def run(plan: Plan, advance: Callable[[str], None]) -> Outcome:
-    """Carry out ``plan``; calls ``advance`` with a word about each finished piece.
+def run_plan(plan: Plan, advance: Callable[[str], None]) -> Outcome:
+    """Measure ``plan``; calls ``advance`` with picture and codec after each of them.
 
-    A picture that cannot be read or coded is a problem and no reason to stop. KeyboardInterrupt ends the
-    run; what was finished is in the outcome.
+    A picture that cannot be read or coded is noted as a problem. KeyboardInterrupt ends the run; the outcome
+    has what was finished.
     """
     outcome = Outcome(samples={codec.name: {} for codec in plan.codecs})
     try:
-        with _results(plan) as results:
+        with _start_measuring(plan) as results:
             for result in results:
-                _take(outcome, result)
+                _add_result(outcome, result)
                 advance(f"{result.picture} {result.codec}")
     except KeyboardInterrupt:
         outcome.interrupted = True
     return outcome
 
 
-def _take(outcome: Outcome, result: _Result) -> None:
+def _add_result(outcome: Outcome, result: _Result) -> None:
     if result.error:
         if result.error not in outcome.problems:
             outcome.problems.append(result.error)
@@ -113,17 +113,17 @@ def _take(outcome: Outcome, result: _Result) -> None:
 
 
 @contextmanager
-def _results(plan: Plan) -> Iterator[Iterator[_Result]]:
-    # By picture, not by codec: what an interrupt leaves can be compared.
+def _start_measuring(plan: Plan) -> Iterator[Iterator[_Result]]:
+    # By picture, not by codec: so results of an interrupted run can be compared.
     tasks = [(codec, name) for name in plan.paths for codec in plan.codecs]
     if plan.jobs == 1:
         worker = _Worker(plan)
-        yield (worker.work(*task) for task in tasks)
+        yield (worker.measure(*task) for task in tasks)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(plan.jobs, context, _start_worker, (plan,))
     try:
-        futures = [pool.submit(_work, *task) for task in tasks]
+        futures = [pool.submit(_measure, *task) for task in tasks]
         yield (future.result() for future in as_completed(futures))
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -134,7 +134,7 @@ def _results(plan: Plan) -> Iterator[Iterator[_Result]]:
 
 
 class _Worker:
-    """What one process needs to measure."""
+    """The state of one measuring process."""
 
     def __init__(self, plan: Plan) -> None:
         import torch
@@ -143,32 +143,32 @@ class _Worker:
         self._plan = plan
         self._cache = Cache(plan.cache, plan.conditions, reuse=plan.resume)
         metrics = choose_metrics(plan.metrics)
-        self._trial = Trial(metrics, synchroniser(plan.engine), plan.memory)
+        self._round_trip = RoundTrip(metrics, synchroniser(plan.engine), plan.memory)
 
-    def work(self, codec: Codec, name: str) -> _Result:
+    def measure(self, codec: Codec, name: str) -> _Result:
         """Measure one picture by one codec."""
         try:
-            picture = _read(self._plan.paths[name], self._plan.limits)
+            picture = _read_picture(self._plan.paths[name], self._plan.limits)
             digest = picture_hash(picture)
-            samples = self._samples(codec, picture, digest)
+            samples = self._measure_points(codec, picture, digest)
         except VrcError as error:
-            return _Result(codec.name, name, error=_with_name(name, error))
+            return _Result(codec.name, name, error=_error_message(name, error))
         info = PictureInfo(name, picture.width, picture.height, digest)
         return _Result(codec.name, name, info, tuple(samples))
 
-    def _samples(self, codec: Codec, picture: Picture, digest: str) -> list[Sample]:
-        found, missing = [], []
+    def _measure_points(self, codec: Codec, picture: Picture, digest: str) -> list[Sample]:
+        samples, missing = [], []
         for point in codec.points:
             sample = self._cache.get(codec.identity, point, digest, self._plan.metrics)
             if sample:
-                found.append(sample)
+                samples.append(sample)
             else:
                 missing.append(point)
         if missing:
-            fresh = list(self._trial.measure(codec, picture, missing))
-            self._cache.put(codec.identity, digest, fresh)
-            found += fresh
-        return sorted(found, key=lambda sample: sample.setting)
+            measured = list(self._round_trip.measure(codec, picture, missing))
+            self._cache.put(codec.identity, digest, measured)
+            samples += measured
+        return sorted(samples, key=lambda sample: sample.setting)
 
 
 _worker: _Worker | None = None
@@ -181,26 +181,26 @@ def _start_worker(plan: Plan) -> None:
     _worker = _Worker(plan)
 
 
-def _work(codec: Codec, name: str) -> _Result:
+def _measure(codec: Codec, name: str) -> _Result:
     assert _worker is not None
-    return _worker.work(codec, name)
+    return _worker.measure(codec, name)
 
 
 @lru_cache(maxsize=1)
-def _read(path: Path, limits: Limits) -> Picture:
-    """All codecs see a picture before the next one is read."""
+def _read_picture(path: Path, limits: Limits) -> Picture:
+    """Cached: all codecs code a picture before the next one is read."""
     return open_colours(path, limits=limits)
 
 
-def _with_name(name: str, error: VrcError) -> str:
+def _error_message(name: str, error: VrcError) -> str:
     return str(error) if name in str(error) else f"{name}: {error}"
 
 
-def named(paths: Sequence[Path], given: Sequence[Path]) -> dict[str, Path]:
-    """Names for the pictures ``paths``, found in ``given`` folders and files: short, and different."""
+def name_pictures(paths: Sequence[Path], inputs: Sequence[Path]) -> dict[str, Path]:
+    """``paths`` by short, distinct names: relative to the folder of ``inputs`` that holds them."""
     names: dict[str, Path] = {}
     for path in paths:
-        roots = [root for root in given if root.is_dir() and path.is_relative_to(root)]
+        roots = [root for root in inputs if root.is_dir() and path.is_relative_to(root)]
         short = str(path.relative_to(roots[0])) if roots else path.name
         names[short if short not in names else str(path)] = path
     return names

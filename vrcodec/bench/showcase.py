@@ -1,4 +1,4 @@
-"""Pictures to look at: the original, ours and the rivals' at the size of ours."""
+"""Decoded pictures to compare by eye: the original, ours, and the rivals' at the file size of ours."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from vrcodec.bench.codecs import Codec, Coder, Family
 from vrcodec.metrics import Pixels, capped_psnr
 from vrcodec.picture.picture import Picture
 
-# A report is one file: of larger pictures it holds the middle.
+# A report is one file: larger pictures are cropped to their middle.
 MAX_SIDE = 1024
-# Of ours: a small file and a middling one.
+# Of ours: a small file and a medium one.
 RATES = (0.2, 0.5)
-# Kinds of a format that look alike need not be shown beside it.
+# Variants of a format that look alike are not shown.
 _NOT_SHOWN = ("jpeg444", "mozjpeg", "avif-psnr")
 _BISECTIONS = 8
 
@@ -34,7 +34,7 @@ class View:
 
 @dataclass(frozen=True)
 class Showcase:
-    """A picture. ``levels``: for each of a few sizes, our view first, then the others at that size."""
+    """A picture. ``levels``: for each of `RATES`, our view first, then the others at that file size."""
 
     name: str
     width: int
@@ -43,14 +43,14 @@ class Showcase:
     levels: list[list[View]]
 
 
-def showcase(name: str, picture: Picture, codecs: Sequence[Codec]) -> Showcase:
-    """Encode ``picture`` by the first of ``codecs``, a family, at a few rates; by the others to match.
+def make_showcase(name: str, picture: Picture, codecs: Sequence[Codec]) -> Showcase:
+    """Encode ``picture`` by the first of ``codecs``, a family, at a few rates; by the others at those sizes.
 
-    Of several efforts, at the first: to match a size takes many files.
+    Of several efforts only the first is shown: matching a size takes many files.
     """
     efforts = (None, codecs[0].effort)
     shown = [
-        _by_rate(codec)
+        _with_full_range(codec)
         for codec in codecs
         if codec.effort in efforts and not codec.name.startswith(_NOT_SHOWN)
     ]
@@ -59,15 +59,20 @@ def showcase(name: str, picture: Picture, codecs: Sequence[Codec]) -> Showcase:
     for rate in RATES:
         files = [coders[0].encode(picture, rate)]
         files += [
-            matched(codec, coder, picture, len(files[0]))
+            encode_to_size(codec, coder, picture, len(files[0]))
             for codec, coder in zip(shown[1:], coders[1:], strict=True)
         ]
-        levels.append([_view(*each, picture) for each in zip(shown, coders, files, strict=True)])
-    width, height = _crop(picture.pixels).shape[1::-1]
-    return Showcase(name, int(width), int(height), _uri(picture.pixels), levels)
+        levels.append(
+            [
+                _make_view(*codec_file, picture)
+                for codec_file in zip(shown, coders, files, strict=True)
+            ]
+        )
+    width, height = _crop_middle(picture.pixels).shape[1::-1]
+    return Showcase(name, int(width), int(height), _webp_uri(picture.pixels), levels)
 
 
-def matched(codec: Codec, coder: Coder, picture: Picture, size: int) -> bytes:
+def encode_to_size(codec: Codec, coder: Coder, picture: Picture, size: int) -> bytes:
     """The file of ``codec``, between its first and last point, whose size comes closest to ``size``."""
     low, high = codec.points[0], codec.points[-1]
     best = coder.encode(picture, low)
@@ -80,25 +85,25 @@ def matched(codec: Codec, coder: Coder, picture: Picture, size: int) -> bytes:
     return best
 
 
-def _by_rate(codec: Codec) -> Codec:
-    """Our families over their whole range, whatever points they were measured at."""
-    return replace(codec, points=(0.0, 1.0), by="rate") if isinstance(codec, Family) else codec
+def _with_full_range(codec: Codec) -> Codec:
+    """Our families from rate 0 to 1, whatever points they were measured at."""
+    return replace(codec, points=(0.0, 1.0), unit="rate") if isinstance(codec, Family) else codec
 
 
-def _view(codec: Codec, coder: Coder, data: bytes, picture: Picture) -> View:
+def _make_view(codec: Codec, coder: Coder, data: bytes, picture: Picture) -> View:
     decoded = coder.decode(data)
     bpp = 8 * len(data) / (picture.width * picture.height)
-    seen = decoded.displayed()
-    return View(codec.title, bpp, capped_psnr(picture.pixels, seen), _uri(seen))
+    shown = decoded.to_rgb()
+    return View(codec.title, bpp, capped_psnr(picture.pixels, shown), _webp_uri(shown))
 
 
-def _crop(pixels: Pixels) -> Pixels:
+def _crop_middle(pixels: Pixels) -> Pixels:
     height, width = pixels.shape[:2]
     top, left = max(0, height - MAX_SIDE) // 2, max(0, width - MAX_SIDE) // 2
     return pixels[top : top + MAX_SIDE, left : left + MAX_SIDE]
 
 
-def _uri(pixels: Pixels) -> str:
+def _webp_uri(pixels: Pixels) -> str:
     buffer = io.BytesIO()
-    Image.fromarray(_crop(pixels)).save(buffer, "WEBP", lossless=True)
+    Image.fromarray(_crop_middle(pixels)).save(buffer, "WEBP", lossless=True)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()

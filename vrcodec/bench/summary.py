@@ -1,4 +1,4 @@
-"""Results in words and tables."""
+"""Results as tables and sentences."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Table = tuple[list[str], list[list[str]]]
 
 
 def curve_table(curve: Curve, metrics: Sequence[str]) -> Table:
-    """One line for each setting of a curve."""
+    """One row for each setting of a curve."""
     c = curve.columns
     shown = [m for m in metrics if m in c]
     head = ["rate", "bpp", *(METRICS[m].title for m in shown), "encode s", "decode s"]
@@ -33,7 +33,7 @@ def curve_table(curve: Curve, metrics: Sequence[str]) -> Table:
 
 
 def codec_table(results: Results, metrics: Sequence[str]) -> Table:
-    """One line for each curve: range, and BD-rates against the anchor."""
+    """One row for each curve: ranges of rate and PSNR, and BD-rates against the anchor."""
     shown = [m for m in metrics if m in results.comparisons]
     head = ["codec", "bpp", "PSNR dB"]
     for metric in shown:
@@ -42,35 +42,43 @@ def codec_table(results: Results, metrics: Sequence[str]) -> Table:
     by_metric = {m: {c.curve: c for c in results.comparisons[m]} for m in shown}
     rows = []
     for curve in results.curves:
-        row = [curve.title, _range(curve.columns, "bpp", 3), _range(curve.columns, "psnr", 1)]
+        row = [
+            curve.title,
+            _format_range(curve.columns, "bpp", 3),
+            _format_range(curve.columns, "psnr", 1),
+        ]
         for metric in shown:
-            found = by_metric[metric].get(curve.name)
-            row += [percentages(found.pooled), overlap(found.pooled)] if found else ["anchor", ""]
+            comparison = by_metric[metric].get(curve.name)
+            if comparison:
+                rate = comparison.pooled
+                row += [format_bd_rate(rate), format_quality_range(rate)]
+            else:
+                row += ["anchor", ""]
         rows.append(row)
     return head, rows
 
 
 def picture_table(results: Results, metric: str) -> Table:
-    """BD-rates against the anchor, one line for each picture."""
-    found = [c for c in results.comparisons.get(metric, []) if c.pictures]
+    """BD-rates against the anchor, one row for each picture."""
+    comparisons = [c for c in results.comparisons.get(metric, []) if c.pictures]
     titles = {curve.name: curve.title for curve in results.curves}
     rows = [
-        [info.name, *(_signed(c.pictures.get(info.name)) for c in found)]
+        [info.name, *(_format_percent(c.pictures.get(info.name)) for c in comparisons)]
         for info in results.pictures
     ]
-    rows.append(["median", *(_signed(c.median) for c in found)])
-    return ["picture", *(titles[c.curve] for c in found)], rows
+    rows.append(["median", *(_format_percent(c.median) for c in comparisons)])
+    return ["picture", *(titles[c.curve] for c in comparisons)], rows
 
 
-def _signed(value: float | None) -> str:
+def _format_percent(value: float | None) -> str:
     return "no overlap" if value is None else f"{value:+.1f} %"
 
 
-def _range(columns: Columns, name: str, digits: int) -> str:
+def _format_range(columns: Columns, name: str, digits: int) -> str:
     return f"{min(columns[name]):.{digits}f} .. {max(columns[name]):.{digits}f}"
 
 
-def percentages(rate: BdRate | None) -> str:
+def format_bd_rate(rate: BdRate | None) -> str:
     """The BD-rate by PCHIP, and by Akima in brackets."""
     if rate is None or rate.pchip is None:
         return "no overlap"
@@ -78,13 +86,13 @@ def percentages(rate: BdRate | None) -> str:
     return f"{rate.pchip:+.1f} %{akima}"
 
 
-def overlap(rate: BdRate | None) -> str:
-    """The range of quality that a BD-rate is an average over."""
+def format_quality_range(rate: BdRate | None) -> str:
+    """The range of quality over which a BD-rate is an average."""
     return f"{rate.low:.1f} .. {rate.high:.1f}" if rate else ""
 
 
 def cost_table(results: Results) -> Table:
-    """Speed and memory of the measured codecs, one line for each."""
+    """Speed and peak memory of the measured codecs, one row for each."""
     head = ["codec"]
     for side in ("encode", "decode"):
         head += [f"{side} s", "MP/s", "MiB"]
@@ -105,10 +113,10 @@ def _cost_cells(side: dict[str, Any]) -> list[str]:
     ]
 
 
-def verdicts(results: Results) -> list[str]:
-    """What the PSNR comparison of each of our families comes to, in a sentence."""
+def summarise_psnr(results: Results) -> list[str]:
+    """The BD-rate (PSNR) of each of our families against the anchor, in a sentence each."""
     sentences = []
-    for curve in results.own:
+    for curve in results.our_curves:
         for comparison in results.comparisons.get("psnr", []):
             rate = comparison.pooled
             if comparison.curve == curve.name and rate and rate.pchip is not None:
@@ -117,18 +125,17 @@ def verdicts(results: Results) -> list[str]:
                 sentences.append(
                     f"{curve.title} needs {abs(rate.pchip):.1f} % {word} bits than "
                     f"{results.anchor.title} at equal PSNR ({rate.low:.1f} to {rate.high:.1f} dB)"
-                    + _by_picture(comparison)
+                    + _picture_words(comparison)
                 )
     return sentences
 
 
-def _by_picture(comparison: Comparison) -> str:
+def _picture_words(comparison: Comparison) -> str:
     if comparison.worst is None or len(comparison.pictures) == 1:
         return "."
-    name, value = comparison.worst
-    return (
-        f"; median of the pictures {_signed(comparison.median)}, worst {_signed(value)} ({name})."
-    )
+    name, worst = comparison.worst
+    median = _format_percent(comparison.median)
+    return f"; median of the pictures {median}, worst {_format_percent(worst)} ({name})."
 
 
 def markdown(table: Table) -> str:

@@ -1,1 +1,1 @@
-"""The file format: container, chunks, streams of symbols, and what a file says about itself."""
+"""The file format: container, chunks, entropy-coded latent streams, and inspection without decoding."""

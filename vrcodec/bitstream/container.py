@@ -17,22 +17,22 @@ from typing import TypeVar, overload
 from construct import Construct, ConstructError
 
 from vrcodec.bitstream import schema
+from vrcodec.bitstream.schema import VARINT_MAX_BYTES, read_varint
 from vrcodec.bitstream.source import FileSource, Source
-from vrcodec.bitstream.varint import MAX_BYTES, read_varint
 from vrcodec.errors import CorruptError, FormatError, LimitError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.regions.grid import LatentGrid
 
 _CHECKSUM_BYTES = 4
-# Beside those of blocks, whatever later versions add.
+# Besides those of blocks: metadata, and chunks that later versions add.
 _OTHER_CHUNKS = 256
 
-Found = TypeVar("Found")
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says about itself before any chunk.
+    """The header of a file: which model, and the size, mode and rate of the picture.
 
     ``method``: number of the model family. ``weights_id``: first 8 bytes of the weights' SHA-256.
     ``mode``: `schema.MODE_GREY`, `MODE_RGB` or `MODE_BILEVEL`. ``rate_code``: 16-bit code of r.
@@ -45,6 +45,11 @@ class Header:
     mode: int
     rate_code: int
     version: tuple[int, int] = (schema.VERSION_MAJOR, schema.VERSION_MINOR)
+
+    @property
+    def block_count(self) -> int:
+        """How many blocks the latent grid of the picture has."""
+        return LatentGrid.of_picture(self.width, self.height).block_count
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,8 @@ class Chunk:
         return self.type >= schema.FIRST_ANCILLARY
 
 
-class StoredChunk(Chunk):
-    """A chunk of a file that is not read before its payload is asked for; that raises CorruptError."""
+class LazyChunk(Chunk):
+    """A chunk whose payload is read and verified at first access, which may raise CorruptError."""
 
     _source: FileSource
     _start: int
@@ -80,7 +85,7 @@ class StoredChunk(Chunk):
     def __init__(
         self, chunk_type: int, source: FileSource, start: int, offset: int, size: int
     ) -> None:
-        # Around the frozen fields: there is no payload to keep.
+        # The dataclass is frozen, and its own __init__ would want the payload.
         self.__dict__.update(type=chunk_type, offset=offset, complete=True)
         self.__dict__.update(_source=source, _start=start, _size=size)
 
@@ -93,26 +98,26 @@ class StoredChunk(Chunk):
         """The payload, once its checksum has been verified."""
         end = self.offset + self._size + _CHECKSUM_BYTES
         content = self._source[self._start : end]
-        _check_seal(memoryview(content)[:-_CHECKSUM_BYTES], content, self._start, "chunk")
+        _verify_checksum(memoryview(content)[:-_CHECKSUM_BYTES], content, self._start, "chunk")
         return content[self.offset - self._start : -_CHECKSUM_BYTES]
 
 
-class ByChunk(Sequence[Found]):
-    """What ``read`` makes of the payload of each of ``chunks``, when it is asked for."""
+class LazyPayloads(Sequence[Content]):
+    """``read`` applied to the payload of each of ``chunks``, at access and anew each time."""
 
-    def __init__(self, chunks: Sequence[Chunk], read: Callable[[bytes], Found]) -> None:
+    def __init__(self, chunks: Sequence[Chunk], read: Callable[[bytes], Content]) -> None:
         self._chunks, self._read = chunks, read
 
     def __len__(self) -> int:
         return len(self._chunks)
 
     @overload
-    def __getitem__(self, index: int) -> Found: ...
+    def __getitem__(self, index: int) -> Content: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Found]: ...
-    def __getitem__(self, index: int | slice) -> Found | Sequence[Found]:
+    def __getitem__(self, index: slice) -> Sequence[Content]: ...
+    def __getitem__(self, index: int | slice) -> Content | Sequence[Content]:
         if isinstance(index, slice):
-            return ByChunk(self._chunks[index], self._read)
+            return LazyPayloads(self._chunks[index], self._read)
         return self._read(self._chunks[index].payload)
 
 
@@ -125,19 +130,19 @@ class Container:
 
     @property
     def complete(self) -> bool:
-        """Whether the file does not end too early."""
+        """Whether no chunk is cut off by an early end of the file."""
         return all(chunk.complete for chunk in self.chunks)
 
-    def latents(self) -> list[Chunk]:
-        """What holds the picture itself, in decoding order."""
+    def latent_chunks(self) -> list[Chunk]:
+        """The chunks of the picture itself, in decoding order."""
         return [chunk for chunk in self.chunks if chunk.type in schema.LATENT_CHUNKS]
 
-    def only(self, chunk_type: int, what: str) -> bytes | None:
-        """Payload of the chunk of a type that comes once at most. Raises CorruptError."""
-        found = [chunk.payload for chunk in self.chunks if chunk.type == chunk_type]
-        if len(found) > 1:
+    def single_payload(self, chunk_type: int, what: str) -> bytes | None:
+        """Payload of the one chunk of this type, or None. Raises CorruptError for several."""
+        payloads = [chunk.payload for chunk in self.chunks if chunk.type == chunk_type]
+        if len(payloads) > 1:
             raise CorruptError(f"damaged: more than one {what}")
-        return found[0] if found else None
+        return payloads[0] if payloads else None
 
 
 def build_container(container: Container) -> bytes:
@@ -145,12 +150,12 @@ def build_container(container: Container) -> bytes:
     return b"".join([_build_header(container.header), *map(_build_chunk, container.chunks)])
 
 
-def build_bound(container: Container) -> bytes:
-    """Serialise with a chunk in front that binds header and chunks together, each to its place."""
+def build_bound_container(container: Container) -> bytes:
+    """Serialise with a binding chunk in front: a checksum over the checksums of the header and all chunks."""
     header = _build_header(container.header)
     chunks = [_build_chunk(chunk) for chunk in container.chunks]
-    seals = b"".join(part[-_CHECKSUM_BYTES:] for part in [header, *chunks])
-    binding = Chunk(schema.CHUNK_BINDING, schema.Checksum.build(zlib.crc32(seals)))
+    checksums = b"".join(part[-_CHECKSUM_BYTES:] for part in [header, *chunks])
+    binding = Chunk(schema.CHUNK_BINDING, schema.Checksum.build(zlib.crc32(checksums)))
     return b"".join([header, _build_chunk(binding), *chunks])
 
 
@@ -164,17 +169,17 @@ def _build_header(header: Header) -> bytes:
         "rate": header.rate_code,
     }
     major, minor = header.version
-    return _sealed(
+    return _append_checksum(
         schema.Header.build({"preamble": {"major": major, "minor": minor}, "body": body})
     )
 
 
 def _build_chunk(chunk: Chunk) -> bytes:
     prefix = schema.ChunkPrefix.build({"type": chunk.type, "length": len(chunk.payload)})
-    return _sealed(prefix + chunk.payload)
+    return _append_checksum(prefix + chunk.payload)
 
 
-def _sealed(data: bytes) -> bytes:
+def _append_checksum(data: bytes) -> bytes:
     checksum: bytes = schema.Checksum.build(zlib.crc32(data))
     return data + checksum
 
@@ -184,8 +189,8 @@ def parse_container(
 ) -> Container:
     """Parse and verify a whole file; with ``partial``, one that may end inside its latents.
 
-    Of a `FileSource`, the chunks of blocks are not read yet: each is, and its checksum verified, when its
-    payload is first asked for.
+    Of a `FileSource`, the chunks of blocks are not read yet, but each, with its checksum, when its payload is
+    first accessed.
 
     Raises FormatError (not a vrc file, or unknown version or critical chunk), CorruptError (damaged or
     truncated) or LimitError.
@@ -194,32 +199,31 @@ def parse_container(
     header = _parse_header(reader)
     limits.check_picture("picture", header.width, header.height)
     header_end = reader.position
-    most = _most_chunks(header, limits)
-    container = Container(header, list(_parse_chunks(reader, limits, most, partial)))
+    max_chunks = _max_chunks(header, limits)
+    container = Container(header, list(_parse_chunks(reader, limits, max_chunks, partial)))
     if container.complete:
         _check_binding(container, data, header_end)
     return container
 
 
 def _check_binding(container: Container, data: Source, header_end: int) -> None:
-    """Raise CorruptError when header and chunks are not those that were written together."""
-    bound = container.only(schema.CHUNK_BINDING, "checksum over all chunks")
-    if bound is None:
+    """Raise CorruptError when the binding chunk does not fit the header and chunks."""
+    binding = container.single_payload(schema.CHUNK_BINDING, "checksum over all chunks")
+    if binding is None:
         return
     ends = [
         chunk.offset + chunk.size + _CHECKSUM_BYTES
         for chunk in container.chunks
         if chunk.type != schema.CHUNK_BINDING
     ]
-    seals = b"".join(data[end - _CHECKSUM_BYTES : end] for end in [header_end, *ends])
-    if bound != schema.Checksum.build(zlib.crc32(seals)):
+    checksums = b"".join(data[end - _CHECKSUM_BYTES : end] for end in [header_end, *ends])
+    if binding != schema.Checksum.build(zlib.crc32(checksums)):
         raise CorruptError("damaged: its chunks are not those that were written together")
 
 
-def _most_chunks(header: Header, limits: Limits) -> int:
+def _max_chunks(header: Header, limits: Limits) -> int:
     """How many chunks a picture may have: latents and alpha of each block, and some more."""
-    blocks = LatentGrid.of_picture(header.width, header.height).block_count
-    return min(limits.max_chunks, 2 * blocks + _OTHER_CHUNKS)
+    return min(limits.max_chunks, 2 * header.block_count + _OTHER_CHUNKS)
 
 
 def _parse_header(reader: _Reader) -> Header:
@@ -237,7 +241,7 @@ def _parse_header(reader: _Reader) -> Header:
             f"made with version {major} of the format, and this program reads version "
             f"{schema.VERSION_MAJOR}; use a matching vrcodec"
         )
-    reader.check_seal(start, "header")
+    reader.verify_checksum(start, "header")
     body = _parse(schema.HeaderBody, _Reader(header[preamble_bytes + 1 :]), "header")
     if body.width < 1 or body.height < 1:
         raise CorruptError("the header names a picture without pixels")
@@ -246,9 +250,11 @@ def _parse_header(reader: _Reader) -> Header:
     )
 
 
-def _parse_chunks(reader: _Reader, limits: Limits, most: int, partial: bool) -> Iterable[Chunk]:
-    last = 0
-    for _ in range(most):
+def _parse_chunks(
+    reader: _Reader, limits: Limits, max_chunks: int, partial: bool
+) -> Iterable[Chunk]:
+    previous_type = 0
+    for _ in range(max_chunks):
         if not reader.left:
             return
         start = reader.position
@@ -256,16 +262,16 @@ def _parse_chunks(reader: _Reader, limits: Limits, most: int, partial: bool) -> 
         if length > limits.max_chunk_bytes:
             raise LimitError(f"a chunk of {length} bytes is over the limit")
         chunk = _parse_payload(reader, start, chunk_type, length, partial)
-        if last in schema.LATENT_CHUNKS and chunk.type != last:
+        if previous_type in schema.LATENT_CHUNKS and chunk.type != previous_type:
             raise CorruptError(f"damaged: a chunk of type {chunk.type} behind the latent streams")
         if chunk.type not in schema.CRITICAL_CHUNKS and not chunk.ancillary:
             raise FormatError(
                 f"needs a feature that this version lacks (chunk type {chunk.type}); update vrcodec"
             )
-        last = chunk.type
+        previous_type = chunk.type
         yield chunk
     if reader.left:
-        raise LimitError(f"more than {most} chunks, which is over the limit for its size")
+        raise LimitError(f"more than {max_chunks} chunks, which is over the limit for its size")
 
 
 def _parse_payload(
@@ -273,7 +279,7 @@ def _parse_payload(
 ) -> Chunk:
     """The rest of the chunk that begins at ``start``. Only latents may be incomplete."""
     offset = reader.position
-    if chunk_type == schema.CHUNK_LADDER and reader.left < length + _CHECKSUM_BYTES:
+    if chunk_type == schema.CHUNK_PROGRESSIVE and reader.left < length + _CHECKSUM_BYTES:
         if not partial:
             raise CorruptError(
                 f"truncated: the chunk at byte {offset} is incomplete; --partial decodes the levels that are "
@@ -283,9 +289,9 @@ def _parse_payload(
         return Chunk(chunk_type, payload, offset, complete=False)
     if chunk_type in schema.BLOCK_CHUNKS and isinstance(reader.data, FileSource):
         reader.skip(length + _CHECKSUM_BYTES, "chunk")
-        return StoredChunk(chunk_type, reader.data, start, offset, length)
+        return LazyChunk(chunk_type, reader.data, start, offset, length)
     payload = reader.take(length, "chunk")
-    reader.check_seal(start, "chunk")
+    reader.verify_checksum(start, "chunk")
     return Chunk(chunk_type, payload, offset)
 
 
@@ -313,8 +319,8 @@ class _Reader:
         self.position += count
 
     def take_prefix(self) -> tuple[int, int]:
-        """Type and length of a chunk. By hand: there may be thousands, and most of them hostile."""
-        prefix = self.peek(1 + MAX_BYTES)
+        """Type and length of a chunk. By hand, for speed: a hostile file may have thousands."""
+        prefix = self.peek(1 + VARINT_MAX_BYTES)
         try:
             length, size = read_varint(prefix, 1)
         except CorruptError as error:
@@ -324,15 +330,15 @@ class _Reader:
         self.position += size
         return prefix[0], length
 
-    def check_seal(self, start: int, what: str) -> None:
-        whole = memoryview(self.data) if isinstance(self.data, bytes) else self.data
-        content = whole[start : self.position]
-        _check_seal(content, self.take(_CHECKSUM_BYTES, what), start, what)
+    def verify_checksum(self, start: int, what: str) -> None:
+        source = memoryview(self.data) if isinstance(self.data, bytes) else self.data
+        content = source[start : self.position]
+        _verify_checksum(content, self.take(_CHECKSUM_BYTES, what), start, what)
 
 
-def _check_seal(content: bytes | memoryview, seal: bytes, start: int, what: str) -> None:
-    """Raise CorruptError unless ``seal`` ends with the checksum of ``content``."""
-    if zlib.crc32(content) != int.from_bytes(seal[-_CHECKSUM_BYTES:], "little"):
+def _verify_checksum(content: bytes | memoryview, tail: bytes, start: int, what: str) -> None:
+    """Raise CorruptError unless ``tail`` ends with the checksum of ``content``."""
+    if zlib.crc32(content) != int.from_bytes(tail[-_CHECKSUM_BYTES:], "little"):
         raise CorruptError(f"damaged: the {what} at byte {start} fails its checksum")
 
 

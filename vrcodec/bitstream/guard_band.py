@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from vrcodec.bitstream.payload import Tie
+from vrcodec.bitstream.latent_stream import Tie
 from vrcodec.errors import CorruptError
 
 # Seven orders of magnitude above the measured noise of float64, and narrow enough that a picture of
@@ -22,24 +22,24 @@ Reals = npt.NDArray[np.float64]
 TableIndices = npt.NDArray[np.uint8]
 
 
-def round_to_table(t: Reals, tables: int) -> TableIndices:
-    """round(t), clamped to 0 .. tables - 1. Halves go up, so there is one boundary, not two."""
-    return np.clip(np.floor(t + 0.5), 0, tables - 1).astype(np.uint8)
+def round_to_table(t: Reals, table_count: int) -> TableIndices:
+    """round(t), clamped to 0 .. ``table_count`` - 1. Halves go up, so there is one boundary, not two."""
+    return np.clip(np.floor(t + 0.5), 0, table_count - 1).astype(np.uint8)
 
 
-def find_ties(t: Reals, indices: TableIndices, tables: int) -> list[Tie]:
-    """Positions of ``t`` (n,) that another computation might round differently."""
+def find_ties(t: Reals, indices: TableIndices, table_count: int) -> list[Tie]:
+    """Ties at the positions of ``t`` (n,) that another computation might round differently."""
     distance = np.abs(t - np.floor(t) - 0.5)
-    inside = (t > 0) & (t < tables - 1)
+    inside = (t > 0) & (t < table_count - 1)
     positions = np.flatnonzero((distance <= GUARD) & inside)
     return [Tie(int(p), int(indices[p])) for p in positions]
 
 
-def apply_ties(indices: TableIndices, ties: list[Tie], tables: int) -> TableIndices:
-    """Overrule ``indices`` (n,) where the encoder said so. Raises CorruptError on nonsense."""
-    settled = indices.copy()
+def apply_ties(indices: TableIndices, ties: list[Tie], table_count: int) -> TableIndices:
+    """``indices`` (n,), overruled at the ties. Raises CorruptError for a tie or table out of range."""
+    corrected = indices.copy()
     for tie in ties:
-        if not (0 <= tie.position < len(indices) and 0 <= tie.index < tables):
+        if not (0 <= tie.position < len(indices) and 0 <= tie.index < table_count):
             raise CorruptError("a tie outside the stream")
-        settled[tie.position] = tie.index
-    return settled
+        corrected[tie.position] = tie.index
+    return corrected

@@ -1,4 +1,4 @@
-"""Information content of coded symbols, to hold against the bytes that were written."""
+"""Information content of coded symbols, -log2 of their probabilities, to compare with the bytes written."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from contextlib import contextmanager
 import numpy as np
 
 from vrcodec.bitstream.guard_band import Reals
-from vrcodec.bitstream.rans import CodingTables, Indices, StreamEncoder, Symbols
+from vrcodec.bitstream.rans import CodingTables, Indices, RansEncoder, Symbols
 from vrcodec.bitstream.tables import PRECISION_BITS
 
 # An escape is followed by 5 bits of length, a sign, and all bits of the value but the first.
 _ESCAPE_FIXED_BITS = 6
 
 
-def table_bits(symbols: Symbols, indices: Indices, tables: CodingTables) -> float:
-    """Bits that an ideal coder would spend on ``symbols`` (n,) with these tables."""
+def total_bits(symbols: Symbols, indices: Indices, tables: CodingTables) -> float:
+    """Bits that an ideal coder spends on ``symbols`` (n,) with these tables."""
     return float(symbol_bits(symbols, indices, tables).sum())
 
 
 def symbol_bits(symbols: Symbols, indices: Indices, tables: CodingTables) -> Reals:
-    """The same for each symbol, (n,)."""
+    """The bits of each symbol, (n,) float64."""
     half = tables.halves[indices]
     escaped = np.abs(symbols) > half
     entries = np.where(escaped, 2 * half + 1, symbols + half)
@@ -34,17 +34,17 @@ def symbol_bits(symbols: Symbols, indices: Indices, tables: CodingTables) -> Rea
 
 
 @contextmanager
-def counted_bits() -> Iterator[list[float]]:
-    """Inside, the yielded list receives the `table_bits` of everything that is encoded."""
+def record_bits() -> Iterator[list[float]]:
+    """Inside, the yielded list receives the `total_bits` of everything that is encoded."""
     counts: list[float] = []
-    original = StreamEncoder.put
+    original = RansEncoder.put
 
-    def put(self: StreamEncoder, symbols: Symbols, indices: Indices, tables: CodingTables) -> None:
-        counts.append(table_bits(symbols, indices, tables))
+    def put(self: RansEncoder, symbols: Symbols, indices: Indices, tables: CodingTables) -> None:
+        counts.append(total_bits(symbols, indices, tables))
         original(self, symbols, indices, tables)
 
-    StreamEncoder.put = put  # type: ignore[method-assign]
+    RansEncoder.put = put  # type: ignore[method-assign]
     try:
         yield counts
     finally:
-        StreamEncoder.put = original  # type: ignore[method-assign]
+        RansEncoder.put = original  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""What a file says about itself, and whether it is whole: without torch, and without decoding."""
+"""Inspecting a file without torch and without decoding: its header and sizes, and checks of its structure."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from vrcodec.bitstream import schema
-from vrcodec.bitstream.auxiliary import alpha_blocks, metadata_of, metadata_sizes
-from vrcodec.bitstream.container import Container, Header, parse_container
-from vrcodec.bitstream.payload import parse_streams
-from vrcodec.bitstream.progressive import Ladder, parse_ladder
-from vrcodec.bitstream.rate_setting import Setting, setting_of
+from vrcodec.bitstream.auxiliary import alpha_blocks, metadata_sizes, parse_metadata
+from vrcodec.bitstream.container import Container, parse_container
+from vrcodec.bitstream.latent_stream import parse_streams
+from vrcodec.bitstream.progressive import ProgressiveStreams, parse_progressive
+from vrcodec.bitstream.rate_setting import RateSetting, parse_rate_setting
 from vrcodec.errors import CorruptError, FormatError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.rate import bin_size_from_code, rate_from_code
-from vrcodec.regions.grid import LatentGrid
 
 MODES: dict[int, Literal["1", "L", "RGB"]] = {
     schema.MODE_GREY: "L",
@@ -77,10 +76,10 @@ def inspect(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
 
 
 def _describe(container: Container, size: int) -> Info:
-    header, setting = container.header, supported_setting(container)
-    ladder = ladder_of(container)
-    bins, qmap = setting.bin_code, container.only(schema.CHUNK_QMAP, "quality map")
-    alpha = alpha_blocks(container, blocks_of(header))
+    header, setting = container.header, parse_supported_setting(container)
+    progressive = parse_progressive_chunk(container)
+    bin_code, qmap = setting.bin_code, container.single_payload(schema.CHUNK_QMAP, "quality map")
+    alpha = alpha_blocks(container, header.block_count)
     return Info(
         version=".".join(map(str, header.version)),
         model=schema.METHODS.get(header.method, schema.LOSSLESS),
@@ -90,13 +89,13 @@ def _describe(container: Container, size: int) -> Info:
         height=header.height,
         mode=MODES[header.mode],
         rate=rate_from_code(header.rate_code) if header.method in schema.METHODS else None,
-        bin_size=None if bins is None else bin_size_from_code(bins),
+        bin_size=None if bin_code is None else bin_size_from_code(bin_code),
         network_width=setting.width,
         qmap_bytes=None if qmap is None else len(qmap),
         bytes=size,
         bpp=8 * size / (header.width * header.height),
-        streams=[len(chunk.payload) for chunk in container.latents()],
-        levels=ladder.sizes if ladder else [],
+        streams=[len(chunk.payload) for chunk in container.latent_chunks()],
+        levels=progressive.level_sizes if progressive else [],
         alpha_bytes=sum(map(len, alpha)) if alpha else None,
         metadata_bytes=metadata_sizes(container),
         other_chunks=[
@@ -108,7 +107,7 @@ def _describe(container: Container, size: int) -> Info:
 
 
 def check_structure(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
-    """Everything that can be checked without decoding: `inspect`, the framing of the streams, and metadata.
+    """Check everything that needs no decoding: what `inspect` does, the framing of the streams, and metadata.
 
     Raises FormatError, CorruptError or LimitError.
     """
@@ -117,26 +116,29 @@ def check_structure(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
 
     container = parse_container(data, limits)
     info = _describe(container, len(data))
-    metadata_of(container, limits)
+    parse_metadata(container, limits)
     size = info.width, info.height
     if info.alpha_bytes is not None:
-        check_blocks(alpha_blocks(container, blocks_of(container.header)), *size, channels=1)
-    payloads = [chunk.payload for chunk in container.latents()]
+        check_blocks(alpha_blocks(container, container.header.block_count), *size, channels=1)
+    payloads = [chunk.payload for chunk in container.latent_chunks()]
     if container.header.method == schema.METHOD_LOSSLESS:
-        check_blocks(payloads, *size, channels=channels_of(container.header.mode))
+        check_blocks(payloads, *size, channels=channel_count(container.header.mode))
     elif not info.levels:
         for _ in parse_streams(payloads):
             pass
     return info
 
 
-def channels_of(mode: int) -> int:
-    """How many channels the blocks of a colour mode have, where they are stored without a model."""
+def channel_count(mode: int) -> int:
+    """Channels of the samples of a colour mode, where they are stored without a model."""
     return 3 if mode == schema.MODE_RGB else 1
 
 
-def supported_setting(container: Container) -> Setting:
-    """The setting of a file that this version can decode. Raises FormatError or CorruptError for others."""
+def parse_supported_setting(container: Container) -> RateSetting:
+    """The rate setting of a file, checked to be one that this version decodes.
+
+    Raises FormatError for an unknown method or mode, CorruptError for contradictions.
+    """
     header = container.header
     if header.method not in (*schema.METHODS, schema.METHOD_LOSSLESS):
         raise FormatError(
@@ -146,28 +148,25 @@ def supported_setting(container: Container) -> Setting:
         raise FormatError(f"has colour mode {header.mode}, which this version does not know")
     if header.mode == schema.MODE_BILEVEL and header.method != schema.METHOD_LOSSLESS:
         raise CorruptError("damaged: a model that codes a bilevel picture")
-    setting = setting_of(container)
-    own = schema.LATENTS_OF.get(header.method, schema.CHUNK_STREAM)
-    latents = container.latents()
-    expected = 1 if own == schema.CHUNK_LADDER else blocks_of(header)
+    setting = parse_rate_setting(container)
+    latent_type = schema.METHOD_LATENT_CHUNKS.get(header.method, schema.CHUNK_STREAM)
+    latents = container.latent_chunks()
+    expected = 1 if latent_type == schema.CHUNK_PROGRESSIVE else header.block_count
     if len(latents) != expected:
         raise CorruptError(
             f"truncated: {len(latents)} latent streams where a picture of "
             f"{header.width}x{header.height} has {expected}"
         )
-    if any(chunk.type != own for chunk in latents):
+    if any(chunk.type != latent_type for chunk in latents):
         raise CorruptError("damaged: its latents are not those of its model")
     return setting
 
 
-def ladder_of(container: Container) -> Ladder | None:
-    """The levels of a picture that comes in levels, as many as are complete. Raises CorruptError."""
-    latents = container.latents()[0]
-    if latents.type != schema.CHUNK_LADDER:
+def parse_progressive_chunk(container: Container) -> ProgressiveStreams | None:
+    """The streams of a progressive picture with the complete levels, or None. Raises CorruptError."""
+    latents = container.latent_chunks()[0]
+    if latents.type != schema.CHUNK_PROGRESSIVE:
         return None
-    return parse_ladder(latents.payload, blocks_of(container.header), partial=not latents.complete)
-
-
-def blocks_of(header: Header) -> int:
-    """How many blocks the latent grid of a picture has."""
-    return LatentGrid.of_picture(header.width, header.height).block_count
+    return parse_progressive(
+        latents.payload, container.header.block_count, partial=not latents.complete
+    )

@@ -1,6 +1,6 @@
-"""The streams of a picture whose latents come in levels, coarse to fine.
+"""Progressive streams: the latents of a picture in levels, coarse to fine, of which any prefix is a picture.
 
-The file holds the first level of all blocks, then the second one, and so on: every prefix of it is a picture.
+The chunk holds the first level of all blocks, then the second one of all, and so on.
 One rANS stream runs through all levels of a block, so that a level costs two bytes and its length.
 """
 
@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from construct import VarInt
 
 from vrcodec.bitstream import schema
-from vrcodec.bitstream.payload import (
+from vrcodec.bitstream.latent_stream import (
     LevelEnd,
     Stream,
     Tie,
     build_ties,
-    check_tie_count,
+    check_picture_ties,
     parse_ties,
 )
-from vrcodec.bitstream.varint import read_varint
+from vrcodec.bitstream.schema import read_varint
 from vrcodec.errors import CorruptError
 
 # Far more than any model has.
@@ -28,31 +28,32 @@ MAX_LEVELS = 64
 
 
 @dataclass(frozen=True)
-class Ladder:
-    """``streams``: one a block, each with the levels that are there. ``levels``: how many there were once.
+class ProgressiveStreams:
+    """The streams of a progressive picture, one for each block, with the complete levels.
 
-    ``sizes``: bytes of each level that is there, over all blocks, with what describes it.
+    ``level_count``: levels of the whole picture, of which a truncated file has fewer. ``level_sizes``: bytes
+    of each complete level over all blocks, with lengths and checks.
     """
 
     streams: list[Stream]
-    levels: int
-    sizes: list[int]
+    level_count: int
+    level_sizes: list[int]
 
 
-def build_ladder(streams: Sequence[Stream]) -> bytes:
-    """Payload of a ladder chunk: whole streams of as many levels each."""
-    levels = streams[0].levels
-    parts = [bytes([levels]), *map(build_ties, streams)]
-    for level in range(levels):
-        spans = [_span(stream, level) for stream in streams]
-        for stream, span in zip(streams, spans, strict=True):
-            parts += [VarInt.build(len(span)), _build_check(stream, level)]
-        parts += spans
+def build_progressive(streams: Sequence[Stream]) -> bytes:
+    """Payload of a progressive chunk: ``streams`` are whole and have the same number of levels."""
+    level_count = streams[0].level_count
+    parts = [bytes([level_count]), *map(build_ties, streams)]
+    for level in range(level_count):
+        contents = [_level_data(stream, level) for stream in streams]
+        for stream, content in zip(streams, contents, strict=True):
+            parts += [VarInt.build(len(content)), _build_check(stream, level)]
+        parts += contents
     return b"".join(parts)
 
 
-def _span(stream: Stream, level: int) -> bytes:
-    """The bytes that a level adds to those before."""
+def _level_data(stream: Stream, level: int) -> bytes:
+    """The bytes that a level adds to those of the levels before."""
     ends = [0, *(end.size for end in stream.ends), len(stream.data)]
     return stream.data[ends[level] : ends[level + 1]]
 
@@ -60,27 +61,27 @@ def _span(stream: Stream, level: int) -> bytes:
 def _build_check(stream: Stream, level: int) -> bytes:
     last = level == len(stream.ends)
     layout = schema.Checksum if last else schema.LevelCheck
-    built: bytes = layout.build(stream.symbols_crc if last else stream.ends[level].check)
-    return built
+    check: bytes = layout.build(stream.symbols_crc if last else stream.ends[level].check)
+    return check
 
 
-def parse_ladder(payload: bytes, blocks: int, *, partial: bool = False) -> Ladder:
-    """Inverse of `build_ladder`, for a picture of so many ``blocks``.
+def parse_progressive(payload: bytes, blocks: int, *, partial: bool = False) -> ProgressiveStreams:
+    """Inverse of `build_progressive`, for a picture of ``blocks`` blocks.
 
-    With ``partial`` the payload may end early: what comes back are the levels that are complete in all
-    blocks. Raises CorruptError, also when there is none.
+    With ``partial`` the payload may end early: then the result has the levels that are complete in all
+    blocks. Raises CorruptError, also when no level is complete.
     """
     parser = _Parser(payload, blocks)
-    sizes: list[int] = []
+    level_sizes: list[int] = []
     try:
-        while len(sizes) < parser.levels:
-            sizes.append(parser.read_level(len(sizes)))
+        while len(level_sizes) < parser.level_count:
+            level_sizes.append(parser.read_level(len(level_sizes)))
     except CorruptError:
-        if not partial or not sizes:
+        if not partial or not level_sizes:
             raise
-    if len(sizes) == parser.levels and parser.cursor < len(payload):
+    if len(level_sizes) == parser.level_count and parser.cursor < len(payload):
         raise CorruptError("damaged: bytes behind the last level")
-    return Ladder(parser.streams(), parser.levels, sizes)
+    return ProgressiveStreams(parser.streams(), parser.level_count, level_sizes)
 
 
 class _Parser:
@@ -88,33 +89,33 @@ class _Parser:
         self._payload = payload
         self._blocks = blocks
         self.cursor = 0
-        self.levels = self._take(1)[0]
-        if not 2 <= self.levels <= MAX_LEVELS:
-            raise CorruptError(f"damaged: a picture of {self.levels} levels")
-        # Appended to one by one: how many blocks there are is not to be believed before that.
+        self.level_count = self._take(1)[0]
+        if not 2 <= self.level_count <= MAX_LEVELS:
+            raise CorruptError(f"damaged: a picture of {self.level_count} levels")
+        # Appended one by one: the number of blocks comes from the header, and must not claim memory.
         self._ties: list[list[Tie]] = []
-        count = 0
+        tie_count = 0
         for _ in range(blocks):
             ties, self.cursor = parse_ties(payload, self.cursor)
             self._ties.append(ties)
-            count += len(ties)
-            check_tie_count(count)
-        self._spans: list[list[bytes]] = []
+            tie_count += len(ties)
+            check_picture_ties(tie_count)
+        self._data: list[list[bytes]] = []
         self._checks: list[list[int]] = []
-        self._start = 0
+        self._level_start = 0
 
     def read_level(self, level: int) -> int:
-        """Read a level of all blocks; returns its bytes."""
-        layout = schema.LevelCheck if level < self.levels - 1 else schema.Checksum
+        """Read a level of all blocks; returns how many bytes it takes."""
+        layout = schema.LevelCheck if level < self.level_count - 1 else schema.Checksum
         check_bytes: int = layout.sizeof()
         lengths, checks = [], []
         for _ in range(self._blocks):
             length, self.cursor = read_varint(self._payload, self.cursor)
             lengths.append(length)
             checks.append(int.from_bytes(self._take(check_bytes), "little"))
-        self._spans.append([self._take(length) for length in lengths])
+        self._data.append([self._take(length) for length in lengths])
         self._checks.append(checks)
-        start, self._start = self._start, self.cursor
+        start, self._level_start = self._level_start, self.cursor
         return self.cursor - start
 
     def _take(self, count: int) -> bytes:
@@ -124,15 +125,15 @@ class _Parser:
         return self._payload[self.cursor - count : self.cursor]
 
     def streams(self) -> list[Stream]:
-        """What was read, block by block; of a level that is incomplete, nothing."""
+        """The stream of each block, of the levels that were read completely."""
         return [self._stream(block) for block in range(self._blocks)]
 
     def _stream(self, block: int) -> Stream:
         checks = [level[block] for level in self._checks]
-        spans = [level[block] for level in self._spans]
-        crc = checks.pop() if len(checks) == self.levels else None
+        contents = [level[block] for level in self._data]
+        crc = checks.pop() if len(checks) == self.level_count else None
         ends, size = [], 0
-        for span, check in zip(spans, checks, strict=False):
-            size += len(span)
+        for content, check in zip(contents, checks, strict=False):
+            size += len(content)
             ends.append(LevelEnd(size, check))
-        return Stream(b"".join(spans), crc, self._ties[block], ends)
+        return Stream(b"".join(contents), crc, self._ties[block], ends)

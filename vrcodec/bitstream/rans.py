@@ -34,7 +34,7 @@ Indices = npt.NDArray[np.integer[Any]]
 
 
 class CodingTables:
-    """A `TableSet` made ready for the coder; building one takes well under a millisecond."""
+    """A `TableSet` converted for the coder, in well under a millisecond. ``halves``: m of each table."""
 
     def __init__(self, tables: TableSet) -> None:
         tables.check()
@@ -51,7 +51,7 @@ class CodingTables:
         return len(self.models)
 
 
-class StreamEncoder:
+class RansEncoder:
     """Collects symbols in decoding order; `finish` codes them, last first, as rANS must."""
 
     def __init__(self) -> None:
@@ -63,8 +63,8 @@ class StreamEncoder:
 
         Values must lie within +-`SYMBOL_LIMIT`.
         """
-        groups = _Groups(indices, len(tables))
-        half = groups.spread(tables.halves)
+        groups = _SymbolsByTable(indices, len(tables))
+        half = groups.per_symbol(tables.halves)
         entries = symbols[groups.order] + half
         escaped = np.flatnonzero((entries < 0) | (entries > 2 * half))
         entries[escaped] = 2 * half[escaped] + 1
@@ -86,7 +86,7 @@ class StreamEncoder:
             self._steps.append((rest[long] - size, _RAW, size))
 
     def mark(self) -> None:
-        """Remember this place: `finish_marked` says how many bytes lead to it."""
+        """Remember this place, for which `finish_marked` returns how many bytes lead to it."""
         self._marks.append(len(self._steps))
 
     def finish(self) -> bytes:
@@ -94,35 +94,35 @@ class StreamEncoder:
         return self.finish_marked()[0][::-1]
 
     def finish_marked(self) -> tuple[bytes, list[int]]:
-        """The same bytes, last one first: the order in which they are read.
+        """The bytes of `finish`, last one first: the order in which they are read.
 
         Also returns, for every mark, how many of the bytes suffice to decode what was put before it.
         """
         coder = _AnsCoder()
         ends = [*self._marks, len(self._steps)]
-        behind = []
+        sizes_after = []
         for start, end in reversed(list(pairwise(ends))):
             self._code(coder, start, end)
             # The coder's own state still changes; words that have left it do not.
-            behind.append(4 * coder.pos()[0])
+            sizes_after.append(4 * coder.pos()[0])
         self._code(coder, 0, ends[0])
         words: npt.NDArray[np.uint32] = coder.get_compressed()
         data = words.astype("<u4").tobytes()[::-1].lstrip(b"\0")
-        return data, [len(data) - size for size in reversed(behind)]
+        return data, [len(data) - size for size in reversed(sizes_after)]
 
     def _code(self, coder: Any, start: int, end: int) -> None:
         for values, model, *parameters in reversed(self._steps[start:end]):
             coder.encode_reverse(values, model, *parameters)
 
 
-class StreamDecoder:
-    """Reads back what `StreamEncoder` wrote, in the same order of calls.
+class RansDecoder:
+    """Reads back what `RansEncoder` wrote, in the same order of calls.
 
-    Any bytes decode to something: the caller's checksum tells whether it was what was meant.
+    Any bytes decode to something: only a checksum of the caller tells whether they are right.
     """
 
     def __init__(self, data: bytes, *, marked: bool = False) -> None:
-        """``marked``: ``data`` is what `StreamEncoder.finish_marked` gave, or leads to one of its marks."""
+        """``marked``: ``data`` comes from `RansEncoder.finish_marked`, or is its beginning up to a mark."""
         if marked:
             data = data[::-1]
         padded = data.rstrip(b"\0")
@@ -135,12 +135,12 @@ class StreamDecoder:
 
     def get(self, indices: Indices, tables: CodingTables) -> Symbols:
         """Decode one symbol for each entry of ``indices`` (n,)."""
-        groups = _Groups(indices, len(tables))
+        groups = _SymbolsByTable(indices, len(tables))
         values = np.empty(len(indices), np.int32)
         for table, members in groups:
             count = members.stop - members.start
             values[members] = self._coder.decode(tables.models[table], count)
-        half = groups.spread(tables.halves)
+        half = groups.per_symbol(tables.halves)
         values -= half
         escaped = np.flatnonzero(values > half)
         symbols = np.empty_like(values)
@@ -169,23 +169,23 @@ class StreamDecoder:
         return bool(self._coder.is_empty())
 
 
-class _Groups:
+class _SymbolsByTable:
     """Symbols sorted by table, those of one table in their order.
 
     ``order`` (n,): their positions. Iterating yields (table, slice of the sorted symbols) for every table
     in use, ascending. Raises CorruptError when an index names no table.
     """
 
-    def __init__(self, indices: Indices, tables: int) -> None:
-        if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= tables):
+    def __init__(self, indices: Indices, table_count: int) -> None:
+        if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= table_count):
             raise CorruptError("a table index outside the table set")
         self.order = np.argsort(indices, kind="stable")
-        self._ends = np.searchsorted(indices[self.order], np.arange(tables), side="right")
+        self._ends = np.searchsorted(indices[self.order], np.arange(table_count), side="right")
         self._counts = np.diff(self._ends, prepend=0)
 
-    def spread(self, of_tables: Symbols) -> Symbols:
-        """(n,) what ``of_tables`` says of each sorted symbol's table."""
-        return np.repeat(of_tables, self._counts)
+    def per_symbol(self, table_values: Symbols) -> Symbols:
+        """(n,) for each sorted symbol, that of ``table_values`` which belongs to its table."""
+        return np.repeat(table_values, self._counts)
 
     def __iter__(self) -> Iterator[tuple[int, slice]]:
         for table in np.flatnonzero(self._counts).tolist():

@@ -1,4 +1,4 @@
-"""What a file says, beside its symbols, of how its latents were made: the rate, and what may go with it."""
+"""The rate setting of a file: its rate code, and the bin size, quality map or width that may go with it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """``rate_code``: of r. ``bin_code``: of a quantisation step in place of the rate's own.
+class RateSetting:
+    """How a picture is coded. ``rate_code``: 16-bit code of the rate r.
 
-    ``qmap``: the shape of a quality map, whose level is the rate. ``width``: channels of the networks in
-    place of the rate's own.
+    ``bin_code``: code of a quantisation step in place of the rate's own. ``qmap``: a quality map, moved so
+    that its mean is the rate. ``width``: channels of the networks in place of the rate's own.
     """
 
     rate_code: int
@@ -30,51 +30,59 @@ class Setting:
     width: int | None = None
 
     @staticmethod
-    def at(rate: float | None, qmap: QualityMap | None = None, width: int | None = None) -> Setting:
-        """At ``rate``; by default the map's own level, or without a map 1/2. Raises UsageError."""
-        usual = DEFAULT_RATE if qmap is None else qmap.level
-        return Setting(code_from_rate(usual if rate is None else rate), qmap=qmap, width=width)
+    def from_rate(
+        rate: float | None, qmap: QualityMap | None = None, width: int | None = None
+    ) -> RateSetting:
+        """At ``rate``; by default the map's mean level, or without a map 1/2. Raises UsageError."""
+        default = DEFAULT_RATE if qmap is None else qmap.mean_level
+        return RateSetting(
+            code_from_rate(default if rate is None else rate), qmap=qmap, width=width
+        )
 
     @property
-    def varies(self) -> bool:
-        """Whether there is a map whose levels differ: at the ends of the rate all are cut off alike."""
-        inside = 0 < self.rate_code < RATE_CODE_MAX
-        return inside and self.qmap is not None and not self.qmap.uniform
+    def has_varying_map(self) -> bool:
+        """Whether there is a map whose levels differ; at rates 0 and 1 all are clipped to the same."""
+        has_levels = 0 < self.rate_code < RATE_CODE_MAX
+        return has_levels and self.qmap is not None and not self.qmap.uniform
 
     def chunks(self) -> list[Chunk]:
-        """What stands in the file beside the header."""
-        found = []
+        """The chunks that store it, beside the rate code in the header."""
+        chunks = []
         if self.bin_code is not None:
-            found.append(Chunk(schema.CHUNK_BIN_SIZE, schema.BinSize.build(self.bin_code)))
+            chunks.append(Chunk(schema.CHUNK_BIN_SIZE, schema.BinSize.build(self.bin_code)))
         if self.width is not None:
-            found.append(Chunk(schema.CHUNK_WIDTH, schema.Width.build(self.width)))
-        if self.qmap is not None and self.varies:
+            chunks.append(Chunk(schema.CHUNK_WIDTH, schema.Width.build(self.width)))
+        if self.qmap is not None and self.has_varying_map:
             from vrcodec.bitstream.quality_map import build_map
 
-            found.append(Chunk(schema.CHUNK_QMAP, build_map(self.qmap)))
-        return found
+            chunks.append(Chunk(schema.CHUNK_QMAP, build_map(self.qmap)))
+        return chunks
 
 
-def setting_of(container: Container) -> Setting:
-    """Inverse of `Setting.chunks`. Raises CorruptError for what is damaged or not for this method."""
+def parse_rate_setting(container: Container) -> RateSetting:
+    """Inverse of `RateSetting.chunks`. Raises CorruptError for what is damaged or not for this method."""
     for chunk in container.chunks:
         method = schema.CHUNK_METHODS.get(chunk.type, container.header.method)
         if method != container.header.method:
             raise CorruptError(f"damaged: its model has no use for a chunk of type {chunk.type}")
-    width = _number(container, schema.CHUNK_WIDTH, schema.Width, "width")
-    return Setting(container.header.rate_code, _bin_code(container), _qmap(container), width)
+    width = _parse_number(container, schema.CHUNK_WIDTH, schema.Width, "width")
+    return RateSetting(
+        container.header.rate_code, _parse_bin_code(container), _parse_qmap(container), width
+    )
 
 
-def _bin_code(container: Container) -> int | None:
-    code = _number(container, schema.CHUNK_BIN_SIZE, schema.BinSize, "bin size")
+def _parse_bin_code(container: Container) -> int | None:
+    code = _parse_number(container, schema.CHUNK_BIN_SIZE, schema.BinSize, "bin size")
     if code is not None and abs(code) > BIN_CODE_MAX:
         raise CorruptError("damaged: the bin size is outside its range")
     return code
 
 
-def _number(container: Container, chunk_type: int, layout: FormatField, what: str) -> int | None:
-    """The number that a chunk of a type consists of, if there is such a chunk."""
-    payload = container.only(chunk_type, what)
+def _parse_number(
+    container: Container, chunk_type: int, layout: FormatField, what: str
+) -> int | None:
+    """The number that the chunk of a type consists of, or None without such a chunk."""
+    payload = container.single_payload(chunk_type, what)
     if payload is None:
         return None
     if len(payload) != layout.sizeof():
@@ -83,8 +91,8 @@ def _number(container: Container, chunk_type: int, layout: FormatField, what: st
     return number
 
 
-def _qmap(container: Container) -> QualityMap | None:
-    payload = container.only(schema.CHUNK_QMAP, "quality map")
+def _parse_qmap(container: Container) -> QualityMap | None:
+    payload = container.single_payload(schema.CHUNK_QMAP, "quality map")
     if payload is None:
         return None
     # numpy takes longer to load than all the rest.

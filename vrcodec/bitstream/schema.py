@@ -1,7 +1,7 @@
 """The layout of a .vrc file, declared with construct. docs/FORMAT.md says the same in prose.
 
-Little-endian throughout; VarInt is unsigned LEB128. Inside the chunks of latents, `vrcodec.bitstream.payload`
-and `vrcodec.bitstream.progressive` read by hand what may be long.
+Little-endian throughout; VarInt is unsigned LEB128. In the chunks of latents, `vrcodec.bitstream.latent_stream`
+and `vrcodec.bitstream.progressive` read long lists by hand (`read_varint`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from construct import (
     Struct,
     VarInt,
 )
+
+from vrcodec.errors import CorruptError
 
 # 8D: not ASCII, so a 7-bit transfer shows. 0D 0A: a transfer that rewrites line ends, in either
 # direction, shows. PNG has two bytes more, against programs that no longer exist.
@@ -38,8 +40,8 @@ CHUNK_STREAM = 0x01
 CHUNK_BIN_SIZE = 0x02
 CHUNK_QMAP = 0x03
 CHUNK_WIDTH = 0x04
-CHUNK_LADDER = 0x05
-# Of alpha, and of pictures without a model: one for each block, in the order of latent streams.
+CHUNK_PROGRESSIVE = 0x05
+# Of alpha, and of pictures stored without a model: one for each block, in the order of latent streams.
 CHUNK_ALPHA = 0x06
 CHUNK_LOSSLESS = 0x07
 CRITICAL_CHUNKS = (
@@ -47,14 +49,14 @@ CRITICAL_CHUNKS = (
     CHUNK_BIN_SIZE,
     CHUNK_QMAP,
     CHUNK_WIDTH,
-    CHUNK_LADDER,
+    CHUNK_PROGRESSIVE,
     CHUNK_ALPHA,
     CHUNK_LOSSLESS,
 )
-# What holds the picture itself, of a method that has no latent streams by the block.
-LATENTS_OF = {METHOD_LOSSLESS: CHUNK_LOSSLESS, 5: CHUNK_LADDER}
-# Chunks of the picture itself: behind one come only more of its kind.
-LATENT_CHUNKS = (CHUNK_STREAM, CHUNK_LADDER, CHUNK_LOSSLESS)
+# Method -> its type of latent chunk, where that is not one `CHUNK_STREAM` for each block.
+METHOD_LATENT_CHUNKS = {METHOD_LOSSLESS: CHUNK_LOSSLESS, 5: CHUNK_PROGRESSIVE}
+# Chunks of the picture itself: behind one come only more of the same type.
+LATENT_CHUNKS = (CHUNK_STREAM, CHUNK_PROGRESSIVE, CHUNK_LOSSLESS)
 # Chunks of which there is one for each block.
 BLOCK_CHUNKS = (CHUNK_STREAM, CHUNK_ALPHA, CHUNK_LOSSLESS)
 # Types from here on are ancillary: a reader that does not know one skips it.
@@ -85,7 +87,7 @@ HeaderBody = Struct(
 Header = Struct("preamble" / Preamble, "body" / Prefixed(Byte, HeaderBody))
 
 Checksum = Int32ul
-# Of a level that is not the last one.
+# The check of a level that is not the last one.
 LevelCheck = Int16ul
 
 # Code of the quantisation step, where it is not the rate's own (`vrcodec.rate`).
@@ -94,13 +96,29 @@ BinSize = Int16sl
 # Channels of the networks, where they are not the rate's own.
 Width = Int16ul
 
-# Chunks that one family alone knows -> its method.
+# Type of chunk that one method alone may have -> that method.
 CHUNK_METHODS = {
     CHUNK_BIN_SIZE: 2,
     CHUNK_QMAP: 3,
     CHUNK_WIDTH: 4,
-    CHUNK_LADDER: 5,
+    CHUNK_PROGRESSIVE: 5,
     CHUNK_LOSSLESS: METHOD_LOSSLESS,
 }
 
 ChunkPrefix = Struct("type" / Byte, "length" / VarInt)
+
+# 35 bits: more than any number in this version needs.
+VARINT_MAX_BYTES = 5
+
+
+def read_varint(data: bytes, position: int) -> tuple[int, int]:
+    """The VarInt at ``position`` and the position behind it: bounded, and faster than construct.
+
+    Raises CorruptError.
+    """
+    value = 0
+    for index, byte in enumerate(data[position : position + VARINT_MAX_BYTES]):
+        value |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:
+            return value, position + index + 1
+    raise CorruptError(f"a number at byte {position} of a chunk is incomplete or too long")

@@ -1,4 +1,4 @@
-"""A file of which only parts are read."""
+"""What the parser of a container reads from: bytes, or an open file of which only parts are read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vrcodec.errors import CorruptError, InputError
 
 
 class FileSource:
-    """An open regular file, to be sliced as bytes are: what is asked for is read, and nothing else.
+    """An open regular file that is sliced as bytes are; a slice reads just its bytes.
 
     Slices need a start and an end inside the file.
     """
@@ -34,5 +34,4 @@ class FileSource:
         return data
 
 
-# What the parser of a container takes.
 Source = bytes | FileSource

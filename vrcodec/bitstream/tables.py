@@ -1,4 +1,4 @@
-"""Integer probability tables: the grid of scales and how a table is laid out.
+"""Integer probability tables for the entropy coder, and the grid of Gaussian scales.
 
 A table is a row of positive integer frequencies over the symbols -m .. m, then one escape, summing to
 ``TOTAL``. The tables are made once, when weights are exported, and stored in the weights file: nothing
@@ -23,8 +23,8 @@ SCALE_MIN_LOG2 = -3.0
 SCALE_STEP_LOG2 = 3 / 16
 SCALE_MAX_LOG2 = SCALE_MIN_LOG2 + (SCALE_COUNT - 1) * SCALE_STEP_LOG2
 
-# Probability kept for values outside a table. Latents have heavier tails than the model says; at
-# 2^-15 the escape costs 15 bits plus the value, and the room it takes from the others costs nothing.
+# Probability reserved for values outside a table. Latents have heavier tails than the model says; at
+# 2^-15 the escape costs 15 bits plus the value, and what it takes from the other symbols costs next to nothing.
 ESCAPE_PROBABILITY = 2.0**-15
 
 IntArray = npt.NDArray[np.int64]
@@ -58,7 +58,7 @@ class TableSet:
         return np.asarray(np.add.reduceat(-p * np.log2(p), self._starts[:-1]))
 
     def check(self) -> None:
-        """Raise ValueError unless every table is one that the coder can use."""
+        """Raise ValueError unless every table is valid for the coder."""
         if self.sizes.ndim != 1 or self.frequencies.ndim != 1 or not len(self.sizes):
             raise ValueError("tables must be two non-empty vectors")
         if (self.sizes < 2).any() or (self.sizes % 2).any():
@@ -84,7 +84,7 @@ def quantise_pmf(pmf: npt.NDArray[np.float64], escape: float) -> IntArray:
     return frequencies
 
 
-def trimmed_table(pmf: npt.NDArray[np.float64]) -> IntArray:
+def trim_pmf(pmf: npt.NDArray[np.float64]) -> IntArray:
     """The smallest table for ``pmf`` over -r .. r that leaves the escape at most its usual probability."""
     middle = len(pmf) // 2
     pairs = pmf[middle + 1 :] + pmf[:middle][::-1]
@@ -103,10 +103,10 @@ def stack_tables(tables: Sequence[IntArray]) -> TableSet:
 
 def gaussian_tables() -> TableSet:
     """One table for each scale 2^(-3 + 3k/16), k = 0 .. 63, of a rounded zero-mean Gaussian."""
-    return stack_tables([_gaussian_table(scale_of(index)) for index in range(SCALE_COUNT)])
+    return stack_tables([_gaussian_table(table_scale(index)) for index in range(SCALE_COUNT)])
 
 
-def scale_of(index: float) -> float:
+def table_scale(index: float) -> float:
     """Standard deviation that table ``index`` stands for."""
     return float(2.0 ** (SCALE_MIN_LOG2 + index * SCALE_STEP_LOG2))
 

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vrcodec.batch import places
-from vrcodec.batch.inputs import FILES, PICTURES
+from vrcodec.batch import storage
+from vrcodec.batch.inputs import DECODE_SUFFIXES, ENCODE_SUFFIXES
 from vrcodec.batch.manifest import Manifest, Shard
 from vrcodec.cli import decode, encode
 from vrcodec.cli.shared import output
-from vrcodec.cli.shared.encoding import EncodeWork
-from vrcodec.cli.shared.many import exit_code, follow
+from vrcodec.cli.shared.decode_work import DecodeWork
+from vrcodec.cli.shared.encode_work import EncodeWork
+from vrcodec.cli.shared.many_files import exit_code, track_outcomes
 from vrcodec.errors import UsageError
 
 if TYPE_CHECKING:
     from vrcodec.batch.items import Work
 
-# Of the commands for one machine; others take their place.
+# Options of `encode` and `decode` that those of this command replace.
 _REPLACED = frozenset(
     {"inputs", "target", "force", "as_json", "files_from", "null", "jobs", "resume", "log"}
     | {"pattern", "keep_partial"}
@@ -103,12 +104,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
 )
 
 
-def _options(model: click.Command) -> Callable[[Any], Any]:
-    """Ours, then those of a command for one machine that make sense here."""
+def _with_options_of(command: click.Command) -> Callable[[Any], Any]:
+    """The options of `vrcodec batch`, then those of ``command`` that apply here."""
 
     def add(function: Any) -> Any:
-        theirs = [p for p in model.params if p.name not in _REPLACED]
-        function.__click_params__ = list(reversed(theirs))
+        inherited = [p for p in command.params if p.name not in _REPLACED]
+        function.__click_params__ = list(reversed(inherited))
         for option in reversed(_OPTIONS):
             function = option(function)
         return function
@@ -117,25 +118,25 @@ def _options(model: click.Command) -> Callable[[Any], Any]:
 
 
 @command.command("encode")
-@_options(encode.command)
+@_with_options_of(encode.command)
 def encode_command(**given: Any) -> int:
     """Compress the pictures of a list."""
-    own, settings = split(given)
-    work = EncodeWork.of({**settings, "keep_partial": False})
-    return _run(work, ".vrc", PICTURES, **own)
+    batch_options, settings = split_options(given)
+    work = EncodeWork.from_options({**settings, "keep_partial": False})
+    return _run(work, ".vrc", ENCODE_SUFFIXES, **batch_options)
 
 
 @command.command("decode")
-@_options(decode.command)
+@_with_options_of(decode.command)
 def decode_command(**given: Any) -> int:
     """Decompress the .vrc files of a list."""
-    own, settings = split(given)
-    work = decode.DecodeWork.of(settings)
-    return _run(work, f".{work.output_format}", FILES, **own)
+    batch_options, settings = split_options(given)
+    work = DecodeWork.from_options(settings)
+    return _run(work, f".{work.output_format}", DECODE_SUFFIXES, **batch_options)
 
 
-def split(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Our options, and those of the work, among what a command is given."""
+def split_options(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of `vrcodec batch`, and those of the work, among the options of a command."""
     names = (
         "manifest",
         "out",
@@ -148,8 +149,8 @@ def split(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         "log",
         "report",
     )
-    own = {name: given.pop(name) for name in names}
-    return own, given
+    batch_options = {name: given.pop(name) for name in names}
+    return batch_options, given
 
 
 def _run(
@@ -163,18 +164,23 @@ def _run(
     force: bool,
     log: str | None,
     report: str | None,
-    **how: Any,
+    **run_options: Any,
 ) -> int:
-    from vrcodec.batch.handler import Handler
-    from vrcodec.batch.shard import Share, shard_log
+    from vrcodec.batch.processor import ItemProcessor
+    from vrcodec.batch.shard_run import ShardRun, default_log
 
-    found = Manifest(manifest, out, suffix, suffixes)
-    handler = Handler(work, force, resume=True)
-    share = Share(found, shard, handler, log=log or shard_log(out, shard), **how)
-    totals, interrupted = follow(share.outcomes(), None, share.log)
+    processor = ItemProcessor(work, force, resume=True)
+    run = ShardRun(
+        Manifest(manifest, out, suffix, suffixes),
+        shard,
+        processor,
+        log=log or default_log(out, shard),
+        **run_options,
+    )
+    totals, interrupted = track_outcomes(run.outcomes(), None, run.log)
     elapsed = round(totals.elapsed, 3)
-    document = {**share.as_dict(), "interrupted": interrupted, "elapsed_seconds": elapsed}
-    _print({**document, **totals.as_dict()}, report)
+    document = {**run.as_dict(), "interrupted": interrupted, "elapsed_seconds": elapsed}
+    _write_report({**document, **totals.as_dict()}, report)
     return exit_code(totals, interrupted)
 
 
@@ -182,14 +188,14 @@ def _run(
 @click.argument("logs", nargs=-1, required=True)
 def report_command(logs: tuple[str, ...]) -> int:
     """Sum up the LOGS of all shards, as JSON. Exit code 1 when a picture has failed."""
-    from vrcodec.batch.merging import merged_report
+    from vrcodec.batch.totals import merge_logs
 
-    report = merged_report(logs)
+    report = merge_logs(logs)
     output.print_json(report)
     return 1 if report["failed"] else 0
 
 
-def _print(document: dict[str, Any], place: str | None) -> None:
+def _write_report(document: dict[str, Any], location: str | None) -> None:
     output.print_json(document)
-    if place is not None:
-        places.write(place, json.dumps(document, indent=1).encode() + b"\n", overwrite=True)
+    if location is not None:
+        storage.write(location, json.dumps(document, indent=1).encode() + b"\n", overwrite=True)

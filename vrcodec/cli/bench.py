@@ -167,7 +167,7 @@ def command(**given: Any) -> int:
     """
     request = Request(**given)
     request.check()
-    from vrcodec.cli.shared.benching import run_benchmark, run_profile
+    from vrcodec.cli.shared.bench_run import run_benchmark, run_profile
 
-    with signals.raised():
+    with signals.as_exceptions():
         return run_profile(request) if request.profile else run_benchmark(request)

@@ -26,19 +26,19 @@ def command(device: str, threads: int | None, as_json: bool) -> int:
     options.set_threads(threads)
     from vrcodec.doctor import diagnose
 
-    found = diagnose(device)
+    diagnosis = diagnose(device)
     if as_json:
-        output.print_json(found.as_dict())
+        output.print_json(diagnosis.as_dict())
     else:
-        output.print_fields(_fields(found))
-    wrong = [check.name for check in found.checks if not check.ok]
-    if wrong:
-        output.error(f"not as it must be: {', '.join(wrong)}")
-    return 1 if wrong else 0
+        output.print_fields(_fields(diagnosis))
+    failed = [check.name for check in diagnosis.checks if not check.ok]
+    if failed:
+        output.error(f"not as it must be: {', '.join(failed)}")
+    return 1 if failed else 0
 
 
-def _fields(found: Diagnosis) -> dict[str, str]:
-    about = {name: str(value) for name, value in found.machine.items()}
-    checks = {c.name: c.words if c.ok else f"WRONG: {c.words}" for c in found.checks}
-    folders = {"weights from": ", ".join(found.weights_folders)}
-    return {**found.versions, **about, **found.environment, **folders, **checks}
+def _fields(diagnosis: Diagnosis) -> dict[str, str]:
+    machine = {name: str(value) for name, value in diagnosis.machine.items()}
+    checks = {c.name: c.words if c.ok else f"WRONG: {c.words}" for c in diagnosis.checks}
+    folders = {"weights from": ", ".join(diagnosis.weights_folders)}
+    return {**diagnosis.versions, **machine, **diagnosis.environment, **folders, **checks}

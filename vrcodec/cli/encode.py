@@ -8,23 +8,24 @@ from typing import Any, get_args
 
 import click
 
-from vrcodec.batch.inputs import PICTURES
+from vrcodec.batch.inputs import ENCODE_SUFFIXES
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli.shared import options, output, signals
-from vrcodec.cli.shared.encoding import BACKGROUND_LEVEL, REGION_LEVEL, EncodeWork, make_job
-from vrcodec.cli.shared.many import ManyOptions, Request, many_options, run_many
-from vrcodec.cli.shared.paths import destinations
+from vrcodec.cli.shared.encode_options import BACKGROUND_LEVEL, REGION_LEVEL, make_encode_job
+from vrcodec.cli.shared.encode_work import EncodeWork
+from vrcodec.cli.shared.many_files import ManyFilesRequest, ManyOptions, many_options, run_many
+from vrcodec.cli.shared.paths import choose_destinations
 from vrcodec.errors import UsageError
-from vrcodec.picture.intake.policy import IccChoice, kinds_to_strip
+from vrcodec.picture.intake.read_options import IccChoice, parse_strip
 from vrcodec.rate import DEFAULT_RATE
 from vrcodec.refinement.effort import MAX_EFFORT
 
 
-def _kinds_to_strip(
+def _parse_strip(
     ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
 ) -> frozenset[str]:
     try:
-        return kinds_to_strip(given)
+        return parse_strip(given)
     except UsageError as error:
         raise click.BadParameter(str(error), ctx, parameter) from None
 
@@ -113,7 +114,7 @@ def _kinds_to_strip(
     "--strip",
     multiple=True,
     metavar="[all|icc|exif|xmp]",
-    callback=_kinds_to_strip,
+    callback=_parse_strip,
     help="Encode without these metadata, which are kept otherwise. Several: with commas, or given again.",
 )
 @click.option(
@@ -165,38 +166,48 @@ def command(
     PICTURE is a file of any size (PNG, JPEG, PPM, BMP, GIF, TIFF, WebP, AVIF), or - for stdin. Alpha and
     metadata are kept; what cannot be kept is refused. Of a folder, all pictures below it are taken.
     """
-    if many.wanted(inputs, target):
-        coder = EncodeWork.of(given)
+    if many.needs_workers(inputs, target):
+        encode_work = EncodeWork.from_options(given)
         return run_many(
-            Request(inputs, target, force, as_json, many, coder, ".vrc", PICTURES, "encoded")
+            ManyFilesRequest(
+                inputs,
+                target,
+                force,
+                as_json,
+                many,
+                encode_work,
+                ".vrc",
+                ENCODE_SUFFIXES,
+                "encoded",
+            )
         )
-    places = destinations(inputs, target, ".vrc", force)
-    job = make_job(**given)
+    destinations = choose_destinations(inputs, target, ".vrc", force)
+    job = make_encode_job(**given)
 
     def work(name: str) -> dict[str, Any]:
-        """Encode and write one input; returns what --json shows of it."""
-        place = places[name]
-        place.check()
-        # A search has something to keep.
-        with signals.raised() if job.watch.keep_partial else nullcontext():
+        """Encode and write one input; returns the fields for --json."""
+        destination = destinations[name]
+        destination.check()
+        # An interrupted search keeps its best result.
+        with signals.as_exceptions() if job.monitor.keep_partial else nullcontext():
             result = job.encode(name)
-        place.write(result.pop("data"))
-        result["output"] = str(place)
-        _say(result)
-        if job.watch.interrupted:
+        destination.write(result.pop("data"))
+        result["output"] = str(destination)
+        _print_result(result)
+        if job.monitor.interrupted:
             raise KeyboardInterrupt
         return result
 
     exit_code, results = output.for_each(inputs, work, parts=job.effort.searches)
     if as_json:
-        output.print_json(results, err=any(p.path is None for p in places.values()))
+        output.print_json(results, err=any(d.path is None for d in destinations.values()))
     return exit_code
 
 
-def _say(result: dict[str, Any]) -> None:
+def _print_result(result: dict[str, Any]) -> None:
     sizes = "{output}: {width}x{height}, {bytes} bytes, {bpp:.4f} bpp, "
-    how = "lossless" if result["lossless"] else "rate {rate:.4f}"
-    output.say((sizes + how).format(**result))
+    rate = "lossless" if result["lossless"] else "rate {rate:.4f}"
+    output.say((sizes + rate).format(**result))
     for kind, form in (("psnr", "PSNR {:.3f} dB"), ("ssim", "MS-SSIM {:.5f}")):
         if kind in result:
             output.say(form.format(result[kind]))

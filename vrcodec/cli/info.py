@@ -9,7 +9,7 @@ import click
 
 from vrcodec.bitstream.inspection import Info, inspect
 from vrcodec.cli.shared import options, output
-from vrcodec.cli.shared.paths import Destination, about, display_name, read_vrc_file
+from vrcodec.cli.shared.paths import Destination, display_name, prefix_errors, read_vrc_file
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
 
@@ -31,17 +31,17 @@ def command(
     """Show what .vrc files say about themselves, without decoding them."""
     if qmap_out and len(inputs) > 1:
         raise UsageError("--qmap-out takes a single file")
-    place = _map_place(qmap_out, force) if qmap_out else None
+    destination = _map_destination(qmap_out, force) if qmap_out else None
 
     def work(name: str) -> dict[str, Any]:
         data = read_vrc_file(name)
-        with about(name):
-            found = inspect(data, limits)
-            if qmap_out and place:
-                place.write(_packed_map(data, found, limits, qmap_out))
+        with prefix_errors(name):
+            info = inspect(data, limits)
+            if qmap_out and destination:
+                destination.write(_build_map(data, info, limits, qmap_out))
         if not as_json:
-            output.print_fields(fields_of(name, found))
-        return {"file": display_name(name), **found.as_dict()}
+            output.print_fields(describe_file(name, info))
+        return {"file": display_name(name), **info.as_dict()}
 
     code, results = output.for_each(inputs, work, progress=False)
     if as_json:
@@ -49,8 +49,8 @@ def command(
     return code
 
 
-def fields_of(name: str, info: Info) -> dict[str, str]:
-    """What there is to say of the file called ``name``, for people."""
+def describe_file(name: str, info: Info) -> dict[str, str]:
+    """Labels and values that describe the file called ``name`` to a user."""
     fields = {
         "file": display_name(name),
         "format": f"vrc {info.version}",
@@ -61,7 +61,7 @@ def fields_of(name: str, info: Info) -> dict[str, str]:
         fields["model"] = "none: stored without loss"
     else:
         fields["model"] = f"{info.model}, weights {info.weights_id}"
-        fields["rate"] = f"{info.rate:.4f}" + _setting_words(info)
+        fields["rate"] = f"{info.rate:.4f}" + _describe_setting(info)
     fields["streams"] = f"{len(info.streams)}, {sum(info.streams)} bytes"
     if info.levels:
         sizes = " + ".join(map(str, info.levels))
@@ -78,23 +78,25 @@ def _with_alpha(info: Info) -> str:
     return "" if info.alpha_bytes is None else " with alpha"
 
 
-def _map_place(target: Path, force: bool) -> Destination:
-    from vrcodec.maps.levels import check_map_name
+def _map_destination(target: Path, force: bool) -> Destination:
+    from vrcodec.maps.levels import check_map_suffix
 
-    check_map_name(target)
-    place = Destination(target, force)
-    place.check()
-    return place
-
-
-def _packed_map(data: bytes, info: Info, limits: Limits, target: Path) -> bytes:
-    from vrcodec.maps.levels import levels_of, over_picture, packed_map
-
-    return packed_map(over_picture(levels_of(data, limits), info.width, info.height), target)
+    check_map_suffix(target)
+    destination = Destination(target, force)
+    destination.check()
+    return destination
 
 
-def _setting_words(info: Info) -> str:
-    """What goes with the rate."""
+def _build_map(data: bytes, info: Info, limits: Limits, target: Path) -> bytes:
+    from vrcodec.maps.levels import build_map_file, levels_per_pixel, read_coded_levels
+
+    return build_map_file(
+        levels_per_pixel(read_coded_levels(data, limits), info.width, info.height), target
+    )
+
+
+def _describe_setting(info: Info) -> str:
+    """The bin size, width or quality map that goes with the rate."""
     if info.bin_size is not None:
         return f", with bins of size {info.bin_size:.5g}"
     if info.network_width is not None:

@@ -1,4 +1,4 @@
-"""Entry point: finds the command, and turns every error into a sentence and an exit code."""
+"""Entry point: finds the command, and turns every error into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -33,20 +33,19 @@ COMMANDS = (
 )
 
 EXIT_INTERNAL = 1
-EXIT_INTERRUPTED = 130
 # What a shell reports for a process that the closed pipe itself ended.
 EXIT_CLOSED_PIPE = 141
 
 
 class ClosedPipeError(Exception):
-    """Whoever read our output has gone."""
+    """The reader of standard output has closed the pipe."""
 
 
 class LazyGroup(click.Group):
     """Imports a command's module when that command is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order in which a user meets them."""
+        """Names of the commands, the usual ones first."""
         return list(COMMANDS)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -92,7 +91,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         output.error("interrupted")
-        return EXIT_INTERRUPTED
+        return signals.EXIT_INTERRUPTED
     except (ClosedPipeError, BrokenPipeError):
         _abandon_stdout()
         return EXIT_CLOSED_PIPE
@@ -103,7 +102,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return output.report(error)
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            # What reads and writes files has words of its own; this was help, say, into a file.
+            # Files have their own messages; this was other output, such as help redirected into a file.
             _abandon_stdout()
             return output.report(OutputError(f"<stdout>: cannot be written: {error.strerror}"))
         output.error(f"internal error: {type(error).__name__}: {error}; -vv shows where")
@@ -113,22 +112,22 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _abandon_stdout() -> None:
-    """It takes nothing more; the interpreter must not trip over what is left for it at exit."""
+    """Redirect stdout to nowhere: the interpreter must not fail at exit when it flushes the rest."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main() -> None:
     """Run the command line, and exit."""
     signals.install()
-    # What Pillow has to say about odd files, we say ourselves.
+    # Where Pillow warns about a file, this program has its own message.
     warnings.filterwarnings("ignore", module="PIL")
     code = run()
     signals.ignore()
-    _leave(code)
+    _exit(code)
 
 
-def _leave(code: int) -> NoReturn:
-    """Exit, but do not take torch apart first: that takes 0.4 s, for memory that is freed anyway."""
+def _exit(code: int) -> NoReturn:
+    """Exit without tearing torch down: that takes 0.4 s, for memory that is freed anyway."""
     if "torch" in sys.modules:
         atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from vrcodec.catalog import Entry, installed
+from vrcodec.catalog import WeightsEntry, installed_weights
 from vrcodec.cli.shared import options, output
 
 
@@ -15,7 +15,7 @@ from vrcodec.cli.shared import options, output
 @options.verbosity_options
 def command(as_json: bool) -> None:
     """List the installed models with their measured figures."""
-    entries = installed()
+    entries = installed_weights()
     if as_json:
         output.print_json([{"path": str(e.path), **e.card} for e in entries])
         return
@@ -24,7 +24,7 @@ def command(as_json: bool) -> None:
     output.print_table(columns, rows)
 
 
-def _row(entry: Entry) -> tuple[str, ...]:
+def _row(entry: WeightsEntry) -> tuple[str, ...]:
     card = entry.card
     curve: list[dict[str, Any]] = card.get("curve") or []
     against_jpeg = card.get("bd_rate_percent", {}).get("jpeg")
@@ -32,26 +32,26 @@ def _row(entry: Entry) -> tuple[str, ...]:
         entry.family,
         entry.id.hex(),
         f"{card.get('parameters', 0) / 1e6:.1f} M",
-        _work(card),
+        _kmac_per_pixel(card),
         f"{curve[0]['bpp']:.2f} .. {curve[-1]['bpp']:.2f}" if curve else "not measured",
         f"{curve[0]['psnr']:.1f} .. {curve[-1]['psnr']:.1f}" if curve else "not measured",
         f"{against_jpeg:+.0f} %" if against_jpeg is not None else "not measured",
     )
 
 
-def _width_rows(entry: Entry) -> list[tuple[str, ...]]:
-    """What each width of a slimmable model takes, and for which rates it is used."""
+def _width_rows(entry: WeightsEntry) -> list[tuple[str, ...]]:
+    """Parameters and computation of each width of a slimmable model, and the rates that use it."""
     return [
         (
             f"  width {width}",
-            "rates {:.2f} .. {:.2f}".format(*own["rates"]),
-            f"{own['parameters'] / 1e6:.1f} M",
-            _work(own),
+            "rates {:.2f} .. {:.2f}".format(*figures["rates"]),
+            f"{figures['parameters'] / 1e6:.1f} M",
+            _kmac_per_pixel(figures),
             *[""] * 3,
         )
-        for width, own in entry.card.get("widths", {}).items()
+        for width, figures in entry.card.get("widths", {}).items()
     ]
 
 
-def _work(figures: dict[str, Any]) -> str:
+def _kmac_per_pixel(figures: dict[str, Any]) -> str:
     return f"{sum(figures.get('kmac_per_pixel', {}).values()):.0f}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vrcodec.cli.shared import options, output
-from vrcodec.cli.shared.paths import Destination, about, display_name, read_picture_file
+from vrcodec.cli.shared.paths import Destination, display_name, prefix_errors, read_picture_file
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
 
@@ -77,26 +77,26 @@ def command(
     """Make a quality map for PICTURE, to encode it with --model qmap --qmap MAP."""
     if (purpose == "task") != (task is not None):
         raise UsageError("--for task and --task MODULE:CALLABLE go together")
-    from vrcodec.maps.levels import check_map_name, packed_map
+    from vrcodec.maps.levels import build_map_file, check_map_suffix
     from vrcodec.picture.reading import read_colours
 
-    place = Destination(target, force)
-    place.check()
-    check_map_name(target)
+    destination = Destination(target, force)
+    destination.check()
+    check_map_suffix(target)
     source = io.BytesIO(read_picture_file(picture))
-    found = read_colours(source, display_name(picture), limits=limits)
+    subject = read_colours(source, display_name(picture), limits=limits)
     options.set_threads(threads)
-    with about(picture):
+    with prefix_errors(picture):
         if task is not None:
-            levels = _task_levels(found, task, steps, price)
+            levels = _task_levels(subject, task, steps, price)
         else:
-            levels = low + (high - low) * _shares(found, purpose)
-    place.write(packed_map(levels, target))
+            levels = low + (high - low) * _generate_map(subject, purpose)
+    destination.write(build_map_file(levels, target))
     return 0
 
 
-def _shares(picture: Picture, purpose: str) -> Levels:
-    """How much of the way from the lowest level to the highest, (H, W)."""
+def _generate_map(picture: Picture, purpose: str) -> Levels:
+    """A map (H, W) from 0, the lowest level, to 1, the highest."""
     import numpy as np
 
     from vrcodec.maps import generation
@@ -104,15 +104,15 @@ def _shares(picture: Picture, purpose: str) -> Levels:
     if purpose == "uniform":
         return np.full((picture.height, picture.width), 0.5)
     if purpose == "gradient":
-        return generation.ramp(picture.width, picture.height)
-    make = generation.saliency if purpose == "saliency" else generation.text
-    return make(picture.displayed())
+        return generation.ramp_map(picture.width, picture.height)
+    make = generation.saliency_map if purpose == "saliency" else generation.text_map
+    return make(picture.to_rgb())
 
 
 def _task_levels(picture: Picture, name: str, steps: int, price: float) -> Levels:
     from vrcodec.catalog import find_by_family
     from vrcodec.maps.generation import load_task
-    from vrcodec.maps.levels import over_picture
+    from vrcodec.maps.levels import levels_per_pixel
     from vrcodec.maps.tasks import task_map
 
     # As `python -m` would: modules of the working folder can be named.
@@ -124,4 +124,4 @@ def _task_levels(picture: Picture, name: str, steps: int, price: float) -> Level
 
     entry = find_by_family("qmap")
     levels = task_map(entry, picture.pixels, task, steps=steps, price=price, step_done=show)
-    return over_picture(levels, picture.width, picture.height)
+    return levels_per_pixel(levels, picture.width, picture.height)

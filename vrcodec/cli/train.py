@@ -124,12 +124,12 @@ def command(
         frozen_steps=recipe.frozen_steps if freeze is None else freeze,
         optimizer=optimizer or recipe.optimizer,
     )
-    with signals.raised():
+    with signals.as_exceptions():
         train(
             Session(
                 recipe=recipe,
                 data=folders,
-                target=target,
+                folder=target,
                 say=output.say,
                 minutes=minutes,
                 steps=steps,

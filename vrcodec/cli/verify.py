@@ -8,8 +8,8 @@ import click
 
 from vrcodec.bitstream.inspection import check_structure
 from vrcodec.cli.shared import options, output
-from vrcodec.cli.shared.decoding import lazy_decoder
-from vrcodec.cli.shared.paths import about, display_name, read_vrc_file
+from vrcodec.cli.shared.decoding import make_lazy_decoder
+from vrcodec.cli.shared.paths import display_name, prefix_errors, read_vrc_file
 from vrcodec.limits import Limits
 from vrcodec.regions.tiling import Tiling
 
@@ -33,15 +33,15 @@ def command(
     as_json: bool,
 ) -> int:
     """Check that .vrc files are whole: structure and checksums."""
-    decoder = lazy_decoder(device, "auto", tiling, threads, limits)
+    get_decoder = make_lazy_decoder(device, "auto", tiling, threads, limits)
 
     def work(name: str) -> dict[str, Any]:
-        """Check one file; returns what --json shows of it."""
+        """Check one file; returns the fields for --json."""
         data = read_vrc_file(name)
-        with about(name):
+        with prefix_errors(name):
             info = check_structure(data, limits)
             if full:
-                decoder().decode(data)
+                get_decoder().decode(data)
         result = {"file": display_name(name), "ok": True, "decoded": full, "bytes": info.bytes}
         if not as_json:
             output.say(f"{result['file']}: ok")

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import click
 
 from vrcodec.bitstream.inspection import Info, inspect
-from vrcodec.cli.info import fields_of
+from vrcodec.cli.info import describe_file
 from vrcodec.cli.shared import options, output, signals
-from vrcodec.cli.shared.decoding import lazy_decoder
-from vrcodec.cli.shared.paths import about, display_name, read_vrc_file
+from vrcodec.cli.shared.decoding import make_lazy_decoder
+from vrcodec.cli.shared.paths import display_name, prefix_errors, read_vrc_file
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
 from vrcodec.regions.tiling import Tiling
 
 if TYPE_CHECKING:
     from vrcodec.picture.picture import Picture
-    from vrcodec.viewer.gallery import Gallery
+    from vrcodec.viewer.images import DecodedFile
 
 
 @click.command()
@@ -63,25 +63,25 @@ def command(
     alone who know its address.
     """
     data = read_vrc_file(name)
-    with about(name):
+    with prefix_errors(name):
         info = inspect(data, limits)
-    # Before the network is loaded: it may not be the right one.
-    original = _original(original_file, name, info, limits) if original_file else None
-    get_decoder = lazy_decoder(device, precision, tiling, threads, limits)
-    from vrcodec.viewer.gallery import Gallery
+    # Read before the network is loaded: its size may be wrong.
+    original = _read_original(original_file, name, info, limits) if original_file else None
+    get_decoder = make_lazy_decoder(device, precision, tiling, threads, limits)
+    from vrcodec.viewer.images import DecodedFile
 
-    with about(name):
-        gallery = Gallery.of_file(data, get_decoder(), info, limits, original)
-    _show(name, gallery, no_browser, port)
+    with prefix_errors(name):
+        decoded = DecodedFile.decode(data, get_decoder(), info, limits, original)
+    _serve_page(name, decoded, no_browser, port)
     return 0
 
 
-def _original(path: Path, name: str, info: Info, limits: Limits) -> Picture:
-    """The picture at ``path``, as large as the one in the file called ``name``."""
-    from vrcodec.picture.intake.policy import Intake
+def _read_original(path: Path, name: str, info: Info, limits: Limits) -> Picture:
+    """The picture at ``path``. Raises UsageError unless it is as large as the picture in the file ``name``."""
+    from vrcodec.picture.intake.read_options import ReadOptions
     from vrcodec.picture.reading import open_picture
 
-    picture = open_picture(path, intake=Intake(reduce_depth=True, limits=limits))
+    picture = open_picture(path, options=ReadOptions(reduce_depth=True, limits=limits))
     if (picture.width, picture.height) != (info.width, info.height):
         raise UsageError(
             f"{click.format_filename(path)}: is {picture.width}x{picture.height}, and "
@@ -90,16 +90,17 @@ def _original(path: Path, name: str, info: Info, limits: Limits) -> Picture:
     return picture
 
 
-def _show(name: str, gallery: Gallery, no_browser: bool, port: int) -> None:
+def _serve_page(name: str, decoded: DecodedFile, no_browser: bool, port: int) -> None:
     """Serve the page until Ctrl-C."""
-    from vrcodec.viewer.page import resources
-    from vrcodec.viewer.server import serving
+    from vrcodec.viewer.page import build_resources
+    from vrcodec.viewer.server import serve
 
-    said = {**fields_of(name, gallery.info), **gallery.comparison()}
-    info = gallery.info
-    found = resources(display_name(name), said, gallery.views(), info.width, info.height)
-    ended = contextlib.suppress(KeyboardInterrupt)
-    with ended, signals.raised(), serving(found, port) as address:
+    info = decoded.info
+    fields = {**describe_file(name, info), **decoded.compare_original()}
+    title = display_name(name)
+    resources = build_resources(title, fields, decoded.images(), info.width, info.height)
+    until_ctrl_c = contextlib.suppress(KeyboardInterrupt)
+    with until_ctrl_c, signals.as_exceptions(), serve(resources, port) as address:
         click.echo(address)
         output.say("Ctrl-C ends it")
         if not no_browser and not webbrowser.open(address):

@@ -1,1 +1,1 @@
-"""Samples stored exactly, without a model: alpha, bilevel pictures, and what is no larger so."""
+"""Lossless coding of samples, without a model: alpha, bilevel pictures, and what is smaller so."""

@@ -1,1 +1,1 @@
-"""Quality maps: a rate for each place of a picture, given by people or made from the picture."""
+"""Quality maps: a rate for each place of a picture, given by the user or computed from the picture."""

@@ -1,8 +1,8 @@
-"""Quality maps as people make them: pictures and arrays of levels, regions of interest, and their grid.
+"""Quality maps from users: pictures and arrays of levels, regions of interest, and their grid of cells.
 
 A level lies in [0, 1], as a rate does. A map with as many values as the picture's grid has cells, one for
-each 32 x 32 pixels, is taken as it is; one of any other size is stretched over the picture, and each cell gets
-the mean of what lies above it.
+each 32 x 32 pixels, is used unchanged; one of any other size is stretched over the picture, and each cell gets
+the mean of the values over it.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from PIL import Image
 
 from vrcodec.bitstream.container import parse_container
 from vrcodec.bitstream.quality_map import MAP_STRIDE, QualityMap
-from vrcodec.bitstream.rate_setting import setting_of
+from vrcodec.bitstream.rate_setting import parse_rate_setting
 from vrcodec.bitstream.schema import METHOD_LOSSLESS
 from vrcodec.errors import InputError, UsageError
 from vrcodec.limits import Limits
-from vrcodec.picture.reading import opened_image
+from vrcodec.picture.reading import open_image
 from vrcodec.rate import rate_from_code
 
 Levels = npt.NDArray[np.float64]
-# Of a map as it is, or rounded for looking at.
+# Of an array of levels: float64, or rounded for display.
 Level = TypeVar("Level", bound=np.generic)
 
 _STEPS = 255
-_DEEP_STEPS = 65535
+_STEPS_16_BIT = 65535
 
 
 @dataclass(frozen=True)
-class Region:
-    """A rectangle of a picture, in pixels, and its level; what leaves the picture is cut off."""
+class RegionOfInterest:
+    """A rectangle in pixels and its level; what lies outside the picture is cut off."""
 
     x: int
     y: int
@@ -46,8 +46,8 @@ class Region:
     level: float
 
     @staticmethod
-    def parse(text: str, level: float) -> Region:
-        """X,Y,W,H or X,Y,W,H:Q. ``level``: where none is named. Raises UsageError."""
+    def parse(text: str, level: float) -> RegionOfInterest:
+        """Parse X,Y,W,H or X,Y,W,H:Q. ``level``: that of X,Y,W,H alone. Raises UsageError."""
         match = re.fullmatch(
             r"(-?\d+),(-?\d+),(\d+),(\d+)(?::([\d.eE+-]+))?", text.replace(" ", "")
         )
@@ -57,14 +57,16 @@ class Region:
             )
         x, y, width, height = map(int, match.groups()[:4])
         try:
-            own = float(match[5]) if match[5] else level
+            region_level = float(match[5]) if match[5] else level
         except ValueError:
             raise UsageError(f"{match[5]!r} in {text!r} is not a level") from None
-        if not 0 <= own <= 1:
-            raise UsageError(f"a level must lie between 0 and 1, and {own:g} in {text!r} does not")
+        if not 0 <= region_level <= 1:
+            raise UsageError(
+                f"a level must lie between 0 and 1, and {region_level:g} in {text!r} does not"
+            )
         if not width or not height:
             raise UsageError(f"the region {text!r} is empty")
-        return Region(x, y, width, height, own)
+        return RegionOfInterest(x, y, width, height, region_level)
 
 
 def read_levels(path: Path, limits: Limits) -> Levels:
@@ -76,16 +78,16 @@ def read_levels(path: Path, limits: Limits) -> Levels:
         levels = _read_array(path, limits) if path.suffix == ".npy" else _read_image(path, limits)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return checked_levels(levels, str(path))
+    return check_levels(levels, str(path))
 
 
-def checked_levels(values: npt.ArrayLike, name: str) -> Levels:
-    """``values`` as a map of levels. Raises InputError when they are none."""
+def check_levels(values: npt.ArrayLike, name: str) -> Levels:
+    """``values`` as levels (rows, columns). Raises InputError unless they are numbers in 0 .. 1."""
     levels = np.asarray(values)
     if levels.ndim != 2 or not levels.size or levels.dtype.kind not in "fiub":
         raise InputError(f"{name}: a quality map is a two-dimensional array of numbers")
     levels = levels.astype(np.float64)
-    # NaN fails the comparison, too.
+    # NaN fails the comparison, as well.
     if not bool(((levels >= 0) & (levels <= 1)).all()):
         raise InputError(f"{name}: the levels of a quality map must lie between 0 and 1")
     return levels
@@ -93,7 +95,7 @@ def checked_levels(values: npt.ArrayLike, name: str) -> Levels:
 
 def _read_array(path: Path, limits: Limits) -> npt.NDArray[np.generic]:
     try:
-        # Mapped, so that a header that promises too much is noticed before memory is taken.
+        # Memory-mapped, so that the limits are checked before memory is allocated.
         array: npt.NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OverflowError) as error:
         raise InputError(f"{path}: not an array in .npy format") from error
@@ -103,38 +105,41 @@ def _read_array(path: Path, limits: Limits) -> npt.NDArray[np.generic]:
 
 
 def _read_image(path: Path, limits: Limits) -> Levels:
-    with path.open("rb") as file, opened_image(file, str(path), limits) as image:
+    with path.open("rb") as file, open_image(file, str(path), limits) as image:
         if image.mode.startswith("I"):
-            return np.asarray(image) / _DEEP_STEPS
+            return np.asarray(image) / _STEPS_16_BIT
         return np.asarray(image.convert("L")) / _STEPS
 
 
-def on_grid(levels: Levels, width: int, height: int) -> QualityMap:
-    """``levels`` on the grid of a picture of ``width`` x ``height``."""
-    as_it_is = levels.shape == QualityMap.sides(width, height)
-    means = levels if as_it_is else _cell_means(_cell_means(levels, height).T, width).T
-    # Sums of equal levels differ in their last bits, which must not tear halves apart.
+def map_from_levels(levels: Levels, width: int, height: int) -> QualityMap:
+    """The quality map for a picture of ``width`` x ``height`` from ``levels`` of any size."""
+    already_on_grid = levels.shape == QualityMap.grid_shape(width, height)
+    means = levels if already_on_grid else _cell_means(_cell_means(levels, height).T, width).T
+    # Means of equal levels differ in their last bits, which must not decide how halves are rounded.
     steps = np.rint(np.round(means * _STEPS, 6))
     return QualityMap(steps.clip(0, _STEPS).astype(np.uint8))
 
 
 def _cell_means(values: Levels, pixels: int) -> Levels:
-    """Means along the first axis, stretched over ``pixels``, of cells of 32 pixels; the last may be smaller."""
+    """Means along the first axis, stretched over ``pixels``, by cells of 32 pixels; the last may be smaller."""
     cells = -(-pixels // MAP_STRIDE)
     edges = np.minimum(np.arange(cells + 1) * MAP_STRIDE, pixels) * (len(values) / pixels)
-    sums = np.concatenate((np.zeros((1, values.shape[1])), values.cumsum(axis=0)))
+    cumulative = np.concatenate((np.zeros((1, values.shape[1])), values.cumsum(axis=0)))
     left = np.minimum(edges.astype(int), len(values) - 1)
-    share = (edges - left)[:, None]
-    at_edges = sums[left] + share * values[left]
+    fraction = (edges - left)[:, None]
+    at_edges = cumulative[left] + fraction * values[left]
     means: Levels = np.diff(at_edges, axis=0) / np.diff(edges)[:, None]
     return means
 
 
-def regions_map(
-    regions: Sequence[Region], background: float, width: int, height: int
+def map_from_regions(
+    regions: Sequence[RegionOfInterest], background: float, width: int, height: int
 ) -> QualityMap:
-    """Every cell that a region touches has its level, the later region's where they overlap."""
-    shape = np.full(QualityMap.sides(width, height), round(background * _STEPS), np.uint8)
+    """The map in which every cell that a region touches has its level; later regions overrule earlier ones.
+
+    Raises UsageError for a region outside the picture.
+    """
+    cells = np.full(QualityMap.grid_shape(width, height), round(background * _STEPS), np.uint8)
     for region in regions:
         left, top = max(0, region.x), max(0, region.y)
         right, bottom = min(width, region.x + region.width), min(height, region.y + region.height)
@@ -144,40 +149,40 @@ def regions_map(
             )
         rows = slice(top // MAP_STRIDE, -(-bottom // MAP_STRIDE))
         columns = slice(left // MAP_STRIDE, -(-right // MAP_STRIDE))
-        shape[rows, columns] = round(region.level * _STEPS)
-    return QualityMap(shape)
+        cells[rows, columns] = round(region.level * _STEPS)
+    return QualityMap(cells)
 
 
-def levels_of(data: bytes, limits: Limits) -> Levels:
-    """Levels that a file was coded with, on its grid; without a map, its rate everywhere.
+def read_coded_levels(data: bytes, limits: Limits) -> Levels:
+    """The levels that a file was coded with, one for each cell; without a map, its rate everywhere.
 
     Raises FormatError, CorruptError, LimitError, or UsageError for a file that has no rate.
     """
     container = parse_container(data, limits)
-    header, setting = container.header, setting_of(container)
+    header, setting = container.header, parse_rate_setting(container)
     if header.method == METHOD_LOSSLESS:
         raise UsageError("stored without loss: there is no rate, and no quality map")
     if setting.qmap is None:
         rate = rate_from_code(setting.rate_code)
-        return np.full(QualityMap.sides(header.width, header.height), rate)
+        return np.full(QualityMap.grid_shape(header.width, header.height), rate)
     return setting.qmap.levels(setting.rate_code)
 
 
-def over_picture(levels: npt.NDArray[Level], width: int, height: int) -> npt.NDArray[Level]:
-    """Levels on the grid of a picture, for each of its pixels (height, width)."""
+def levels_per_pixel(levels: npt.NDArray[Level], width: int, height: int) -> npt.NDArray[Level]:
+    """Levels of cells, repeated for each pixel of a picture: (height, width)."""
     columns = levels.repeat(MAP_STRIDE, axis=1)[:, :width]
     return columns.repeat(MAP_STRIDE, axis=0)[:height]
 
 
-def check_map_name(path: Path) -> None:
-    """Raise UsageError unless `packed_map` knows this kind of file."""
+def check_map_suffix(path: Path) -> None:
+    """Raise UsageError unless `build_map_file` knows the suffix of ``path``."""
     if path.suffix not in (".png", ".npy"):
         raise UsageError(f"{path}: a map is written as .png or .npy")
 
 
-def packed_map(levels: Levels, path: Path) -> bytes:
-    """The bytes of a map as an .npy file, or as a grey picture in .png, by the name of ``path``."""
-    check_map_name(path)
+def build_map_file(levels: Levels, path: Path) -> bytes:
+    """The bytes of a map as an .npy file or as a grey .png, by the suffix of ``path``. Raises UsageError."""
+    check_map_suffix(path)
     file = io.BytesIO()
     if path.suffix == ".npy":
         np.save(file, levels.astype(np.float32))

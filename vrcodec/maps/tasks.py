@@ -1,7 +1,7 @@
 """Quality maps for a task: gradient descent on the map, through a frozen codec.
 
-The classification-aware compression of Song et al., ICCV 2021, section 4.4: what the task loses by coding,
-plus a price for bits, falls as levels move to where the task looks.
+The classification-aware compression of Song et al., ICCV 2021, section 4.4: minimises the loss of the task on
+the decoded picture, plus a price for bits.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vrcodec.bitstream.quality_map import MAP_STRIDE
-from vrcodec.catalog import Entry
+from vrcodec.catalog import WeightsEntry
 from vrcodec.errors import UsageError
 from vrcodec.maps.levels import Levels
 from vrcodec.models.base import Pixels
@@ -23,12 +23,12 @@ from vrcodec.models.weights import load_trainable
 Task = Callable[[Tensor, Tensor], Tensor]
 
 _LEARNING_RATE = 0.25
-# Where all levels begin; sigmoid(0) has the steepest slope.
-_START = 0.0
+# Level 1/2 everywhere, where the sigmoid is steepest.
+_INITIAL_LOGIT = 0.0
 
 
 def task_map(
-    entry: Entry,
+    entry: WeightsEntry,
     pixels: Pixels,
     task: Task,
     *,
@@ -47,7 +47,7 @@ def task_map(
     original = torch.from_numpy(pixels.copy()).permute(2, 0, 1).unsqueeze(0).float() / 255
     x = pad_to_multiple(original, MAP_STRIDE)
     cells = x.shape[-2] // MAP_STRIDE, x.shape[-1] // MAP_STRIDE
-    logits = torch.full((1, 1, *cells), _START, requires_grad=True)
+    logits = torch.full((1, 1, *cells), _INITIAL_LOGIT, requires_grad=True)
     optimizer = torch.optim.Adam([logits], _LEARNING_RATE)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -56,7 +56,7 @@ def task_map(
             bits = torch.stack([-torch.log2(p).sum() for p in out["likelihoods"].values()]).sum()
             bpp = bits / (height * width)
             decoded = out["x_hat"][..., :height, :width].clamp(0, 1)
-            loss = _loss(task, decoded, original)
+            loss = _task_loss(task, decoded, original)
             optimizer.zero_grad()
             (loss + price * bpp).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -65,7 +65,7 @@ def task_map(
     return levels
 
 
-def _loss(task: Task, decoded: Tensor, original: Tensor) -> Tensor:
+def _task_loss(task: Task, decoded: Tensor, original: Tensor) -> Tensor:
     try:
         loss = task(decoded, original)
     except Exception as error:

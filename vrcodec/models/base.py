@@ -1,4 +1,4 @@
-"""What every family provides, and the registry of families."""
+"""The interface of all model families, and their registry."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from vrcodec.bitstream.payload import Stream
+from vrcodec.bitstream.latent_stream import Stream
 from vrcodec.bitstream.quality_map import QualityMap
 from vrcodec.bitstream.tables import TableSet
 from vrcodec.errors import UsageError
-from vrcodec.models.coding.decode_plan import Plan
-from vrcodec.models.coding.latent_rows import ScrollingLatents
+from vrcodec.models.coding.decode_plan import DecodePlan
+from vrcodec.models.coding.sliding_latents import SlidingLatents
+from vrcodec.models.coding.tiled_transforms import Network, picture_to_tensor, synthesise_in_tiles
 from vrcodec.models.device import exact_device, float_dtype
 from vrcodec.models.networks.backbone import BackboneSize
-from vrcodec.models.networks.layers import Block as ResidualBlock
-from vrcodec.models.networks.transforms import Network, as_tensor, synthesise
+from vrcodec.models.networks.layers import ResidualBlock
 from vrcodec.regions.grid import Block, LatentGrid
-from vrcodec.regions.region import WHOLE, View
+from vrcodec.regions.region import WHOLE, Region
 from vrcodec.regions.tiling import DEFAULT_TILING, Tiling
 from vrcodec.timing import stage
 
 Pixels = npt.NDArray[np.uint8]
 
-# In the names of tensors that only training needs.
-DENSITY = ".density."
-# In front of the names of tensors that only encoding needs, where a file of their own holds them.
-ENCODER = "encoder."
-# Bits of a picture over the sum of log(1 + y^2) of its scaled latents. Measured on photographs with the
-# weights of two families, at all rates: 2.4 to 3.8.
-_ROUGH_BITS = 3.1
+# Part of the names of tensors that only training needs.
+DENSITY_INFIX = ".density."
+# Prefix of the names of tensors that only encoding needs, where they have a weights file of their own.
+ENCODER_PREFIX = "encoder."
+# Bits of a picture per unit of the sum of log(1 + y^2) over its scaled latents. Measured on photographs with
+# the weights of two families, at all rates: 2.4 to 3.8.
+_BITS_PER_LOG_ENERGY = 3.1
 
 
 @dataclass(frozen=True)
-class RateState:
-    """Everything that a family derives from the 16-bit rate ``code``; immutable."""
+class RateParameters:
+    """Everything that a family derives from the 16-bit rate ``code``: gains, width, conditions. Immutable."""
 
     code: int
 
@@ -49,7 +49,7 @@ class RateState:
 class Latents:
     """Result of the analysis, before any rate is applied: y (1, M, h, w) float32.
 
-    Where the analysis knows the rate, the picture (1, 3, H, W) uint8.
+    Where the analysis depends on the rate, the picture itself, (1, 3, H, W) uint8.
     """
 
     y: Tensor
@@ -58,18 +58,18 @@ class Latents:
 class VariableRateModel(nn.Module, ABC):
     """A family of models: one set of weights for every rate.
 
-    ``method`` is the family's number in the file header. ``exact`` names the modules that choose
-    probability tables: they run in float64 (docs/EXACT.md).
+    ``method`` is the family's number in the file header. ``exact_modules``: names of those that
+    choose probability tables; they run in float64 (docs/EXACT.md).
     """
 
     family: ClassVar[str]
     method: ClassVar[int]
-    exact: ClassVar[tuple[str, ...]] = ()
+    exact_modules: ClassVar[tuple[str, ...]] = ()
     # Whether the analysis is the same at every rate.
-    one_analysis: ClassVar[bool] = True
-    # Whether the rate may be a map.
-    mapped: ClassVar[bool] = False
-    # Whether a weights file need not be read whole (`vrcodec.models.weights_file`).
+    rate_independent_analysis: ClassVar[bool] = True
+    # Whether the rate may be a quality map.
+    takes_quality_map: ClassVar[bool] = False
+    # Whether a weights file need not be read whole (`vrcodec.models.grouped_weights`).
     read_in_groups: ClassVar[bool] = False
 
     def __init__(self, size: BackboneSize) -> None:
@@ -82,20 +82,20 @@ class VariableRateModel(nn.Module, ABC):
         self.branch_dtype = torch.float32
 
     def attach_encoder(self) -> None:
-        """Create what only encoding needs, where that is stored apart (`ENCODER`)."""
+        """Create the modules that only encoding needs, where they are stored apart (`ENCODER_PREFIX`)."""
 
     @abstractmethod
     def attach_training(self) -> None:
-        """Create what only training needs."""
+        """Create the modules that only training needs."""
 
     @abstractmethod
     def freeze(self) -> None:
-        """Make the integer tables that coding uses, from what training learned."""
+        """Make the integer tables of coding from the learned densities."""
 
     def load_weights(self, state: Mapping[str, Tensor]) -> None:
-        """Take over the tensors of a weights file, but for what only training needs."""
-        own = {k: v for k, v in state.items() if DENSITY not in k}
-        self.load_state_dict(own, assign=True)
+        """Take the tensors of a weights file, without those that only training needs."""
+        needed = {k: v for k, v in state.items() if DENSITY_INFIX not in k}
+        self.load_state_dict(needed, assign=True)
 
     def packed_state(self) -> dict[str, Tensor]:
         """The tensors of a weights file, by name."""
@@ -109,101 +109,103 @@ class VariableRateModel(nn.Module, ABC):
         return state
 
     @abstractmethod
-    def rate_state(self, code: int) -> RateState:
-        """Derive the parameters of rate ``code``, in float64 on the CPU."""
+    def rate_parameters(self, code: int) -> RateParameters:
+        """Derive gains and the like from rate ``code``, in float64 on the CPU."""
 
-    def with_bin_size(self, rate: RateState, bin_code: int) -> RateState:
+    def with_bin_size(self, rate: RateParameters, bin_code: int) -> RateParameters:
         """``rate`` with the quantisation step of ``bin_code`` in place of its own.
 
         Raises UsageError when the family has no such step.
         """
         raise UsageError(f"{self.family} has no bin size to choose; qvrf has")
 
-    def width_state(self, code: int, width: int) -> RateState:
-        """As `rate_state`, at ``width`` channels. Raises UsageError when there are none to choose."""
+    def rate_parameters_at_width(self, code: int, width: int) -> RateParameters:
+        """As `rate_parameters`, at ``width`` channels. Raises UsageError when there are none to choose."""
         raise UsageError(f"{self.family} has no width to choose; slim has")
 
-    def with_map(self, rate: RateState, shape: QualityMap, grid: LatentGrid) -> RateState:
-        """The quality map of this shape, at the level of ``rate``, for a picture of ``grid``.
+    def with_quality_map(
+        self, rate: RateParameters, shape: QualityMap, grid: LatentGrid
+    ) -> RateParameters:
+        """``rate`` as a quality map of this shape, around the same mean level, for a picture of ``grid``.
 
         Raises UsageError when the family has none.
         """
         raise UsageError(f"{self.family} takes no quality map; qmap does")
 
-    def rate_code_of_bins(self, bin_code: int) -> int:
-        """The rate code whose own quantisation step is nearest. Raises UsageError as above."""
+    def rate_code_for_bin_size(self, bin_code: int) -> int:
+        """The rate code with the nearest quantisation step. Raises UsageError as `with_bin_size` does."""
         raise UsageError(f"{self.family} has no bin size to choose; qvrf has")
 
     @abstractmethod
-    def rough_bits(self, latents: Latents, rate: RateState) -> float | None:
-        """Bits that ``latents`` may take at ``rate``, right to about a fifth: where a search begins.
+    def estimate_bits(self, latents: Latents, rate: RateParameters) -> float | None:
+        """Estimate of the bits of ``latents`` at ``rate``, right to about a fifth: where a search begins.
 
-        None where nothing short of coding tells.
+        None where only coding can tell.
         """
 
     def scale_tables(self) -> TableSet | None:
-        """The tables of y, if they are one for each scale, in the order of scales."""
+        """The tables of y by rising scale; None where tables do not stand for scales."""
         return None
 
     @abstractmethod
-    def log2_gain(self, rate: RateState) -> float:
-        """How the scales of symbols move with the rate: log2 of what y is multiplied by, on average."""
+    def mean_log2_gain(self, rate: RateParameters) -> float:
+        """log2 of the gain of y, averaged over channels: how the scales of symbols move with the rate."""
 
     @abstractmethod
     def forward(self, x: Tensor, rate: Tensor) -> dict[str, Tensor | dict[str, Tensor]]:
         """Training pass: x (B, 3, 16h, 16w) in [0, 1], rate (B,) -> {"x_hat", "likelihoods"}."""
 
-    def analysis(self, pixels: Pixels) -> Latents:
-        """Picture (H, W, 3) uint8 -> what every rate has in common."""
-        return self.analyses(as_tensor(pixels))[0]
+    def analyse(self, pixels: Pixels) -> Latents:
+        """Analyse a picture (H, W, 3) uint8, for every rate."""
+        return self.analyse_batch(picture_to_tensor(pixels))[0]
 
     @torch.inference_mode()
-    def analyses(self, x: Tensor) -> list[Latents]:
-        """The same of each picture in ``x`` (B, 3, H, W) uint8, on any device."""
+    def analyse_batch(self, x: Tensor) -> list[Latents]:
+        """`analyse` each picture in ``x`` (B, 3, H, W) uint8, on any device."""
         with stage("analysis"):
-            return [Latents(y) for y in torch.split(self.analyse_pictures(x), 1)]
+            return [Latents(y) for y in torch.split(self.compute_latents(x), 1)]
 
     @abstractmethod
-    def analyse_pictures(self, x: Tensor) -> Tensor:
-        """y (B, M, h, w) of ``x`` (B, 3, H, W) uint8; ``x`` itself where the analysis knows the rate."""
+    def compute_latents(self, x: Tensor) -> Tensor:
+        """y (B, M, h, w) of ``x`` (B, 3, H, W) uint8; ``x`` itself where the analysis depends on the rate."""
 
     @abstractmethod
-    def compress(self, latents: Latents, rate: RateState) -> list[Stream]:
+    def compress(self, latents: Latents, rate: RateParameters) -> list[Stream]:
         """Quantise and code at ``rate``; one stream for each block of the latent grid."""
 
     @abstractmethod
     def decode_blocks(
-        self, streams: Sequence[Stream], rate: RateState, plan: Plan
+        self, streams: Sequence[Stream], rate: RateParameters, plan: DecodePlan
     ) -> Iterator[tuple[Block, Tensor]]:
-        """The blocks of ``plan``, row by row, and what the synthesis gets of each: (1, M, h, w) float32.
+        """The blocks of ``plan``, row by row, each with its input of the synthesis: (1, M, h, w) float32.
 
-        ``streams``: as many as the grid has blocks; only those that the plan needs are looked at. Raises
+        ``streams``: one for each block of the grid; only those that the plan needs are read. Raises
         CorruptError when a stream's symbols are not those that were encoded.
         """
 
     @abstractmethod
-    def synthesis_at(self, rate: RateState) -> tuple[Network, Sequence[Tensor]]:
-        """The synthesis, and what it sees beside y_hat: (1, K, h, w), or of one sample."""
+    def synthesis_and_conditions(self, rate: RateParameters) -> tuple[Network, Sequence[Tensor]]:
+        """The synthesis, and its conditions: (1, K, h, w) or (1, K, 1, 1)."""
 
     @torch.inference_mode()
     def decompress(
         self,
         streams: Sequence[Stream],
-        rate: RateState,
+        rate: RateParameters,
         width: int,
         height: int,
-        view: View = WHOLE,
+        region: Region = WHOLE,
     ) -> Pixels:
-        """Inverse of `compress`: the picture (height, width, 3) uint8, or what ``view`` shows of it.
+        """Inverse of `compress`: the picture (height, width, 3) uint8, or what ``region`` shows of it.
 
-        Blocks are decoded as the synthesis comes to them. Of streams that were cut behind a level: the picture
-        as far as those tell. Raises as `decode_blocks` does, and UsageError for a view beyond the picture.
+        Blocks are decoded as the synthesis comes to them. Streams that were cut behind a level give a coarser
+        picture. Raises as `decode_blocks` does, and UsageError for a region beyond the picture.
         """
-        plan = Plan.of(width, height, self.size.halo, view)
-        latents = ScrollingLatents(self.decode_blocks(streams, rate, plan))
-        net, beside = self.synthesis_at(rate)
+        plan = DecodePlan.of_picture(width, height, self.size.halo, region)
+        latents = SlidingLatents(self.decode_blocks(streams, rate, plan))
+        net, conditions = self.synthesis_and_conditions(rate)
         with stage("synthesis"):
-            return synthesise(net, latents, plan, self.tiling, *beside)
+            return synthesise_in_tiles(net, latents, plan, self.tiling, *conditions)
 
     def prepare(
         self,
@@ -215,7 +217,7 @@ class VariableRateModel(nn.Module, ABC):
         """Make ready for coding on ``device``.
 
         ``precision`` of the float part: ``auto``, ``float32`` or ``bfloat16``. With another
-        ``exact_dtype`` than float64 files do not decode elsewhere: it is there to show why.
+        ``exact_dtype`` than float64 files may not decode on other devices: it is there to measure that.
         """
         self.eval().requires_grad_(False)
         self.device, self.exact_device = device, exact_device(device)
@@ -224,22 +226,22 @@ class VariableRateModel(nn.Module, ABC):
         self.to(device).to(memory_format=torch.channels_last)
         self.branch_dtype = float_dtype(device, precision)
         for name, module in self.named_children():
-            if name in self.exact:
-                # Straight from what was stored: a detour over bfloat16 would be another model.
+            if name in self.exact_modules:
+                # From the stored values: through bfloat16 it would be another model.
                 module.to(self.exact_device, exact_dtype)
             else:
                 set_float_dtype(module, self.branch_dtype)
 
 
-def rough_bits_of(y: Tensor, gain: Tensor) -> float:
-    """Bits that latents (1, M, h, w) may take when multiplied by ``gain``; one in sixteen is looked at."""
-    scaled = y[..., ::4, ::4] * gain.to(y)
-    share = scaled.numel() / y.numel()
-    return _ROUGH_BITS * float(torch.log1p(scaled.square()).sum()) / share
+def estimate_latent_bits(y: Tensor, gain: Tensor) -> float:
+    """Estimate of the bits of latents (1, M, h, w) times ``gain``, from a sixteenth of the samples."""
+    sampled = y[..., ::4, ::4] * gain.to(y)
+    share = sampled.numel() / y.numel()
+    return _BITS_PER_LOG_ENERGY * float(torch.log1p(sampled.square()).sum()) / share
 
 
 def set_float_dtype(net: nn.Module, dtype: torch.dtype) -> None:
-    """``dtype`` for the branches of blocks, where the work is; float32 for what joins them.
+    """Set ``dtype`` for the branches of residual blocks, where the work is, and float32 for the trunk.
 
     Pixels and unbounded latents need more than bfloat16's 8 bits all the way through.
     """
@@ -254,6 +256,6 @@ FAMILIES: dict[str, type[VariableRateModel]] = {}
 
 
 def register(family: Family) -> Family:
-    """Class decorator: make a family known by its name."""
+    """Class decorator: add a family to `FAMILIES`."""
     FAMILIES[family.family] = family
     return family

@@ -1,4 +1,4 @@
-"""Devices, precision, and the test that float64 is what it should be."""
+"""Devices, precision, and a known-answer test of float64."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from vrcodec.errors import DeviceError, UsageError
 
-# A correct float64 convolution differs from another by about 1e-15; single precision by 1e-7.
+# Correct float64 convolutions differ by about 1e-15; single precision differs by 1e-7.
 _TOLERANCE = 1e-11
 
 
@@ -45,10 +45,10 @@ def _computes_float64(device: torch.device) -> bool:
     kernel = torch.randn(16, 16, 3, 3, generator=generator, dtype=torch.float64)
     try:
         expected = F.conv2d(x, kernel, padding=1)
-        there = F.conv2d(x.to(device), kernel.to(device), padding=1).cpu()
+        computed = F.conv2d(x.to(device), kernel.to(device), padding=1).cpu()
     except (RuntimeError, TypeError):
         return False
-    return bool((there - expected).abs().max() < _TOLERANCE)
+    return bool((computed - expected).abs().max() < _TOLERANCE)
 
 
 def float_dtype(device: torch.device, precision: str) -> torch.dtype:
@@ -61,6 +61,15 @@ def float_dtype(device: torch.device, precision: str) -> torch.dtype:
     if precision == "bfloat16" or _has_fast_bfloat16(device):
         return torch.bfloat16
     return torch.float32
+
+
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """A context in which networks compute as in coding: in bfloat16 where the processor multiplies it.
+
+    Elsewhere bfloat16 is emulated, and a step of training takes many times as long as in float32.
+    """
+    dtype = float_dtype(device, "auto")
+    return torch.autocast(device.type, dtype, enabled=dtype == torch.bfloat16)
 
 
 def _has_fast_bfloat16(device: torch.device) -> bool:

@@ -1,4 +1,4 @@
-"""The trade-off between rate and distortion that a rate in [0, 1] stands for."""
+"""The Lagrange multiplier, bits against distortion, that a rate in [0, 1] stands for."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from vrcodec.errors import InputError
 if TYPE_CHECKING:
     from vrcodec.picture.picture import Picture
 
-SUFFIXES = frozenset(
+PICTURE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
 )
 
@@ -21,13 +21,13 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
 
     Raises InputError when there is none.
     """
-    found = {path for path in paths if not path.is_dir()}
+    files = {path for path in paths if not path.is_dir()}
     for folder in paths:
         if folder.is_dir():
-            found.update(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    if not found:
+            files.update(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
+    if not files:
         raise InputError(f"no pictures below {', '.join(map(str, paths))}")
-    return sorted(found)
+    return sorted(files)
 
 
 def read_folder(folder: Path) -> dict[str, Picture]:

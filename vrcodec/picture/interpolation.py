@@ -1,4 +1,4 @@
-"""Values of a coarse grid at the pixels of a finer one: linear between the centres of its cells."""
+"""Bilinear upsampling of a coarse grid to pixels, a strip of rows at a time."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ import numpy.typing as npt
 Reals = npt.NDArray[np.float32]
 
 
-def between_cells(coarse: Reals, factor: int, rows: range, width: int) -> Reals:
-    """(len(rows), width, C) of ``coarse`` (h, w, C), whose cells have ``factor`` x ``factor`` pixels."""
-    upper, lower, down = _places(np.arange(rows.start, rows.stop), len(coarse), factor)
-    left, right, across = _places(np.arange(width), coarse.shape[1], factor)
-    # Few rows first: what is not among them is not touched.
-    mixed = coarse[upper] + (coarse[lower] - coarse[upper]) * down[:, None, None]
-    spread: Reals = mixed[:, left] + (mixed[:, right] - mixed[:, left]) * across[:, None]
-    return spread
+def upsample_bilinear(coarse: Reals, factor: int, rows: range, width: int) -> Reals:
+    """``coarse`` (h, w, C) at ``factor`` times its size: pixels of ``rows`` and the first ``width`` columns.
+
+    (len(rows), width, C). Linear between the centres of cells, constant beyond the outermost ones.
+    """
+    upper, lower, row_weight = _neighbours(np.arange(rows.start, rows.stop), len(coarse), factor)
+    left, right, column_weight = _neighbours(np.arange(width), coarse.shape[1], factor)
+    # Rows before columns, so that only the cells of this strip are interpolated.
+    strip = coarse[upper] + (coarse[lower] - coarse[upper]) * row_weight[:, None, None]
+    pixels: Reals = strip[:, left] + (strip[:, right] - strip[:, left]) * column_weight[:, None]
+    return pixels
 
 
-def _places(
+def _neighbours(
     pixels: npt.NDArray[np.int64], cells: int, factor: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Reals]:
-    """For every pixel the two cells between whose centres it lies, and the second's share."""
+    """For every pixel the two cells between whose centres it lies, and the weight of the second."""
     position = np.clip((pixels + 0.5) / factor - 0.5, 0, cells - 1)
     first = position.astype(np.int64)
     second = np.minimum(first + 1, cells - 1)

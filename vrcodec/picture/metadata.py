@@ -1,4 +1,4 @@
-"""What a picture file says beside its samples."""
+"""Metadata of a picture: ICC profile, EXIF and XMP."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ class Metadata:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing."""
+        """Whether there is no metadata of any kind."""
         return not (self.icc or self.exif or self.xmp)

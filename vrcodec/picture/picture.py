@@ -1,4 +1,4 @@
-"""A picture with all that belongs to it, and writing it."""
+"""The picture that is coded: pixels, alpha and metadata; and the picture formats it is written in."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from vrcodec.picture.metadata import Metadata
 Mode = Literal["1", "L", "RGB"]
 OutputFormat = Literal["png", "ppm", "npy"]
 
-# Extension of an output file -> its format.
-SUFFIXES: dict[str, OutputFormat] = {
+# Suffix of an output file -> its format.
+OUTPUT_FORMATS: dict[str, OutputFormat] = {
     ".png": "png",
     ".ppm": "ppm",
     ".pgm": "ppm",
@@ -28,9 +28,9 @@ SUFFIXES: dict[str, OutputFormat] = {
     ".npy": "npy",
 }
 
-# What Pillow has in front of EXIF data, as JPEG does.
+# Pillow expects EXIF data with the prefix that JPEG has.
 _EXIF_PREFIX = b"Exif\0\0"
-# International text, not compressed, of no language, as XMP asks for.
+# An iTXt chunk without compression and language, as the XMP specification has it.
 _PNG_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"
 
 
@@ -38,7 +38,7 @@ _PNG_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"
 class Picture:
     """``pixels`` (H, W, 3) uint8; a grey picture (``mode`` L) has three equal channels.
 
-    A bilevel one (``mode`` 1) has such of 0 and 255. ``alpha``: (H, W) uint8, 255 is opaque; None where all is.
+    Those of a bilevel one (``mode`` 1) are 0 or 255. ``alpha``: (H, W) uint8, 255 is opaque; None: all is.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -58,7 +58,7 @@ class Picture:
 
     @staticmethod
     def from_array(array: npt.NDArray[np.uint8] | npt.NDArray[np.bool_]) -> Picture:
-        """uint8 (H, W) grey or (H, W, 3) RGB, each with a channel more for alpha; bool (H, W) bilevel.
+        """From uint8 (H, W) grey or (H, W, 3) RGB, each with a channel more for alpha; or bool (H, W) bilevel.
 
         Raises InputError for anything else.
         """
@@ -82,34 +82,34 @@ class Picture:
         if self.mode == "RGB":
             return self.pixels
         # The model decodes three channels that differ a little: their mean is the better estimate.
-        mean = self.pixels.astype(np.uint16).sum(axis=2)
-        return ((mean + 1) // 3).astype(np.uint8)
+        total = self.pixels.astype(np.uint16).sum(axis=2)
+        return ((total + 1) // 3).astype(np.uint8)
 
     def to_array(self) -> npt.NDArray[np.uint8] | npt.NDArray[np.bool_]:
         """(H, W) for grey, (H, W, 3) for RGB, with alpha (H, W, 2) and (H, W, 4); bool (H, W) for bilevel.
 
-        A bilevel picture with alpha is as a grey one with alpha.
+        A bilevel picture with alpha becomes grey with alpha.
         """
         colours = self.colours()
         if self.alpha is not None:
             return np.dstack([colours, self.alpha])
         return colours > 127 if self.mode == "1" else colours
 
-    def displayed(self) -> npt.NDArray[np.uint8]:
-        """(H, W, 3) as a user gets it, but for alpha: the three channels of a grey picture are one."""
+    def to_rgb(self) -> npt.NDArray[np.uint8]:
+        """(H, W, 3) without alpha, as a user sees it: the channels of a grey or bilevel picture are equal."""
         return Picture.from_array(self.colours()).pixels
 
     def to_image(self) -> Image.Image:
         """A Pillow image of mode 1, L, LA, RGB or RGBA, with metadata in its ``info``."""
         image = Image.fromarray(self.to_array())
-        own = self.metadata
+        metadata = self.metadata
         image.info.update(
             {
                 name: content
                 for name, content in (
-                    ("icc_profile", own.icc),
-                    ("exif", own.exif and _EXIF_PREFIX + own.exif),
-                    ("xmp", own.xmp),
+                    ("icc_profile", metadata.icc),
+                    ("exif", metadata.exif and _EXIF_PREFIX + metadata.exif),
+                    ("xmp", metadata.xmp),
                 )
                 if content
             }
@@ -117,17 +117,23 @@ class Picture:
         return image
 
 
-def lost_in(picture: Picture, output: OutputFormat) -> list[str]:
-    """What of the picture's metadata a format has no place for, in words."""
-    own = picture.metadata
-    found = [("an ICC profile", own.icc), ("EXIF data", own.exif), ("XMP data", own.xmp)]
-    return [] if output == "png" else [words for words, content in found if content]
+def unsupported_metadata(picture: Picture, output: OutputFormat) -> list[str]:
+    """Names of the kinds of the picture's metadata that a format cannot hold."""
+    if output == "png":
+        return []
+    metadata = picture.metadata
+    named = [
+        ("an ICC profile", metadata.icc),
+        ("EXIF data", metadata.exif),
+        ("XMP data", metadata.xmp),
+    ]
+    return [name for name, content in named if content]
 
 
 def serialise_picture(picture: Picture, output: OutputFormat) -> bytes:
     """The picture as the bytes of a PNG, PPM (PGM when grey, PBM when bilevel) or NumPy file.
 
-    Only PNG has metadata (`lost_in`). Raises UsageError for alpha in a PPM, which has none.
+    Only PNG has metadata (`unsupported_metadata`). Raises UsageError for alpha in a PPM, which has none.
     """
     buffer = io.BytesIO()
     if output == "npy":
@@ -138,15 +144,15 @@ def serialise_picture(picture: Picture, output: OutputFormat) -> bytes:
         picture.to_image().save(buffer, "PPM")
     else:
         # Level 1 takes a third of the time of the default for files a few per cent larger.
-        own = _png_metadata(picture.metadata)
-        picture.to_image().save(buffer, "PNG", compress_level=1, **own)
+        options = _png_options(picture.metadata)
+        picture.to_image().save(buffer, "PNG", compress_level=1, **options)
     return buffer.getvalue()
 
 
-def _png_metadata(own: Metadata) -> dict[str, Any]:
-    """Pillow's options for it. All are given, so that nothing is taken from the image's ``info``."""
+def _png_options(metadata: Metadata) -> dict[str, Any]:
+    """Pillow's options for ``metadata``. All are given, so that none is taken from the image's ``info``."""
     text = PngInfo()
-    if own.xmp:
-        # As it is: Pillow would have it as text, and not every packet is UTF-8.
-        text.add(b"iTXt", _PNG_XMP + own.xmp)
-    return {"icc_profile": own.icc, "exif": own.exif or b"", "pnginfo": text}
+    if metadata.xmp:
+        # As a raw chunk: Pillow's own takes text, and not every packet is UTF-8.
+        text.add(b"iTXt", _PNG_XMP + metadata.xmp)
+    return {"icc_profile": metadata.icc, "exif": metadata.exif or b"", "pnginfo": text}

@@ -1,4 +1,4 @@
-"""Reading pictures: what is kept, and what is refused rather than lost. See docs/PICTURES.md."""
+"""Reading picture files: what is kept, and what is refused rather than lost. See docs/PICTURES.md."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from PIL import Image, UnidentifiedImageError
 
 from vrcodec.errors import InputError, LimitError, VrcError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
-from vrcodec.picture.intake.colour_description import declared_profile, refuse_high_range
-from vrcodec.picture.intake.colour_management import settled
-from vrcodec.picture.intake.embedded import found_metadata
-from vrcodec.picture.intake.facts import FileFacts
-from vrcodec.picture.intake.orientation import turned, upright_exif, upright_xmp
-from vrcodec.picture.intake.pixel_limit import our_limit
-from vrcodec.picture.intake.policy import DEFAULT_INTAKE, METADATA_KINDS, Intake
-from vrcodec.picture.intake.probe import file_facts
-from vrcodec.picture.intake.samples import Samples, extract
+from vrcodec.picture.intake.colour_description import build_declared_profile, refuse_hdr
+from vrcodec.picture.intake.colour_management import manage_colours
+from vrcodec.picture.intake.embedded_metadata import read_metadata
+from vrcodec.picture.intake.file_header import FileHeader, read_file_header
+from vrcodec.picture.intake.orientation import (
+    reset_exif_orientation,
+    reset_xmp_orientation,
+    rotate_upright,
+)
+from vrcodec.picture.intake.pixel_limit import pillow_pixel_limit
+from vrcodec.picture.intake.read_options import DEFAULT_READ_OPTIONS, METADATA_KINDS, ReadOptions
+from vrcodec.picture.intake.samples import Samples, extract_samples
 from vrcodec.picture.metadata import Metadata
 from vrcodec.picture.picture import Picture
 
@@ -30,24 +33,28 @@ READABLE = ("PNG", "JPEG", "PPM", "BMP", "GIF", "TIFF", "WEBP", "AVIF")
 _WHITE = 255
 
 
-def read_picture(source: BinaryIO, name: str, *, intake: Intake = DEFAULT_INTAKE) -> Picture:
-    """Decode a picture file: upright, with alpha and metadata. ``source`` can be sought.
+def read_picture(
+    source: BinaryIO, name: str, *, options: ReadOptions = DEFAULT_READ_OPTIONS
+) -> Picture:
+    """Decode a picture file: rotated upright, with alpha and metadata. ``source`` must be seekable.
 
-    Raises InputError for what cannot be kept and was not asked to be changed, or LimitError.
+    Raises InputError for what cannot be kept, unless ``options`` ask for its conversion, or LimitError.
     """
     with _damage_as_input_error(name):
-        facts = file_facts(source, name)
-        with opened_image(source, name, intake.limits) as image:
-            return _taken_in(image, source, facts, name, intake)
+        header = read_file_header(source, name)
+        with open_image(source, name, options.limits) as image:
+            return _import_image(image, source, header, name, options)
 
 
-def open_picture(path: Path, *, intake: Intake = DEFAULT_INTAKE) -> Picture:
+def open_picture(path: Path, *, options: ReadOptions = DEFAULT_READ_OPTIONS) -> Picture:
     """`read_picture` of a file. Raises InputError or LimitError."""
-    with _opened(path) as file:
-        return read_picture(file, str(path), intake=intake)
+    with _open_file(path) as file:
+        return read_picture(file, str(path), options=options)
 
 
-def picture_from_image(image: Image.Image, *, intake: Intake = DEFAULT_INTAKE) -> Picture:
+def picture_from_image(
+    image: Image.Image, *, options: ReadOptions = DEFAULT_READ_OPTIONS
+) -> Picture:
     """A Pillow image in memory -> Picture, under the rules of `read_picture`.
 
     Of an image that is loaded already, Pillow has forgotten samples beyond 8 bits of RGB, and checksums.
@@ -56,7 +63,8 @@ def picture_from_image(image: Image.Image, *, intake: Intake = DEFAULT_INTAKE) -
     source = getattr(image, "fp", None) if getattr(image, "tile", None) else None
     with _damage_as_input_error(name):
         try:
-            return _taken_in(image, source, file_facts(source, name), name, intake)
+            header = read_file_header(source, name)
+            return _import_image(image, source, header, name, options)
         finally:
             if image.tell() != frame:
                 image.seek(frame)
@@ -66,24 +74,24 @@ def read_colours(source: BinaryIO, name: str, *, limits: Limits = DEFAULT_LIMITS
     """The colours of a picture alone, for measuring and training: mode L or RGB, on white where it is
     transparent, without metadata, taken for sRGB. Raises InputError or LimitError.
     """
-    intake = Intake(strip=frozenset(METADATA_KINDS), icc="strip", limits=limits)
-    picture = read_picture(source, name, intake=intake)
+    options = ReadOptions(strip=frozenset(METADATA_KINDS), icc="strip", limits=limits)
+    picture = read_picture(source, name, options=options)
     pixels = picture.pixels
     if picture.alpha is not None:
         alpha = picture.alpha[..., None].astype(np.uint16)
-        mixed = (pixels * alpha + _WHITE * (255 - alpha) + 127) // 255
-        pixels = mixed.astype(np.uint8)
+        blended = (pixels * alpha + _WHITE * (255 - alpha) + 127) // 255
+        pixels = blended.astype(np.uint8)
     return Picture(pixels, "RGB" if picture.mode == "RGB" else "L")
 
 
 def open_colours(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
     """`read_colours` of a file. Raises InputError or LimitError."""
-    with _opened(path) as file:
+    with _open_file(path) as file:
         return read_colours(file, str(path), limits=limits)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _open_file(path: Path) -> Iterator[BinaryIO]:
     try:
         with path.open("rb") as file:
             yield file
@@ -92,10 +100,10 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def opened_image(source: BinaryIO, name: str, limits: Limits) -> Iterator[Image.Image]:
-    """An image of a format that is taken in, within ``limits``; damage inside is an InputError."""
+def open_image(source: BinaryIO, name: str, limits: Limits) -> Iterator[Image.Image]:
+    """Open an image of one of the formats `READABLE`, within ``limits``; damage inside is an InputError."""
     with _damage_as_input_error(name):
-        with our_limit(limits, name):
+        with pillow_pixel_limit(limits, name):
             image = Image.open(source, formats=READABLE)
         with image:
             limits.check_picture(name, *image.size)
@@ -104,7 +112,7 @@ def opened_image(source: BinaryIO, name: str, limits: Limits) -> Iterator[Image.
 
 @contextmanager
 def _damage_as_input_error(name: str) -> Iterator[None]:
-    """Pillow's plugins raise whatever the damage brings about; we raise InputError."""
+    """Raise InputError for a damaged file, on which Pillow's plugins raise exceptions of any type."""
     try:
         yield
     except VrcError:
@@ -120,21 +128,26 @@ def _damage_as_input_error(name: str) -> Iterator[None]:
         raise InputError(f"{name}: the picture is damaged: {error}") from error
 
 
-def _taken_in(
-    image: Image.Image, source: BinaryIO | None, facts: FileFacts, name: str, intake: Intake
+def _import_image(
+    image: Image.Image,
+    source: BinaryIO | None,
+    header: FileHeader,
+    name: str,
+    options: ReadOptions,
 ) -> Picture:
-    with our_limit(intake.limits, name):
-        _choose_frame(image, name, intake.frame)
-    # Pages differ in size.
-    intake.limits.check_picture(name, *image.size)
-    samples = extract(image, source, facts, name, intake)
-    # Only now: some formats keep metadata behind the samples.
-    samples, icc = settled(samples, _profile(image, samples, facts, name, intake), intake, name)
-    metadata, orientation = _upright_metadata(image, name, intake)
-    return _picture(_turned(samples, orientation), replace(metadata, icc=icc))
+    with pillow_pixel_limit(options.limits, name):
+        _seek_frame(image, name, options.frame)
+    # Again, as pages differ in size.
+    options.limits.check_picture(name, *image.size)
+    samples = extract_samples(image, source, header, name, options)
+    # After the samples, as some formats keep metadata behind them.
+    profile = _find_profile(image, samples, header, name, options)
+    samples, icc = manage_colours(samples, profile, options, name)
+    metadata, orientation = _read_exif_and_xmp(image, name, options)
+    return _to_picture(_rotate_samples(samples, orientation), replace(metadata, icc=icc))
 
 
-def _choose_frame(image: Image.Image, name: str, frame: int | None) -> None:
+def _seek_frame(image: Image.Image, name: str, frame: int | None) -> None:
     """Go to the frame that was asked for. Raises InputError."""
     if frame is None:
         if getattr(image, "is_animated", False):
@@ -148,37 +161,38 @@ def _choose_frame(image: Image.Image, name: str, frame: int | None) -> None:
         raise InputError(f"{name}: has no frame {frame}; they are counted from 0") from None
 
 
-def _profile(
-    image: Image.Image, samples: Samples, facts: FileFacts, name: str, intake: Intake
+def _find_profile(
+    image: Image.Image, samples: Samples, header: FileHeader, name: str, options: ReadOptions
 ) -> bytes | None:
-    """The profile of the file, or one made from what it says of its colours in other ways."""
-    if intake.drops_colours:
+    """The ICC profile of the file, or one built from what it says of its colours in other ways."""
+    if options.assumes_srgb:
         return None
-    refuse_high_range(facts, name)
-    icc = found_metadata(image, "icc", True, name)
+    refuse_hdr(header, name)
+    icc = read_metadata(image, "icc", True, name)
     if icc or samples.bilevel or samples.space in ("CMYK", "LAB"):
         return icc
-    return declared_profile(image, facts, samples.space == "GRAY", name)
+    return build_declared_profile(image, header, samples.space == "GRAY", name)
 
 
-def _upright_metadata(image: Image.Image, name: str, intake: Intake) -> tuple[Metadata, int]:
-    """EXIF and XMP to keep, and the orientation that the samples have; those say 1 from now on."""
-    wants_exif, wants_xmp = "exif" not in intake.strip, "xmp" not in intake.strip
-    exif = found_metadata(image, "exif", wants_exif, name)
-    xmp = found_metadata(image, "xmp", wants_xmp, name)
-    exif, of_exif = upright_exif(exif) if exif else (None, None)
-    xmp, of_xmp = upright_xmp(xmp) if xmp else (None, None)
+def _read_exif_and_xmp(image: Image.Image, name: str, options: ReadOptions) -> tuple[Metadata, int]:
+    """EXIF and XMP to keep, with orientation 1 from now on, and the orientation that the samples have."""
+    wants_exif, wants_xmp = "exif" not in options.strip, "xmp" not in options.strip
+    exif = read_metadata(image, "exif", wants_exif, name)
+    xmp = read_metadata(image, "xmp", wants_xmp, name)
+    exif, exif_orientation = reset_exif_orientation(exif) if exif else (None, None)
+    xmp, xmp_orientation = reset_xmp_orientation(xmp) if xmp else (None, None)
     metadata = Metadata(exif=exif if wants_exif else None, xmp=xmp if wants_xmp else None)
-    # Pillow turns TIFF itself.
-    return metadata, 1 if image.format == "TIFF" else of_exif or of_xmp or 1
+    # Pillow rotates TIFF itself.
+    orientation = 1 if image.format == "TIFF" else exif_orientation or xmp_orientation or 1
+    return metadata, orientation
 
 
-def _turned(samples: Samples, orientation: int) -> Samples:
-    alpha = None if samples.alpha is None else turned(samples.alpha, orientation)
-    return replace(samples, colours=turned(samples.colours, orientation), alpha=alpha)
+def _rotate_samples(samples: Samples, orientation: int) -> Samples:
+    alpha = None if samples.alpha is None else rotate_upright(samples.alpha, orientation)
+    return replace(samples, colours=rotate_upright(samples.colours, orientation), alpha=alpha)
 
 
-def _picture(samples: Samples, metadata: Metadata) -> Picture:
+def _to_picture(samples: Samples, metadata: Metadata) -> Picture:
     colours = samples.colours
     if samples.space == "RGB":
         return Picture(colours, "RGB", samples.alpha, metadata)

@@ -1,4 +1,4 @@
-"""What a difference in pixels counts, in bits."""
+"""Distortion, in bits: lambda x squared error, or MS-SSIM of the same weight."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from vrcodec.metrics import MS_SSIM_MIN_SIDE, ms_ssim
 from vrcodec.models.base import Pixels
 from vrcodec.models.trade_off import rate_to_lambda
 from vrcodec.regions.grid import STRIDE, Block
-from vrcodec.regions.window import cut
+from vrcodec.regions.window import crop_to
 
 
 @dataclass(frozen=True)
 class Original:
-    """The picture that is coded: ``pixels`` (H, W, 3) uint8, on ``device``."""
+    """The picture to compare with: ``pixels`` (H, W, 3) uint8; windows of it are on ``device``."""
 
     pixels: Pixels
     device: torch.device
 
-    def window(self, window: Block) -> Tensor:
-        """(1, 3, h, w) in 0 .. 1 of the pixels that there are in a window of latents."""
+    def crop(self, window: Block) -> Tensor:
+        """Pixels (1, 3, h, w), 0 .. 1, of a window of latents, as far as the picture reaches."""
         rows, columns = (
             slice(STRIDE * first, STRIDE * last)
             for first, last in ((window.top, window.bottom), (window.left, window.right))
         )
-        part = torch.from_numpy(self.pixels[rows, columns].copy()).to(self.device)
-        return part.permute(2, 0, 1).unsqueeze(0).float() / 255
+        crop = torch.from_numpy(self.pixels[rows, columns].copy()).to(self.device)
+        return crop.permute(2, 0, 1).unsqueeze(0).float() / 255
 
 
 class Distortion(ABC):
-    """``additive``: whether that of a window is the sum of those of its rows."""
+    """``additive``: whether the distortion of a window is the sum of those of its rows."""
 
     additive: bool
 
     @abstractmethod
-    def of(self, x_hat: Tensor, window: Block) -> Tensor:
-        """Bits that pixels (1, 3, 16h, 16w) of a window of latents are worth less than the original's."""
+    def of_window(self, x_hat: Tensor, window: Block) -> Tensor:
+        """Of reconstructed pixels (1, 3, 16h, 16w) of a window (h, w) of latents: a scalar with a gradient."""
 
     @abstractmethod
     def of_picture(self, pixels: Pixels) -> float:
@@ -48,7 +48,7 @@ class Distortion(ABC):
 
 
 class SquaredError(Distortion):
-    """lambda times the squared error, as in training (`vrcodec.training.loss`), per pixel.
+    """lambda times the squared error, as in training (`vrcodec.training.objectives`), per pixel.
 
     ``levels``: rates, (1, 1, 1, 1) or (1, 1, h, w) at the samples of y.
     """
@@ -59,16 +59,16 @@ class SquaredError(Distortion):
         self._original = original
         self._weights = 255.0**2 * rate_to_lambda(levels)
 
-    def of(self, x_hat: Tensor, window: Block) -> Tensor:
-        x = self._original.window(window)
+    def of_window(self, x_hat: Tensor, window: Block) -> Tensor:
+        x = self._original.crop(window)
         errors = (x_hat[..., : x.shape[-2], : x.shape[-1]] - x).square().mean(1, keepdim=True)
         return self._weighted(errors, window).sum()
 
     def _weighted(self, errors: Tensor, window: Block) -> Tensor:
-        weights = cut(self._weights, window)
+        weights = crop_to(self._weights, window)
         if weights.numel() > 1:
-            own = F.interpolate(weights, scale_factor=STRIDE, mode="nearest")
-            weights = own[..., : errors.shape[-2], : errors.shape[-1]]
+            per_pixel = F.interpolate(weights, scale_factor=STRIDE, mode="nearest")
+            weights = per_pixel[..., : errors.shape[-2], : errors.shape[-1]]
         return errors * weights
 
     def of_picture(self, pixels: Pixels) -> float:
@@ -76,30 +76,30 @@ class SquaredError(Distortion):
         columns = -(-pixels.shape[1] // STRIDE)
         decoded = Original(pixels, self._original.device)
         # Row by row of latents: a large picture in floating point is four times as large.
-        parts = (Block(row, row + 1, 0, columns) for row in range(rows))
-        return float(sum(self.of(decoded.window(part), part) for part in parts))
+        windows = (Block(row, row + 1, 0, columns) for row in range(rows))
+        return float(sum(self.of_window(decoded.crop(window), window) for window in windows))
 
 
 class StructuralLoss(Distortion):
-    """1 - MS-SSIM (Wang et al. 2003), which at first weighs as much as the squared error does.
+    """1 - MS-SSIM (Wang et al. 2003), weighted to equal the squared error of the plain pass.
 
-    ``first``: the picture, (H, W, 3) uint8, as it is coded at first.
+    ``plain``: the reconstruction of that, (H, W, 3) uint8.
     """
 
     additive = False
 
-    def __init__(self, original: Original, levels: Tensor, first: Pixels) -> None:
+    def __init__(self, original: Original, levels: Tensor, plain: Pixels) -> None:
         self._original = original
         self._squared = SquaredError(original, levels)
-        loss = 1 - _similarity(original.pixels, first)
-        self._weight = self._squared.of_picture(first) / max(loss, 1e-9)
-        self._pixels = first.shape[0] * first.shape[1]
+        loss = 1 - _similarity(original.pixels, plain)
+        self._weight = self._squared.of_picture(plain) / max(loss, 1e-9)
+        self._pixels = plain.shape[0] * plain.shape[1]
 
-    def of(self, x_hat: Tensor, window: Block) -> Tensor:
-        x = self._original.window(window)
+    def of_window(self, x_hat: Tensor, window: Block) -> Tensor:
+        x = self._original.crop(window)
         if min(x.shape[-2:]) < MS_SSIM_MIN_SIDE:
-            # What is left over at the border of a large picture.
-            return self._squared.of(x_hat, window)
+            # The remainder at the border of a large picture.
+            return self._squared.of_window(x_hat, window)
         from pytorch_msssim import ms_ssim as compute
 
         share = x.shape[-2] * x.shape[-1] / self._pixels
@@ -111,6 +111,6 @@ class StructuralLoss(Distortion):
 
 
 def _similarity(a: Pixels, b: Pixels) -> float:
-    found = ms_ssim(a, b)
-    assert found is not None
-    return found
+    similarity = ms_ssim(a, b)
+    assert similarity is not None
+    return similarity

@@ -1,4 +1,4 @@
-"""How much time the encoder may spend on a file, once, for fewer bits for ever."""
+"""Encoder effort: how much time to spend on refining the latents of a picture, for fewer bits."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from vrcodec.errors import UsageError
 
 Tune = Literal["psnr", "msssim"]
 
-# Steps of the search for better latents at each level.
+# Steps of gradient descent on each block at each level.
 STEPS = (0, 2, 3, 6, 12, 24, 48, 96, 192, 384)
 MAX_EFFORT = len(STEPS) - 1
 
 
 @dataclass(frozen=True)
 class Effort:
-    """``level`` 0 (what the networks say) .. 9, or ``seconds`` that encoding a picture may take in its place.
+    """``level`` 0 (no refinement) .. 9, or ``seconds`` that encoding a picture may take in its place.
 
-    ``tune``: the quality to aim at.
+    ``tune``: the quality metric to optimise.
     """
 
     level: int = 0
@@ -37,7 +37,7 @@ class Effort:
 
     @property
     def searches(self) -> bool:
-        """Whether there is anything to do beyond the plain pass."""
+        """Whether latents are refined after the plain pass."""
         return self.level > 0 or self.seconds is not None
 
 
@@ -45,13 +45,13 @@ NO_EFFORT = Effort()
 
 
 @dataclass
-class Watch:
-    """Who looks on while a file is searched for.
+class SearchMonitor:
+    """Progress and interruption of a search.
 
-    ``advance`` is told what share, 0 .. 1, is done. With ``keep_partial`` a KeyboardInterrupt ends the search
-    with the best that there is, and ``interrupted`` says so.
+    ``on_progress`` is called with the share, 0 .. 1, that is done. With ``keep_partial`` a KeyboardInterrupt
+    ends the search with the best result so far, and sets ``interrupted``.
     """
 
-    advance: Callable[[float], None] = lambda share: None
+    on_progress: Callable[[float], None] = lambda share: None
     keep_partial: bool = False
     interrupted: bool = False

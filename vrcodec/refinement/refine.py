@@ -1,4 +1,4 @@
-"""The best file for a picture at a setting that a search finds."""
+"""The entry to latent refinement: plain pass, optimisation, and the cheaper of the two results."""
 
 from __future__ import annotations
 
@@ -6,100 +6,111 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vrcodec.bitstream.payload import Stream
+from vrcodec.bitstream.latent_stream import Stream
 from vrcodec.errors import UsageError
 from vrcodec.metrics import MS_SSIM_MIN_SIDE
-from vrcodec.models.base import Latents, Pixels, RateState, VariableRateModel
-from vrcodec.models.coding.hyperprior import HyperpriorModel, Scaling
-from vrcodec.models.families.qarv import LevelRate, Qarv
-from vrcodec.models.families.slim import Slim, WidthState
-from vrcodec.refinement.descent import Pace, Search
+from vrcodec.models.base import Latents, Pixels, RateParameters, VariableRateModel
+from vrcodec.models.families.hyperprior import GainParameters, HyperpriorModel
+from vrcodec.models.families.qarv import ContinuousRate, Qarv
+from vrcodec.models.families.slim import Slim, WidthRateParameters
+from vrcodec.refinement.descent import LatentOptimiser, StepBudget
 from vrcodec.refinement.distortion import Distortion, Original, SquaredError, StructuralLoss
-from vrcodec.refinement.effort import STEPS, Effort, Watch
-from vrcodec.refinement.hierarchy import HierarchySurrogate
+from vrcodec.refinement.effort import STEPS, Effort, SearchMonitor
 from vrcodec.refinement.hyperprior import HyperpriorSurrogate
+from vrcodec.refinement.qarv import QarvSurrogate
 from vrcodec.refinement.slim import SlimSurrogate
-from vrcodec.refinement.surrogate import Surrogate, Wanted
+from vrcodec.refinement.surrogate import ContinuousLatents, Surrogate
 
-# What is left of the time for coding and decoding what was found, over what that took the first time.
-_RESERVE = 1.5
+# Of a time budget, reserved for coding and decoding the result: so many times what that took in the plain pass.
+_RESERVE_FACTOR = 1.5
 
 
 @dataclass(frozen=True)
-class Task:
-    """A picture, (H, W, 3) uint8, for a model at a rate. ``latents``: as its analysis gives them.
+class RefinementTask:
+    """A picture, (H, W, 3) uint8, for a model at a rate. ``latents``: of its analysis.
 
-    ``size``: bytes of the file that streams come to. ``since``: when work on it began, monotonic.
+    ``file_size``: bytes of the file that holds given streams. ``start_time``: when a time budget began to run,
+    on the monotonic clock.
     """
 
     model: VariableRateModel
     pixels: Pixels
     latents: Latents
-    rate: RateState
-    size: Callable[[Sequence[Stream]], int]
-    since: float
+    rate: RateParameters
+    file_size: Callable[[Sequence[Stream]], int]
+    start_time: float
 
 
 @dataclass(frozen=True)
 class Refined:
-    """``wanted``: for a `refine` of the same picture at another rate to start from."""
+    """``latents``: what `refine` of the same picture at another rate can start from."""
 
     streams: list[Stream]
-    wanted: Wanted
+    latents: ContinuousLatents
 
 
-def refine(task: Task, effort: Effort, watch: Watch, start: Wanted | None = None) -> Refined:
-    """The streams of least cost: those of the plain pass, unless the search finds better ones.
+def refine(
+    task: RefinementTask,
+    effort: Effort,
+    monitor: SearchMonitor,
+    initial: ContinuousLatents | None = None,
+) -> Refined:
+    """The streams of least cost: those of the plain pass, unless the refined ones cost less.
 
     Cost is bits of the file plus distortion at the rate's own trade-off. Raises UsageError when the picture is
-    too small for what ``effort`` aims at, and KeyboardInterrupt unless ``watch`` keeps what there is.
+    too small for what ``effort`` aims at, and KeyboardInterrupt unless ``monitor`` keeps partial results.
     """
-    began = time.monotonic()
+    start = time.monotonic()
     plain = task.model.compress(task.latents, task.rate)
-    decoded = _decoded(task, plain)
-    reserve = _RESERVE * (time.monotonic() - began)
-    surrogate = surrogate_of(task.model, task.latents, task.rate, start)
+    decoded = _decode(task, plain)
+    reserve = _RESERVE_FACTOR * (time.monotonic() - start)
+    surrogate = create_surrogate(task.model, task.latents, task.rate, initial)
     distortion = _distortion(task, effort, surrogate, decoded)
-    search = Search(surrogate, distortion, task.model.size.halo)
+    optimiser = LatentOptimiser(surrogate, distortion, task.model.size.halo)
     try:
-        search.run(_pace(task, effort, reserve), watch.advance)
+        optimiser.run(_step_budget(task, effort, reserve), monitor.on_progress)
     except KeyboardInterrupt:
-        if not watch.keep_partial:
+        if not monitor.keep_partial:
             raise
-        watch.interrupted = True
-    found = surrogate.streams()
-    plain_cost = 8 * task.size(plain) + distortion.of_picture(decoded)
-    found_cost = 8 * task.size(found) + distortion.of_picture(_decoded(task, found))
-    return Refined(found if found_cost < plain_cost else plain, surrogate.wanted())
+        monitor.interrupted = True
+    refined = surrogate.streams()
+    plain_cost = 8 * task.file_size(plain) + distortion.of_picture(decoded)
+    refined_cost = 8 * task.file_size(refined) + distortion.of_picture(_decode(task, refined))
+    return Refined(refined if refined_cost < plain_cost else plain, surrogate.continuous_latents())
 
 
-def surrogate_of(
-    model: VariableRateModel, latents: Latents, rate: RateState, start: Wanted | None = None
+def create_surrogate(
+    model: VariableRateModel,
+    latents: Latents,
+    rate: RateParameters,
+    initial: ContinuousLatents | None = None,
 ) -> Surrogate:
-    """The surrogate that suits ``model``. ``start``: what one at another rate has found."""
+    """The surrogate of the family of ``model``. ``initial``: the latents of one at another rate."""
     if isinstance(model, HyperpriorModel):
-        assert isinstance(rate, Scaling)
-        return HyperpriorSurrogate(model, latents, rate, start)
+        assert isinstance(rate, GainParameters)
+        return HyperpriorSurrogate(model, latents, rate, initial)
     if isinstance(model, Slim):
-        assert isinstance(rate, WidthState)
-        return SlimSurrogate(model, latents, rate, start)
+        assert isinstance(rate, WidthRateParameters)
+        return SlimSurrogate(model, latents, rate, initial)
     assert isinstance(model, Qarv)
-    assert isinstance(rate, LevelRate)
-    return HierarchySurrogate(model, latents, rate, start)
+    assert isinstance(rate, ContinuousRate)
+    return QarvSurrogate(model, latents, rate, initial)
 
 
-def _pace(task: Task, effort: Effort, reserve: float) -> Pace:
+def _step_budget(task: RefinementTask, effort: Effort, reserve: float) -> StepBudget:
     if effort.seconds is None:
-        return Pace(steps=STEPS[effort.level])
-    return Pace(end=task.since + effort.seconds - reserve)
+        return StepBudget(steps=STEPS[effort.level])
+    return StepBudget(deadline=task.start_time + effort.seconds - reserve)
 
 
-def _decoded(task: Task, streams: Sequence[Stream]) -> Pixels:
+def _decode(task: RefinementTask, streams: Sequence[Stream]) -> Pixels:
     height, width = task.pixels.shape[:2]
     return task.model.decompress(streams, task.rate, width, height)
 
 
-def _distortion(task: Task, effort: Effort, surrogate: Surrogate, decoded: Pixels) -> Distortion:
+def _distortion(
+    task: RefinementTask, effort: Effort, surrogate: Surrogate, decoded: Pixels
+) -> Distortion:
     original = Original(task.pixels, task.model.device)
     if effort.tune == "psnr":
         return SquaredError(original, surrogate.levels)

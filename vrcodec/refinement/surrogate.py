@@ -1,4 +1,4 @@
-"""A model whose bits and pixels have gradients towards what is coded of a picture."""
+"""The differentiable stand-in of a model: bits and reconstruction as functions of the latents of a picture."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from vrcodec.bitstream.payload import Stream
+from vrcodec.bitstream.latent_stream import Stream
 from vrcodec.models.base import VariableRateModel
-from vrcodec.models.coding.factorized import all_blocks
 from vrcodec.regions.grid import Block, LatentGrid
 
-# Residuals in steps and their log2 scales, or None, to values between symbols.
+# From residuals, in quantisation steps, and their log2 scales or None, to values near symbols.
 Rounding = Callable[[Tensor, Tensor | None], Tensor]
-# What is coded, in units that do not depend on the rate.
-Wanted = Sequence[Tensor]
+# Latents before quantisation, in units that do not depend on the rate.
+ContinuousLatents = Sequence[Tensor]
 
 Model = TypeVar("Model", bound=VariableRateModel)
 
 
 class Surrogate(ABC):
-    """One picture at one rate. ``grid``: of its latents.
+    """One picture at one rate. ``grid``: of its latents, which the surrogate holds and updates.
 
     ``levels``: its rates, a number (1, 1, 1, 1) or one for each sample of y (1, 1, h, w).
     """
@@ -35,26 +34,26 @@ class Surrogate(ABC):
 
     @property
     def blocks(self) -> list[Block]:
-        """What is refined at a time: in coding they do not depend on each other's y."""
-        return list(all_blocks(self.grid))
+        """The units of refinement: blocks whose entropy coding does not depend on each other's y."""
+        return self.grid.blocks()
 
     @abstractmethod
-    def wanted(self) -> Wanted:
-        """What is coded now, for another surrogate of the same picture to start from."""
+    def continuous_latents(self) -> ContinuousLatents:
+        """The latents as they are now, from which a surrogate at another rate can start."""
 
     @abstractmethod
     def variables(self, block: Block) -> list[Tensor]:
-        """What is coded of a block, in quantisation steps, not rounded."""
+        """Copies of the latents of a block, in quantisation steps, not rounded: what is optimised."""
 
     @abstractmethod
-    def keep(self, block: Block, variables: Sequence[Tensor]) -> None:
-        """Code these from now on."""
+    def store(self, block: Block, variables: Sequence[Tensor]) -> None:
+        """Put ``variables`` in place of the latents of a block."""
 
     @abstractmethod
     def decode(
         self, block: Block, variables: Sequence[Tensor], rounding: Rounding
     ) -> tuple[Tensor, Tensor]:
-        """What the synthesis gets of a block, (1, M, h, w) float32, and bits, a number."""
+        """y_hat of a block, (1, M, h, w) float32, and its bits, a scalar."""
 
     @abstractmethod
     def synthesise(self, y_hat: Tensor, window: Block) -> Tensor:
@@ -62,14 +61,14 @@ class Surrogate(ABC):
 
     @abstractmethod
     def streams(self) -> list[Stream]:
-        """What is coded now, rounded and coded as ever, in float64."""
+        """The latents as they are now, quantised and entropy coded by the model itself, in float64."""
 
 
-def in_float32(model: Model) -> Model:
-    """The same model, but for the modules that choose tables: those are copies in float32."""
+def make_float32_twin(model: Model) -> Model:
+    """A shallow copy of ``model`` whose modules that choose tables, exact in the model, are in float32."""
     twin = copy.copy(model)
     twin._modules = dict(model._modules)
-    for name in model.exact:
+    for name in model.exact_modules:
         net = copy.deepcopy(model.get_submodule(name))
         twin._modules[name] = net.to(model.device, torch.float32)
     return twin

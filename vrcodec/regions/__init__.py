@@ -1,1 +1,1 @@
-"""Which part of a picture is computed at a time: crops and previews, windows of latents, tiles, the canvas."""
+"""Parts of a picture: the region to decode, the grid of coded blocks, windows of latents, tiles, the canvas."""

@@ -1,4 +1,4 @@
-"""Where decoded tiles go: into the picture, or into a preview of it."""
+"""The canvas that decoded tiles are put on: a region of the picture, at full size or reduced."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ Sums = npt.NDArray[np.uint16]
 
 
 class Canvas:
-    """The pixels of ``shown``, a part of a picture, at 1/``scale``."""
+    """The pixels of ``area``, a part of a picture, reduced to 1/``scale``."""
 
-    def __init__(self, shown: Rectangle, scale: int, channels: int = 3) -> None:
-        self._shown = shown
-        self._preview = _Preview(shown.height, shown.width, channels, scale) if scale > 1 else None
-        size = (0, 0) if self._preview else (shown.height, shown.width)
+    def __init__(self, area: Rectangle, scale: int, channels: int = 3) -> None:
+        self._area = area
+        self._preview = _Preview(area.height, area.width, channels, scale) if scale > 1 else None
+        size = (0, 0) if self._preview else (area.height, area.width)
         self._pixels = np.empty((*size, channels), np.uint8)
 
     def put(self, tile: Pixels, top: int, left: int) -> None:
-        """Take over what is shown of ``tile``, (H, W, C), whose first pixel is in this row and column."""
-        first, start = max(0, self._shown.top - top), max(0, self._shown.left - left)
-        tile = tile[first : self._shown.bottom - top, start : self._shown.right - left]
-        row, column = top + first - self._shown.top, left + start - self._shown.left
+        """Copy what lies in the area of ``tile``, (H, W, C), whose first pixel is in this row and column."""
+        hidden_rows, hidden_columns = max(0, self._area.top - top), max(0, self._area.left - left)
+        tile = tile[hidden_rows : self._area.bottom - top, hidden_columns : self._area.right - left]
+        row, column = top + hidden_rows - self._area.top, left + hidden_columns - self._area.left
         if self._preview:
             self._preview.add(tile, row, column)
         else:
             self._pixels[row : row + tile.shape[0], column : column + tile.shape[1]] = tile
 
     def finish(self) -> Pixels:
-        """All that was put: (H, W, C) uint8."""
+        """The finished pixels: (H, W, C) uint8."""
         return self._preview.means() if self._preview else self._pixels
 
 
@@ -45,12 +45,12 @@ class _Preview:
 
     def add(self, tile: Pixels, row: int, column: int) -> None:
         """Add pixels; tiles may share a square."""
-        sums = _summed(_summed(tile, row, self._scale, 0), column, self._scale, 1)
+        sums = _sum_groups(_sum_groups(tile, row, self._scale, 0), column, self._scale, 1)
         row, column = row // self._scale, column // self._scale
         self._sums[row : row + sums.shape[0], column : column + sums.shape[1]] += sums
 
     def means(self) -> Pixels:
-        """Rounded, as (h, w, C) uint8."""
+        """Rounded means, (h, w, C) uint8."""
         rows, columns = (
             np.minimum(self._scale, side - np.arange(0, side, self._scale)) for side in self._size
         )
@@ -58,9 +58,9 @@ class _Preview:
         return ((self._sums + counts // 2) // counts).astype(np.uint8)
 
 
-def _summed(values: Pixels | Sums, first: int, scale: int, axis: int) -> Sums:
-    """Sums over the squares' share of an axis, whose first element is number ``first`` of the whole."""
-    end = first + values.shape[axis]
-    starts = (np.arange(first // scale * scale, end, scale) - first).clip(0)
+def _sum_groups(values: Pixels | Sums, offset: int, scale: int, axis: int) -> Sums:
+    """Sums along an axis over the extent of each square; ``offset``: of the first element on the canvas."""
+    end = offset + values.shape[axis]
+    starts = (np.arange(offset // scale * scale, end, scale) - offset).clip(0)
     sums: Sums = np.add.reduceat(values, starts, axis=axis, dtype=np.uint16)
     return sums

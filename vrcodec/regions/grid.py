@@ -1,12 +1,13 @@
-"""How a picture's latents are cut into independently coded blocks.
+"""The grid of independently coded blocks of a picture's latents.
 
-Part of the format: sizes follow from the picture's, and nothing of this is stored.
+Part of the format: sizes follow from those of the picture, and are not stored.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Pixels to a sample of y, and samples of y to one of z, in each direction.
 STRIDE = 16
 HYPER_STRIDE = 4
 # In samples of y: a block covers 1024 x 1024 pixels.
@@ -28,19 +29,19 @@ class Block:
         return self.bottom - self.top, self.right - self.left
 
     @property
-    def window(self) -> tuple[slice, slice, slice]:
-        """Where it lies in an array (C, h, w)."""
+    def slices(self) -> tuple[slice, slice, slice]:
+        """The index of this rectangle in an array (C, h, w)."""
         return slice(None), slice(self.top, self.bottom), slice(self.left, self.right)
 
     def hyper(self) -> Block:
-        """The same rectangle in samples of z."""
-        up, down = self.top // HYPER_STRIDE, -(-self.bottom // HYPER_STRIDE)
-        return Block(up, down, self.left // HYPER_STRIDE, -(-self.right // HYPER_STRIDE))
+        """The samples of z that cover this rectangle."""
+        top, bottom = self.top // HYPER_STRIDE, -(-self.bottom // HYPER_STRIDE)
+        return Block(top, bottom, self.left // HYPER_STRIDE, -(-self.right // HYPER_STRIDE))
 
 
 @dataclass(frozen=True)
 class LatentGrid:
-    """Sizes of y for a picture, and its blocks."""
+    """``height``, ``width``: the size of y of a picture; and its blocks."""
 
     height: int
     width: int
@@ -65,11 +66,12 @@ class LatentGrid:
         """All of y."""
         return Block(0, self.height, 0, self.width)
 
-    def bands(self) -> list[list[Block]]:
-        """Blocks in raster order, grouped by row of blocks."""
+    def blocks(self) -> list[Block]:
+        """All blocks in raster order, which is that of their streams."""
         return [
-            [self.block(row, column) for column in range(-(-self.width // BLOCK))]
+            self.block(row, column)
             for row in range(-(-self.height // BLOCK))
+            for column in range(-(-self.width // BLOCK))
         ]
 
     def block(self, row: int, column: int) -> Block:
@@ -80,5 +82,5 @@ class LatentGrid:
 
     @property
     def block_count(self) -> int:
-        """Number of latent streams of a method with one level."""
+        """Number of blocks, which is that of latent streams of a method with one level."""
         return -(-self.height // BLOCK) * -(-self.width // BLOCK)

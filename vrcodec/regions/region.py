@@ -1,4 +1,4 @@
-"""Which part of a picture is decoded, and how finely."""
+"""The region of a picture to decode: a crop, and a reduction to a preview."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCALES = (1, 2, 4, 8)
 
 @dataclass(frozen=True)
 class Rectangle:
-    """In pixels of the whole picture."""
+    """A rectangle in pixels of the whole picture."""
 
     left: int
     top: int
@@ -47,10 +47,10 @@ class Rectangle:
 
 
 @dataclass(frozen=True)
-class View:
-    """A part of a picture, ``crop``, by default all; of that a preview of 1/``scale`` in both directions.
+class Region:
+    """The rectangle ``crop`` of a picture, by default all, reduced to 1/``scale`` in both directions.
 
-    Raises UsageError for a rectangle without pixels, or for a scale that there is not.
+    Raises UsageError for a rectangle without pixels, or for a scale that is none of `SCALES`.
     """
 
     crop: Rectangle | None = None
@@ -62,17 +62,16 @@ class View:
         if self.crop and (min(self.crop.width, self.crop.height) < 1):
             raise UsageError(f"the crop {self.crop} has no pixels")
 
-    def mode(self, own: Mode) -> Mode:
-        """The mode of what it shows of a picture of mode ``own``: means of black and white are grey."""
-        return "L" if own == "1" and self.scale > 1 else own
+    def output_mode(self, mode: Mode) -> Mode:
+        """The mode of this region of a picture of ``mode``: means of black and white are grey."""
+        return "L" if mode == "1" and self.scale > 1 else mode
 
     def rectangle(self, width: int, height: int) -> Rectangle:
-        """What it shows of a picture of ``width`` x ``height``. Raises UsageError when that is beyond it."""
-        whole = Rectangle(0, 0, width, height)
-        found = self.crop or whole
-        if min(found.left, found.top) < 0 or found.right > width or found.bottom > height:
-            raise UsageError(f"the crop {found} is not inside the picture of {width}x{height}")
-        return found
+        """The crop in a picture of ``width`` x ``height``. Raises UsageError when it is not inside."""
+        crop = self.crop or Rectangle(0, 0, width, height)
+        if min(crop.left, crop.top) < 0 or crop.right > width or crop.bottom > height:
+            raise UsageError(f"the crop {crop} is not inside the picture of {width}x{height}")
+        return crop
 
 
-WHOLE = View()
+WHOLE = Region()

@@ -1,11 +1,11 @@
 """Bounded-memory evaluation: a large picture in tiles with halos.
 
-What a convolutional network gives for a place depends on little around it, so tiles that overlap by the
-receptive field give the same as the whole picture would. How a reader cuts is its own business: the
-bitstream does not know, and the guard band keeps the size of tiles from choosing tables.
+An output of a convolutional network depends on its receptive field alone, so tiles that overlap by that give
+the same as the whole picture would. Tiles are a decision of the reader: the bitstream does not know them, and
+the guard band keeps their size from choosing tables.
 
-A tile is counted in *units*: samples of the coarser side of a network, such as those of y, which are 16
-pixels wide, for analysis and synthesis.
+Tiles are measured in *units*: samples of the coarser side of a network. For analysis and synthesis those are
+the samples of y, 16 pixels wide.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from dataclasses import dataclass
 from math import isqrt
 
 from vrcodec.regions.grid import Block
-from vrcodec.regions.window import grown, within
+from vrcodec.regions.window import expand, relative_to
 
 # The fastest, measured on a CPU: larger tiles have less halo, but are written to fresh pages of memory.
-_PIXELS_PER_TILE = 1 << 20
-# Below that nearly all is halo.
-_FEWEST_PIXELS = 1 << 17
-# What the networks take for their features, halo included, measured.
+_MAX_PIXELS = 1 << 20
+# Smaller tiles would be nearly all halo.
+_MIN_PIXELS = 1 << 17
+# Memory of the features of a network, halo included, measured.
 _BYTES_PER_PIXEL = 110
-# Of a sample of y in float32, by the pixels that it stands for, for 320 channels.
+# Memory of y in float32, of 320 channels, for each pixel of the picture.
 LATENT_BYTES_PER_PIXEL = 5
-# The interpreter, the libraries and the model.
-_BYTES_OF_PROGRAM = 650 << 20
+# Memory of the interpreter, the libraries and the model.
+_BASE_BYTES = 650 << 20
 
 
 @dataclass(frozen=True)
 class Tile:
-    """``own``: what a tile is to give. ``seen``: that and its halo, as far as there is something."""
+    """``output``: the rectangle that a tile computes. ``input``: that with its halo, clipped to the picture."""
 
-    own: Block
-    seen: Block
+    output: Block
+    input: Block
 
     @property
-    def inside(self) -> Block:
-        """Where ``own`` lies in ``seen``."""
-        return within(self.own, self.seen)
+    def output_in_input(self) -> Block:
+        """Where ``output`` lies in ``input``."""
+        return relative_to(self.output, self.input)
 
 
 @dataclass(frozen=True)
@@ -50,39 +50,40 @@ class Tiling:
     side: int | None = None
 
     def tiles(
-        self, area: Block, size: tuple[int, int], halo: int, stride: int, held: int = 0
+        self, area: Block, size: tuple[int, int], halo: int, stride: int, reserved: int = 0
     ) -> Iterator[Tile]:
         """Tiles that cover ``area`` of a picture of ``size`` (h, w), row by row; in units of ``stride`` pixels.
 
-        ``halo``: units on each side that a unit's output depends on. ``held``: bytes that are taken besides.
+        ``halo``: units on each side that a unit's output depends on. ``reserved``: bytes of memory for
+        other things.
         """
-        rows, columns = self.shape(area.size, stride, held)
+        rows, columns = self.tile_shape(area.size, stride, reserved)
         for top in range(area.top, area.bottom, rows):
             bottom = min(area.bottom, top + rows)
             for left in range(area.left, area.right, columns):
-                own = Block(top, bottom, left, min(area.right, left + columns))
-                yield Tile(own, grown(own, halo, size))
+                output = Block(top, bottom, left, min(area.right, left + columns))
+                yield Tile(output, expand(output, halo, size))
 
-    def units(self, stride: int, held: int = 0) -> int:
+    def max_units(self, stride: int, reserved: int = 0) -> int:
         """How many units of ``stride`` pixels a tile may have, 1 at least."""
         if self.side:
             return self.side**2
-        pixels = _PIXELS_PER_TILE
+        pixels = _MAX_PIXELS
         if self.memory is not None:
-            fitting = (self.memory - _BYTES_OF_PROGRAM - held) // _BYTES_PER_PIXEL
-            pixels = min(pixels, fitting)
-        return max(1, max(_FEWEST_PIXELS, pixels) // stride**2)
+            affordable = (self.memory - _BASE_BYTES - reserved) // _BYTES_PER_PIXEL
+            pixels = min(pixels, affordable)
+        return max(1, max(_MIN_PIXELS, pixels) // stride**2)
 
-    def shape(self, size: tuple[int, int], stride: int, held: int = 0) -> tuple[int, int]:
+    def tile_shape(self, size: tuple[int, int], stride: int, reserved: int = 0) -> tuple[int, int]:
         """Rows and columns of a tile: as square as may be, because that has the least halo."""
         height, width = size
-        most = self.units(stride, held)
-        columns = min(width, isqrt(most))
-        rows = min(height, most // columns)
-        return _even(height, rows), _even(width, min(width, most // rows))
+        capacity = self.max_units(stride, reserved)
+        columns = min(width, isqrt(capacity))
+        rows = min(height, capacity // columns)
+        return _even_part(height, rows), _even_part(width, min(width, capacity // rows))
 
 
-def _even(length: int, part: int) -> int:
+def _even_part(length: int, part: int) -> int:
     """The smallest part that cuts ``length`` into no more parts than ``part`` does."""
     count = -(-length // part)
     return -(-length // count)

@@ -1,4 +1,4 @@
-"""Rectangles of latents."""
+"""Operations on rectangles of latents, and cropping of tensors to them."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def cut(x: Tensor, window: Block) -> Tensor:
-    """What of (B, C, h, w) lies in ``window``: a view. What is the same everywhere, (B, C, 1, 1), stays."""
+def crop_to(x: Tensor, window: Block) -> Tensor:
+    """The part of (B, C, h, w) in ``window``, a view; a constant (B, C, 1, 1) is returned as it is."""
     if x.shape[-2:] == (1, 1):
         return x
     return x[..., window.top : window.bottom, window.left : window.right]
 
 
-def grown(window: Block, by: int, size: Sequence[int]) -> Block:
-    """``window`` with ``by`` more on each side, as far as there is something in (h, w) = ``size``."""
+def expand(window: Block, margin: int, size: Sequence[int]) -> Block:
+    """``window`` with ``margin`` more on each side, clipped to (h, w) = ``size``."""
     height, width = size
     return Block(
-        max(0, window.top - by),
-        min(height, window.bottom + by),
-        max(0, window.left - by),
-        min(width, window.right + by),
+        max(0, window.top - margin),
+        min(height, window.bottom + margin),
+        max(0, window.left - margin),
+        min(width, window.right + margin),
     )
 
 
-def common(one: Block, other: Block) -> Block:
-    """What lies in both. Where nothing does, ends come before starts."""
+def intersect(one: Block, other: Block) -> Block:
+    """The intersection. Where it is empty, ends may come before starts."""
     return Block(
         max(one.top, other.top),
         min(one.bottom, other.bottom),
@@ -39,8 +39,8 @@ def common(one: Block, other: Block) -> Block:
     )
 
 
-def within(window: Block, outer: Block) -> Block:
-    """Where ``window`` lies in what was cut out by ``outer``."""
+def relative_to(window: Block, outer: Block) -> Block:
+    """``window`` in coordinates whose origin is the top left of ``outer``."""
     return Block(
         window.top - outer.top,
         window.bottom - outer.top,
@@ -49,8 +49,8 @@ def within(window: Block, outer: Block) -> Block:
     )
 
 
-def scaled(window: Block, factor: int) -> Block:
-    """The same on a grid that is ``factor`` times as fine."""
+def scale_up(window: Block, factor: int) -> Block:
+    """``window`` on a grid that is ``factor`` times as fine."""
     return Block(
         window.top * factor, window.bottom * factor, window.left * factor, window.right * factor
     )

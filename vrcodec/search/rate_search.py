@@ -1,11 +1,11 @@
-"""The rate code at which a value is what it should be: by forecasts, else by lines and bisection."""
+"""One-dimensional search for the rate code of a target: by forecasts, else regula falsi and bisection."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from vrcodec.rate import RATE_CODE_MAX, clipped_rate_code
-from vrcodec.search.target import Goal
+from vrcodec.rate import RATE_CODE_MAX, clip_rate_code
+from vrcodec.search.target import TargetBand
 
 # A rate code and the value there.
 RatePoint = tuple[int, float]
@@ -14,70 +14,75 @@ Forecast = Callable[[RatePoint, float], float | None]
 
 def find_rate_code(
     value: Callable[[int], float],
-    goal: Goal,
+    band: TargetBand,
     forecast: Forecast = lambda *_: None,
-    start: int | None = None,
+    first_code: int | None = None,
 ) -> tuple[int, bool]:
-    """The rate code whose ``value`` meets ``goal`` best, and whether it meets it.
+    """The rate code whose ``value`` meets ``band`` best, and whether it meets the target.
 
-    ``value`` should rise with the code. ``forecast`` says where it will be the aim, going by one known
-    code and its value; None leaves that to a line. ``start``: the code to begin with. Ends when a value
-    is close enough, or when two neighbouring codes lie on either side: then the one that meets the goal.
+    ``value`` should rise with the code. ``forecast``: from a known point and a value, the code of that value,
+    or None, which leaves it to linear interpolation. ``first_code``: where to begin. Ends when a value lies in
+    the band, or when two neighbouring codes lie on either side of it: then with the one that meets the target.
     """
     # The bracket: codes known to be too low and too high, with their values.
     below: RatePoint | None = None
     above: RatePoint | None = None
-    slope, turn = goal.slope / RATE_CODE_MAX, 0
-    code = goal.usual_code if start is None else start
+    slope, iteration = band.slope / RATE_CODE_MAX, 0
+    code = band.expected_code if first_code is None else first_code
     while True:
-        found = value(code)
-        if goal.low <= found <= goal.high:
+        measured = value(code)
+        if band.low <= measured <= band.high:
             return code, True
-        if found < goal.low:
-            below = code, found
+        if measured < band.low:
+            below = code, measured
         else:
-            above = code, found
-        end = _at_an_end(goal, below, above)
-        if end:
-            return end
-        turn += 1
+            above = code, measured
+        result = _result_at_end(band, below, above)
+        if result:
+            return result
+        iteration += 1
         if below and above:
             slope = (above[1] - below[1]) / (above[0] - below[0])
-        code = _next(goal, below, above, slope, turn, forecast)
+        code = _next_code(band, below, above, slope, iteration, forecast)
 
 
-def _at_an_end(
-    goal: Goal, below: RatePoint | None, above: RatePoint | None
+def _result_at_end(
+    band: TargetBand, below: RatePoint | None, above: RatePoint | None
 ) -> tuple[int, bool] | None:
-    """The answer when there is nothing left to try."""
+    """The result of the search when no code is left to try, else None."""
     if below and above:
         if above[0] - below[0] > 1:
             return None
-        return (below[0] if goal.ceiling else above[0]), True
+        return (below[0] if band.ceiling else above[0]), True
     if below and below[0] == RATE_CODE_MAX:
-        return RATE_CODE_MAX, goal.ceiling
+        return RATE_CODE_MAX, band.ceiling
     if above and above[0] == 0:
-        return 0, not goal.ceiling
+        return 0, not band.ceiling
     return None
 
 
-def _next(
-    goal: Goal,
+def _next_code(
+    band: TargetBand,
     below: RatePoint | None,
     above: RatePoint | None,
     slope: float,
-    turn: int,
+    iteration: int,
     forecast: Forecast,
 ) -> int:
-    """The code to try: where the aim should be met, every fourth time the middle of the bracket."""
+    """The code to try: where the band's centre is expected, every fourth time the middle of the bracket."""
     low = below[0] + 1 if below else 0
     high = above[0] - 1 if above else RATE_CODE_MAX
-    if below and above and (turn % 4 == 0 or slope <= 0):
+    if below and above and (iteration % 4 == 0 or slope <= 0):
         return (low + high) // 2
-    nearest = min((k for k in (below, above) if k), key=lambda k: abs(k[1] - goal.aim))
-    there = forecast(nearest, goal.aim)
-    # With one side known, a curve flatter than expected must not be crept along.
-    patience = 2 if there is None else 4
-    stride = 1.0 if below and above else 2.0 ** max(0, turn - patience)
-    distance = (goal.aim - nearest[1]) / slope if there is None else there - nearest[0]
-    return clipped_rate_code(nearest[0] + stride * distance, low, high)
+    nearest = min(
+        (point for point in (below, above) if point),
+        key=lambda point: abs(point[1] - band.centre),
+    )
+    forecast_code = forecast(nearest, band.centre)
+    # While only one side of the bracket is known, steps grow: the curve may be flatter than expected.
+    patience = 2 if forecast_code is None else 4
+    stride = 1.0 if below and above else 2.0 ** max(0, iteration - patience)
+    distance = (
+        (band.centre - nearest[1]) / slope if forecast_code is None else forecast_code - nearest[0]
+    )
+    return clip_rate_code(nearest[0] + stride * distance, low, high)

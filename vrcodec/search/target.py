@@ -1,4 +1,4 @@
-"""What a file is to be: targets of size and quality, and how close to them is close enough."""
+"""Targets of size and quality, and the band of values around them that is close enough."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Literal
 from vrcodec.errors import UsageError
 from vrcodec.metrics import as_decibels
 from vrcodec.picture.picture import Picture
-from vrcodec.rate import RATE_CODE_MAX, clipped_rate_code
-from vrcodec.search.size_forecast import SIZE_SLOPE
+from vrcodec.rate import RATE_CODE_MAX, clip_rate_code
+from vrcodec.search.size_forecast import LOG_SIZE_SLOPE
 
-Kind = Literal["size", "bpp", "psnr", "ssim"]
+TargetKind = Literal["size", "bpp", "psnr", "ssim"]
 
 # How close to the target is close enough: a share of the bytes, or dB.
 BYTES_TOLERANCE = 0.005
 QUALITY_TOLERANCE = 0.02
 
-# Where a search begins, from the mean over photographs: the value at rate 0, and its slope.
-_TYPICAL_LOG_BPP = (math.log(0.09), SIZE_SLOPE)
+# Means over photographs: the value at rate 0, and its slope over the rate. A search begins where they say.
+_TYPICAL_LOG_BPP = (math.log(0.09), LOG_SIZE_SLOPE)
 _TYPICAL_PSNR = (26.2, 14.0)
 _TYPICAL_SSIM = (9.4, 13.5)
 
 
 @dataclass(frozen=True)
 class Target:
-    """``size``, ``bpp``: at most so many bytes, bits a pixel. ``psnr`` (dB), ``ssim``: at least as good."""
+    """``size`` in bytes, ``bpp``: at most so much. ``psnr`` in dB, ``ssim`` (MS-SSIM): at least so much."""
 
-    kind: Kind
+    kind: TargetKind
     value: float
 
     def __post_init__(self) -> None:
@@ -39,41 +39,43 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Goal:
-    """Values in ``low`` .. ``high`` are close enough. ``ceiling``: meeting it means at most ``high``,
-    otherwise at least ``low``. ``origin`` and ``slope``: what to expect at rate 0, and per unit of rate.
+class TargetBand:
+    """A target in the units of `TrialEncoder.value`. A search ends at a value in ``low`` .. ``high``.
+
+    ``ceiling``: the target is met by at most ``high``, otherwise by at least ``low``. ``intercept`` and
+    ``slope``: the value to expect at rate 0, and its change per unit of rate.
     """
 
     low: float
     high: float
     ceiling: bool
-    origin: float
+    intercept: float
     slope: float
 
     @property
-    def aim(self) -> float:
-        """The middle of what is close enough."""
+    def centre(self) -> float:
+        """The value to aim at."""
         return (self.low + self.high) / 2
 
-    def met_by(self, value: float) -> bool:
-        """Whether ``value`` is on the right side."""
+    def is_met_by(self, value: float) -> bool:
+        """Whether ``value`` meets the target, however far from it."""
         return value <= self.high if self.ceiling else value >= self.low
 
     @property
-    def usual_code(self) -> int:
-        """Where to expect it."""
-        return clipped_rate_code((self.aim - self.origin) / self.slope * RATE_CODE_MAX)
+    def expected_code(self) -> int:
+        """The rate code at which to expect the centre, before anything is encoded."""
+        return clip_rate_code((self.centre - self.intercept) / self.slope * RATE_CODE_MAX)
 
 
-def goal_of(target: Target, picture: Picture) -> Goal:
-    """The goal that a search for ``target`` has, in what `Probe.value` gives."""
+def derive_band(target: Target, picture: Picture) -> TargetBand:
+    """The band of ``target``: the logarithm of bytes, or dB of PSNR or MS-SSIM."""
     if target.kind in ("size", "bpp"):
         pixels = picture.width * picture.height
         limit = target.value if target.kind == "size" else target.value * pixels / 8
-        origin, slope = _TYPICAL_LOG_BPP
+        intercept, slope = _TYPICAL_LOG_BPP
         high = math.log(limit)
         low = high + math.log1p(-BYTES_TOLERANCE)
-        return Goal(low, high, True, origin + math.log(pixels / 8), slope)
-    origin, slope = _TYPICAL_PSNR if target.kind == "psnr" else _TYPICAL_SSIM
+        return TargetBand(low, high, True, intercept + math.log(pixels / 8), slope)
+    intercept, slope = _TYPICAL_PSNR if target.kind == "psnr" else _TYPICAL_SSIM
     low = target.value if target.kind == "psnr" else as_decibels(target.value)
-    return Goal(low, low + QUALITY_TOLERANCE, False, origin, slope)
+    return TargetBand(low, low + QUALITY_TOLERANCE, False, intercept, slope)

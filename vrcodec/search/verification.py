@@ -1,61 +1,65 @@
-"""Whether a file that was just made is the picture it was made of: decoded, and compared."""
+"""Verification of a new file: decode it, and compare with the picture that was encoded."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from vrcodec.codec import Coded, Decoder
+from vrcodec.codec import CodedPicture, Decoder
 from vrcodec.errors import CorruptError, FormatError
 from vrcodec.picture.metadata import Metadata
 from vrcodec.picture.picture import Picture
-from vrcodec.picture.transparency import without_hidden
+from vrcodec.picture.transparency import fill_transparent
 
-# Cells in which a model's picture is compared by its mean, which no rate changes much.
+# Side of the cells by whose means a model's picture is compared; no rate changes these much.
 _CELL = 16
-# How far apart the means of one cell, and those of all on average, may be. Twice as far as was found at any
-# rate, with any model, for photographs, noise, checkerboards and cells of random colours: 49 and 14.5. Beyond
-# that a model has broken down: on what it has not learnt from, and `picture.softening` does not know, it can
-# leave whole regions black or as noise. Its symbols are right then, and only this comparison tells.
-_ONE_CELL, _ALL_CELLS = 96, 32
+# Largest difference of the means of one cell, and of all cells on average: twice the largest that were measured
+# at any rate, with any model, for photographs, noise, checkerboards and cells of random colours, 49 and 14.5.
+# Beyond, a model has broken down: on pictures unlike its training data that `picture.softening` does not
+# recognise, it can leave whole regions black or as noise. Its symbols are right then; only this check tells.
+_MAX_CELL_DIFFERENCE, _MAX_MEAN_DIFFERENCE = 96, 32
 
 _NOT_WRITTEN = "so nothing is written"
 _FAULT = f"{_NOT_WRITTEN}; this is a fault of the program or of the memory"
 
 
-def check_made(data: bytes, picture: Picture, decoder: Decoder) -> None:
-    """Raise CorruptError unless ``data`` decodes to ``picture``, as far as can be told.
+def verify_encoding(data: bytes, picture: Picture, decoder: Decoder) -> None:
+    """Raise CorruptError unless ``data`` decodes to ``picture``, as far as that can be told.
 
-    Size, mode, alpha and metadata must be equal, and without a model the samples. That a model's symbols are
-    right is told by their checksums; its pixels are compared coarsely, unless a bin size was chosen, with which
-    they may be anything. Raises LimitError or DeviceError when it cannot be decoded here.
+    Size, mode, alpha and metadata must be equal, and without a model the samples. A model's symbols are
+    verified by their checksums; its pixels are compared coarsely, but not with a chosen bin size, at which they
+    may be anything. Raises LimitError or DeviceError when the file cannot be decoded here.
     """
     try:
         coded = decoder.read(data)
-        decoded = decoder.picture(coded)
+        decoded = decoder.reconstruct(coded)
     except (CorruptError, FormatError) as error:
         raise CorruptError(f"the file does not decode ({error}), {_FAULT}") from error
-    wrong = _different(picture, decoded)
-    if not wrong and coded.lossless and not np.array_equal(decoded.pixels, picture.pixels):
-        wrong = "pixels"
-    if wrong:
-        raise CorruptError(f"the file decodes to another picture ({wrong}), {_FAULT}")
-    if _comparable(coded) and not _alike(decoded, without_hidden(picture)):
+    mismatch = _find_mismatch(picture, decoded)
+    if (
+        not mismatch
+        and coded.lossless_payloads
+        and not np.array_equal(decoded.pixels, picture.pixels)
+    ):
+        mismatch = "pixels"
+    if mismatch:
+        raise CorruptError(f"the file decodes to another picture ({mismatch}), {_FAULT}")
+    if _has_comparable_pixels(coded) and not _look_alike(decoded, fill_transparent(picture)):
         raise CorruptError(
             f"what the file decodes to does not look like the picture, {_NOT_WRITTEN}; where a model cannot "
             "do better, try another --model or --lossless-fallback"
         )
 
 
-def _different(made_of: Picture, decoded: Picture) -> str | None:
-    """What must be equal, and is not."""
-    if decoded.pixels.shape != made_of.pixels.shape:
+def _find_mismatch(original: Picture, decoded: Picture) -> str | None:
+    """The first of size, mode, alpha and metadata that is not equal."""
+    if decoded.pixels.shape != original.pixels.shape:
         return "size"
-    if decoded.mode != made_of.mode:
+    if decoded.mode != original.mode:
         return "mode"
-    if not _same_alpha(decoded, made_of):
+    if not _same_alpha(decoded, original):
         return "alpha"
-    if _contents(decoded.metadata) != _contents(made_of.metadata):
+    if _metadata_bytes(decoded.metadata) != _metadata_bytes(original.metadata):
         return "metadata"
     return None
 
@@ -66,19 +70,21 @@ def _same_alpha(one: Picture, other: Picture) -> bool:
     return np.array_equal(one.alpha, other.alpha)
 
 
-def _contents(metadata: Metadata) -> list[bytes]:
-    """What is empty counts as absent: it is not written."""
+def _metadata_bytes(metadata: Metadata) -> list[bytes]:
+    """ICC profile, EXIF and XMP; an empty one counts as absent, because it is not written."""
     return [content or b"" for content in (metadata.icc, metadata.exif, metadata.xmp)]
 
 
-def _comparable(coded: Coded) -> bool:
-    return not coded.lossless and coded.setting.bin_code is None
+def _has_comparable_pixels(coded: CodedPicture) -> bool:
+    return not coded.lossless_payloads and coded.setting.bin_code is None
 
 
-def _alike(one: Picture, other: Picture) -> bool:
-    """Whether the means of cells are about the same."""
-    apart = np.abs(_cell_means(one.colours()) - _cell_means(other.colours()))
-    return bool(apart.max() <= _ONE_CELL and apart.mean() <= _ALL_CELLS)
+def _look_alike(one: Picture, other: Picture) -> bool:
+    """Whether the means of their cells are about the same."""
+    differences = np.abs(_cell_means(one.colours()) - _cell_means(other.colours()))
+    return bool(
+        differences.max() <= _MAX_CELL_DIFFERENCE and differences.mean() <= _MAX_MEAN_DIFFERENCE
+    )
 
 
 def _cell_means(samples: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

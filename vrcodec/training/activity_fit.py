@@ -1,8 +1,8 @@
-"""The integers of an `ActivityPrior`, from what symbols really are.
+"""Fitting the integers of an `ActivityPrior` to the symbols of training pictures.
 
-A density is learned from noisy latents, channel by channel. Then symbols of training pictures are
-counted: by the rate, by how busy what a decoder knows around them is, and by channel; each cell gets the
-table that codes its symbols in the fewest bits, and each table the shape of the symbols that use it.
+In training, a density is learned from noisy latents, channel by channel. Here symbols are counted by rate, by
+the activity of their decoded neighbourhood, and by channel; each cell gets the table that codes its symbols in
+the fewest bits, and each table the distribution of the symbols that use it.
 """
 
 from __future__ import annotations
@@ -16,23 +16,22 @@ from torch import Tensor
 
 from vrcodec.bitstream.rans import Symbols
 from vrcodec.bitstream.tables import SCALE_COUNT, TOTAL, TableSet, gaussian_tables
-from vrcodec.models.coding.activity import CLASSES, LEVELS, WEIGHT_BITS, ActivityPrior
-from vrcodec.models.coding.factorized import all_blocks
+from vrcodec.models.coding.activity import ACTIVITY_CLASSES, RATE_LEVELS, WEIGHT_BITS, ActivityPrior
 from vrcodec.models.families.slim import Slim
 from vrcodec.rate import RATE_CODE_MAX
 from vrcodec.regions.grid import LatentGrid
-from vrcodec.training.calibration import REACH, fit_tables
+from vrcodec.training.calibration import MAX_RESIDUAL, fit_tables
 
 Counts = npt.NDArray[np.float64]
 
 _CROP = 512
-# Symbols beyond this are counted at the end.
-_WIDEST = 256
-# Each cell also learns from its neighbours, and a little from the whole channel: some have met nothing.
-_FROM_BESIDE, _FROM_CHANNEL = 0.02, 1e-4
+# Symbols beyond this are counted as this.
+_MAX_SYMBOL = 256
+# Weights of the counts of neighbouring classes, and of the whole channel: some cells have no symbols.
+_NEIGHBOUR_WEIGHT, _CHANNEL_WEIGHT = 0.02, 1e-4
 _ROUNDS = 3
-# Enough to know how activity is distributed, and how values follow their neighbours.
-_LOOKS = 24
+# Crops for the distribution of activity and the prediction from neighbours.
+_BOUNDS_CROPS = 24
 
 
 @torch.inference_mode()
@@ -43,25 +42,25 @@ def fit_prior(
 
     ``model`` has a prior already, and is ready for coding; its prior is changed in place and returned.
     """
-    prior = model.own(width).prior
-    looks = _Symbols(model, width, pictures, min(crops, _LOOKS), seed)
-    _fit_weights(prior, looks)
-    _fit_bounds(prior, looks)
-    counts = _count(prior, _Symbols(model, width, pictures, crops, seed + 1))
+    prior = model.loaded_width(width).prior
+    sample = _SymbolSampler(model, width, pictures, min(crops, _BOUNDS_CROPS), seed)
+    _fit_weights(prior, sample)
+    _fit_bounds(prior, sample)
+    counts = _count_symbols(prior, _SymbolSampler(model, width, pictures, crops, seed + 1))
     _fit_choice(prior, counts)
     return prior
 
 
-class _Symbols:
-    """Iterates over (number of a level, symbols (M, h, w)) of random crops."""
+class _SymbolSampler:
+    """Iterates over (index of the level, symbols (M, h, w)) of random crops, the same ones each time."""
 
     def __init__(
         self, model: Slim, width: int, pictures: Sequence[Tensor], crops: int, seed: int
     ) -> None:
         self._model, self._width, self._pictures = model, width, pictures
         self._crops, self._seed = crops, seed
-        levels = (round(RATE_CODE_MAX * k / (LEVELS - 1)) for k in range(LEVELS))
-        self._rates = [model.width_state(level, width) for level in levels]
+        levels = (round(RATE_CODE_MAX * k / (RATE_LEVELS - 1)) for k in range(RATE_LEVELS))
+        self._rates = [model.rate_parameters_at_width(level, width) for level in levels]
 
     def __iter__(self) -> Iterator[tuple[int, Symbols]]:
         random = np.random.default_rng(self._seed)
@@ -69,89 +68,93 @@ class _Symbols:
             picture = self._pictures[random.integers(len(self._pictures))]
             top, left = (random.integers(max(1, side - _CROP)) for side in picture.shape[-2:])
             crop = picture[:, top : top + _CROP, left : left + _CROP]
-            latents = self._model.analysis(crop.permute(1, 2, 0).contiguous().cpu().numpy())
-            y = self._model.narrow_analysis(latents, self._width)
+            latents = self._model.analyse(crop.permute(1, 2, 0).contiguous().cpu().numpy())
+            y = self._model.analyse_at_width(latents, self._width)
             for number, rate in enumerate(self._rates):
                 yield number, self._model.quantise(y, rate)
 
 
-def _fit_weights(prior: ActivityPrior, symbols: _Symbols) -> None:
-    """What neighbours say of a value, by least squares over all levels."""
+def _fit_weights(prior: ActivityPrior, symbols: _SymbolSampler) -> None:
+    """Weights of the prediction from the four neighbours, by least squares over all levels."""
     products, squares = np.zeros(len(prior.weights)), np.full(len(prior.weights), 1e-9)
-    for _, found in symbols:
-        own = found[prior.groups[0]].astype(np.float64)
-        seen = own[:, :-2, 1:-1] + own[:, 2:, 1:-1] + own[:, 1:-1, :-2] + own[:, 1:-1, 2:]
-        products += (own[:, 1:-1, 1:-1] * seen).sum((1, 2))
-        squares += (seen**2).sum((1, 2))
+    for _, latent in symbols:
+        y = latent[prior.groups[0]].astype(np.float64)
+        neighbours = y[:, :-2, 1:-1] + y[:, 2:, 1:-1] + y[:, 1:-1, :-2] + y[:, 1:-1, 2:]
+        products += (y[:, 1:-1, 1:-1] * neighbours).sum((1, 2))
+        squares += (neighbours**2).sum((1, 2))
     weights = torch.from_numpy(np.rint(products / squares * (1 << WEIGHT_BITS)))
     prior.weights.copy_(weights.clamp(-(1 << WEIGHT_BITS), 1 << WEIGHT_BITS))
 
 
-def _fit_bounds(prior: ActivityPrior, symbols: _Symbols) -> None:
-    """Bounds of classes that are met equally often."""
-    seen: dict[tuple[int, int], list[npt.NDArray[np.int32]]] = {}
-    for level, own in symbols:
-        for number, part in enumerate(prior.passes(level, own)):
-            seen.setdefault((level, number), []).append(part.activity)
-    shares = np.arange(1, CLASSES) / CLASSES
-    for (level, number), found in seen.items():
-        bounds = np.quantile(np.concatenate(found), shares, method="higher")
+def _fit_bounds(prior: ActivityPrior, symbols: _SymbolSampler) -> None:
+    """Bounds at which all classes of activity are equally frequent."""
+    activities: dict[tuple[int, int], list[npt.NDArray[np.int32]]] = {}
+    for level, latent in symbols:
+        for number, part in enumerate(prior.passes(level, latent)):
+            activities.setdefault((level, number), []).append(part.activity)
+    shares = np.arange(1, ACTIVITY_CLASSES) / ACTIVITY_CLASSES
+    for (level, number), values in activities.items():
+        bounds = np.quantile(np.concatenate(values), shares, method="higher")
         prior.bounds[level, number] = torch.from_numpy(bounds.astype(np.int32))
 
 
-def _count(prior: ActivityPrior, symbols: _Symbols) -> Counts:
-    """How often each symbol was met: (LEVELS, CLASSES, M, 2 * _WIDEST + 1)."""
-    size = 2 * _WIDEST + 1
-    counts = np.zeros((LEVELS, CLASSES, prior.channels, size), np.float32)
-    for level, found in symbols:
-        for block in all_blocks(LatentGrid(*found.shape[-2:])):
-            own = np.ascontiguousarray(found[block.window])
-            for part in prior.passes(level, own):
-                values = own[part.channels][:, part.where] - part.prediction
-                _add(counts[level, :, part.channels], part.classes, values)
+def _count_symbols(prior: ActivityPrior, symbols: _SymbolSampler) -> Counts:
+    """Counts of symbols: (RATE_LEVELS, ACTIVITY_CLASSES, M, 2 * _MAX_SYMBOL + 1)."""
+    size = 2 * _MAX_SYMBOL + 1
+    counts = np.zeros((RATE_LEVELS, ACTIVITY_CLASSES, prior.channels, size), np.float32)
+    for level, latent in symbols:
+        for block in LatentGrid(*latent.shape[-2:]).blocks():
+            block_symbols = np.ascontiguousarray(latent[block.slices])
+            for part in prior.passes(level, block_symbols):
+                values = block_symbols[part.channels][:, part.mask] - part.prediction
+                _add_counts(counts[level, :, part.channels], part.classes, values)
     return counts.astype(np.float64)
 
 
-def _add(counts: npt.NDArray[np.float32], classes: npt.NDArray[np.int64], values: Symbols) -> None:
-    """Values (C, n) of places whose classes (n,) are known, into counts (CLASSES, C, size)."""
+def _add_counts(
+    counts: npt.NDArray[np.float32], classes: npt.NDArray[np.int64], values: Symbols
+) -> None:
+    """Add ``values`` (C, n) of ``classes`` (n,) to ``counts`` (ACTIVITY_CLASSES, C, size) in place."""
     channels, size = counts.shape[1:]
-    entries = np.clip(values, -_WIDEST, _WIDEST) + _WIDEST
+    entries = np.clip(values, -_MAX_SYMBOL, _MAX_SYMBOL) + _MAX_SYMBOL
     cells = (classes * channels)[None] + np.arange(channels)[:, None]
     flat = np.bincount((cells * size + entries).reshape(-1), minlength=counts.size)
     counts += flat.reshape(counts.shape).astype(np.float32)
 
 
 def _fit_choice(prior: ActivityPrior, counts: Counts) -> None:
-    """The cheapest table of every cell, and the shape of every table, in turns."""
-    shared = counts.copy()
-    shared[:, 1:] += _FROM_BESIDE * counts[:, :-1]
-    shared[:, :-1] += _FROM_BESIDE * counts[:, 1:]
-    shared += _FROM_CHANNEL * counts.sum(axis=1, keepdims=True)
+    """Alternate between the cheapest table of every cell and the distribution of every table."""
+    smoothed = counts.copy()
+    smoothed[:, 1:] += _NEIGHBOUR_WEIGHT * counts[:, :-1]
+    smoothed[:, :-1] += _NEIGHBOUR_WEIGHT * counts[:, 1:]
+    smoothed += _CHANNEL_WEIGHT * counts.sum(axis=1, keepdims=True)
     tables = gaussian_tables()
     for _ in range(_ROUNDS):
-        choice = np.argmin(shared @ _bits(tables).T, axis=-1)
-        tables = fit_tables(_by_table(counts, choice))
+        choice = np.argmin(smoothed @ _code_lengths(tables).T, axis=-1)
+        tables = fit_tables(_pool_by_table(counts, choice))
     prior.choice.copy_(torch.from_numpy(choice.astype(np.uint8)))
     prior.freeze_tables(tables)
 
 
-def _by_table(counts: Counts, choice: npt.NDArray[np.int64]) -> Counts:
-    """Symbols of the cells that have chosen each table, as `fit_tables` wants them."""
-    found = np.zeros((SCALE_COUNT, 2 * REACH + 1))
-    middle = slice(REACH - _WIDEST, REACH + _WIDEST + 1)
+def _pool_by_table(counts: Counts, choice: npt.NDArray[np.int64]) -> Counts:
+    """Symbols of the cells that use each table, a row for each, for `fit_tables`."""
+    pooled = np.zeros((SCALE_COUNT, 2 * MAX_RESIDUAL + 1))
+    middle = slice(MAX_RESIDUAL - _MAX_SYMBOL, MAX_RESIDUAL + _MAX_SYMBOL + 1)
     for table in range(SCALE_COUNT):
-        found[table, middle] = counts[choice == table].sum(axis=0)
-    return found
+        pooled[table, middle] = counts[choice == table].sum(axis=0)
+    return pooled
 
 
-def _bits(tables: TableSet) -> Counts:
-    """What each table takes for a symbol, (SCALE_COUNT, 2 * _WIDEST + 1); for an escape and its value, too."""
-    bits = np.empty((len(tables), 2 * _WIDEST + 1))
-    magnitude = np.abs(np.arange(-_WIDEST, _WIDEST + 1))
+def _code_lengths(tables: TableSet) -> Counts:
+    """Bits of each symbol by each table, (SCALE_COUNT, 2 * _MAX_SYMBOL + 1); of an escape with its value."""
+    bits = np.empty((len(tables), 2 * _MAX_SYMBOL + 1))
+    magnitude = np.abs(np.arange(-_MAX_SYMBOL, _MAX_SYMBOL + 1))
     for number, row in enumerate(bits):
-        own = -np.log2(tables.table(number) / TOTAL)
-        half = len(own) // 2 - 1
-        row[:] = own[-1] + 6 + 2 * np.log2(np.maximum(1, magnitude - half))
-        reach = min(half, _WIDEST)
-        row[_WIDEST - reach : _WIDEST + reach + 1] = own[half - reach : half + reach + 1]
+        lengths = -np.log2(tables.table(number) / TOTAL)
+        half = len(lengths) // 2 - 1
+        row[:] = lengths[-1] + 6 + 2 * np.log2(np.maximum(1, magnitude - half))
+        reach = min(half, _MAX_SYMBOL)
+        row[_MAX_SYMBOL - reach : _MAX_SYMBOL + reach + 1] = lengths[
+            half - reach : half + reach + 1
+        ]
     return bits

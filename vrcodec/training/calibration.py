@@ -1,8 +1,8 @@
-"""Tables from what residuals really are like.
+"""Calibrating probability tables to the residuals of training pictures.
 
-In training the residual of y is Gaussian, with the scale that the prior predicts. Really it is a mixture:
-where the prediction is wrong the residual is larger or smaller, so its distribution has a sharper peak
-and heavier tails. Each table is therefore a mixture of Gaussians around its scale, with weights fitted to
+In training the residual of y is modelled as Gaussian, with the scale that the prior predicts. In fact it is a
+mixture: where the prediction is wrong the residual is larger or smaller, so its distribution has a sharper
+peak and heavier tails. Each table is therefore a mixture of Gaussians around its scale, with weights fitted to
 the symbols of training pictures. It costs nothing at coding time: tables are tables.
 """
 
@@ -22,54 +22,58 @@ from vrcodec.bitstream.tables import (
     SCALE_COUNT,
     TableSet,
     gaussian_pmf,
-    scale_of,
     stack_tables,
-    trimmed_table,
+    table_scale,
+    trim_pmf,
 )
-from vrcodec.models import Guarded
+from vrcodec.models import GuardedModel
 from vrcodec.rate import RATE_CODE_MAX
 
 # Scales of a table's mixture, relative to its own, in steps of the table grid (3/16 octave).
 OFFSETS = (-12, -9, -6, -3, 0, 3, 6, 9, 12, 15, 21, 30)
-# Symbols that a table is taken to have seen from the Gaussian itself: rare tables stay close to it.
-_PRIOR_COUNT = 2000.0
-# What stands for a likelihood of 0 in a division.
-_IMPOSSIBLE = 1e-200
+# Pseudo-counts of the Gaussian itself in every table: rarely used tables stay close to it.
+_PSEUDO_COUNT = 2000.0
+# Floor of likelihoods in a division.
+_MIN_LIKELIHOOD = 1e-200
 _ITERATIONS = 200
-# Symbols beyond this are counted at the end; only scales far outside of use reach it.
-REACH = 4096
+# Symbols beyond this are counted as this; only scales far beyond those in use reach it.
+MAX_RESIDUAL = 4096
 _CROP = 512
 
 Histogram = npt.NDArray[np.float64]
 
 
-def calibrated_tables(
-    model: Guarded, pictures: Sequence[Tensor], crops: int, seed: int
+def calibrate_tables(
+    model: GuardedModel, pictures: Sequence[Tensor], crops: int, seed: int
 ) -> TableSet:
-    """Tables for the symbols that ``model`` makes of random crops at random rates.
+    """Tables fitted to the symbols of ``model`` on random crops at random rates.
 
-    ``pictures`` are uint8 (3, H, W). The model is left as it was.
+    ``pictures`` are uint8 (3, H, W). ``model`` is unchanged.
     """
     return fit_tables(collect_histogram(deepcopy(model), pictures, crops, seed))
 
 
 def collect_histogram(
-    model: Guarded, pictures: Sequence[Tensor], crops: int, seed: int
+    model: GuardedModel, pictures: Sequence[Tensor], crops: int, seed: int
 ) -> Histogram:
-    """How often each table (row) met each symbol (-4096 .. 4096). Prepares ``model`` for coding."""
+    """Counts of each symbol (-4096 .. 4096) in each table (row). Prepares ``model`` for coding."""
     random = np.random.default_rng(seed)
-    counts = np.zeros((SCALE_COUNT, 2 * REACH + 1))
+    counts = np.zeros((SCALE_COUNT, 2 * MAX_RESIDUAL + 1))
     model.prepare(torch.device("cpu"))
     for _ in range(crops):
         picture = pictures[random.integers(len(pictures))]
         top, left = (random.integers(max(1, side - _CROP)) for side in picture.shape[-2:])
         crop = picture[:, top : top + _CROP, left : left + _CROP]
-        latents = model.analysis(crop.permute(1, 2, 0).contiguous().cpu().numpy())
-        rate = model.rate_state(int(random.integers(RATE_CODE_MAX + 1)))
+        latents = model.analyse(crop.permute(1, 2, 0).contiguous().cpu().numpy())
+        rate = model.rate_parameters(int(random.integers(RATE_CODE_MAX + 1)))
         for coded in model.coded_blocks(latents, rate):
             for symbols, t in coded.steps:
                 tables = round_to_table(t, SCALE_COUNT)
-                np.add.at(counts, (tables, np.clip(symbols, -REACH, REACH) + REACH), 1)
+                np.add.at(
+                    counts,
+                    (tables, np.clip(symbols, -MAX_RESIDUAL, MAX_RESIDUAL) + MAX_RESIDUAL),
+                    1,
+                )
     return counts
 
 
@@ -79,24 +83,24 @@ def fit_tables(counts: Histogram) -> TableSet:
 
 
 @cache
-def _component(index: int) -> npt.NDArray[np.float64]:
-    """The Gaussian of a table's scale, or of one beyond those of the tables. Tables share most of them."""
-    return gaussian_pmf(scale_of(index), REACH)
+def _gaussian(index: int) -> npt.NDArray[np.float64]:
+    """The Gaussian of a scale of the table grid, or beyond it. Cached: tables share most of them."""
+    return gaussian_pmf(table_scale(index), MAX_RESIDUAL)
 
 
 def _fit_table(counts: npt.NDArray[np.float64], index: int) -> npt.NDArray[np.int64]:
-    components = np.array([_component(index + k) for k in OFFSETS])
-    own = components[OFFSETS.index(0)]
+    components = np.array([_gaussian(index + k) for k in OFFSETS])
+    gaussian = components[OFFSETS.index(0)]
     # Tables are symmetric: a residual's sign carries nothing.
-    target = 0.5 * (counts + counts[::-1]) + _PRIOR_COUNT * own
+    target = 0.5 * (counts + counts[::-1]) + _PSEUDO_COUNT * gaussian
     used = target > 0
     likelihoods, target = components[:, used], target[used]
     weights = np.where(np.array(OFFSETS) == 0, 1.0, 1 / len(OFFSETS))
     weights /= weights.sum()
     for _ in range(_ITERATIONS):
         # Expectation maximisation of the weights alone: concave, so it finds the maximum.
-        mixture = np.maximum(weights @ likelihoods, _IMPOSSIBLE)
+        mixture = np.maximum(weights @ likelihoods, _MIN_LIKELIHOOD)
         weights = weights * (likelihoods @ (target / mixture)) / target.sum()
-        # Less than 1 where there are residuals that no component has a place for.
+        # The sum is below 1 where a residual has no probability in any component.
         weights /= weights.sum()
-    return trimmed_table(weights @ components)
+    return trim_pmf(weights @ components)

@@ -20,12 +20,12 @@ SHRINK = (0.5, 0.9)
 
 
 def load_pictures(
-    paths: Iterable[Path], skipped: Callable[[VrcError], None], threads: int = 4
+    paths: Iterable[Path], on_error: Callable[[VrcError], None], threads: int = 4
 ) -> list[Tensor]:
     """Decode many pictures to uint8 (3, H, W), in parallel (Pillow releases the interpreter lock).
 
-    Those that the codec itself would refuse (damaged, more than 8 bits ...) are left out, each with a
-    call of ``skipped``.
+    Pictures that the codec would refuse (damaged, more than 8 bits ...) are left out, each with a call of
+    ``on_error``.
     """
 
     def load(path: Path) -> Tensor | None:
@@ -33,7 +33,7 @@ def load_pictures(
         try:
             pixels = open_colours(path).pixels
         except VrcError as error:
-            skipped(error)
+            on_error(error)
             return None
         return torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous()
 
@@ -41,8 +41,8 @@ def load_pictures(
         return [picture for picture in pool.map(load, paths) if picture is not None]
 
 
-def large_enough(pictures: Sequence[Tensor], side: int) -> list[Tensor]:
-    """Those of ``pictures`` (3, H, W) that hold a square of ``side``. Raises InputError if none does."""
+def filter_by_side(pictures: Sequence[Tensor], side: int) -> list[Tensor]:
+    """The ``pictures`` (3, H, W) that are at least ``side`` wide and high. Raises InputError if none is."""
     usable = [p for p in pictures if min(p.shape[-2:]) >= side]
     if not usable:
         raise InputError(f"no training picture is at least {side} pixels wide and high")
@@ -57,7 +57,7 @@ class CropSampler:
     """
 
     def __init__(self, pictures: Sequence[Tensor], crop: int, seed: int, device: str) -> None:
-        usable = large_enough(pictures, crop)
+        usable = filter_by_side(pictures, crop)
         self._pictures = [p.to(device) for p in usable]
         areas = np.array([p.shape[-2] * p.shape[-1] for p in usable], dtype=np.float64)
         self._weights = areas / areas.sum()
@@ -66,10 +66,10 @@ class CropSampler:
 
     def batch(self, count: int) -> Tensor:
         """``count`` crops as float32 (count, 3, crop, crop) in [0, 1], channels last."""
-        crops = torch.stack([self._draw() for _ in range(count)])
+        crops = torch.stack([self._draw_crop() for _ in range(count)])
         return crops.contiguous(memory_format=torch.channels_last)
 
-    def _draw(self) -> Tensor:
+    def _draw_crop(self) -> Tensor:
         picture = self._pictures[self._random.choice(len(self._pictures), p=self._weights)]
         factor = self._random.uniform(*SHRINK) if self._random.random() < 0.5 else 1.0
         side = round(self._crop / factor)

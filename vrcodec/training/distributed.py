@@ -24,41 +24,41 @@ Value = TypeVar("Value")
 
 
 @dataclass
-class Ranks:
-    """This process among those that torchrun started; alone when it did not."""
+class ProcessGroup:
+    """This process among those that torchrun started, or a single one."""
 
     rank: int = 0
-    count: int = 1
-    local: int = 0
+    world_size: int = 1
+    local_rank: int = 0
 
     @staticmethod
     @contextlib.contextmanager
-    def join(device: str) -> Iterator[Ranks]:
+    def join(device: str) -> Iterator[ProcessGroup]:
         """Join the process group that the environment describes, and leave it at the end."""
         if "RANK" not in os.environ:
-            yield Ranks()
+            yield ProcessGroup()
             return
-        store, rank, count = next(rendezvous("env://"))
+        store, rank, world_size = next(rendezvous("env://"))
         backend = "nccl" if device.startswith("cuda") else "gloo"
-        own = unused_part(store, rank, count)
-        dist.init_process_group(backend, store=own, rank=rank, world_size=count)
+        fresh = fresh_store(store, rank, world_size)
+        dist.init_process_group(backend, store=fresh, rank=rank, world_size=world_size)
         try:
-            yield Ranks(rank, count, int(os.environ["LOCAL_RANK"]))
+            yield ProcessGroup(rank, world_size, int(os.environ["LOCAL_RANK"]))
         finally:
             dist.destroy_process_group()
 
-    def agreed(self, value: Value) -> Value:
-        """What rank 0 has for ``value``, which may be anything that can be pickled."""
-        if self.count == 1:
+    def broadcast(self, value: Value) -> Value:
+        """The ``value`` of rank 0, on every rank; anything that can be pickled."""
+        if self.world_size == 1:
             return value
         box = [value]
         dist.broadcast_object_list(box, 0)
         return box[0]
 
     @torch.no_grad()
-    def share(self, model: nn.Module) -> None:
-        """Give every rank the parameters that ``model`` has on rank 0."""
-        if self.count > 1:
+    def broadcast_parameters(self, model: nn.Module) -> None:
+        """Set the parameters of ``model`` to those of rank 0."""
+        if self.world_size > 1:
             for parameter in model.parameters():
                 dist.broadcast(parameter, 0)
 
@@ -66,50 +66,50 @@ class Ranks:
     def average_gradients(self, model: nn.Module) -> None:
         """Set gradients to their means over the ranks.
 
-        A parameter that took no part on some ranks, as those of a width that was not drawn there, counts as
-        zero: `DistributedDataParallel` would want the same ones everywhere, in one forward pass.
+        A parameter without a gradient on some ranks, as those of a width that was not drawn there, counts as
+        zero: `DistributedDataParallel` needs gradients of the same parameters on all, in one forward pass.
         """
-        if self.count == 1:
+        if self.world_size == 1:
             return
         parameters = [p for p in model.parameters() if p.requires_grad]
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         gradients = [p.grad for p in parameters if p.grad is not None]
-        together = torch.cat([g.flatten() for g in gradients])
-        dist.all_reduce(together)
-        parts = torch.split(together / self.count, [g.numel() for g in gradients])
+        flat = torch.cat([g.flatten() for g in gradients])
+        dist.all_reduce(flat)
+        parts = torch.split(flat / self.world_size, [g.numel() for g in gradients])
         for gradient, mean in zip(gradients, parts, strict=True):
             gradient.copy_(mean.view_as(gradient))
 
 
-def unused_part(store: Store, rank: int, count: int) -> Store:
-    """A part of ``store`` that no earlier start of these processes has written to, the same one on all.
+def fresh_store(store: Store, rank: int, world_size: int) -> Store:
+    """``store`` under a prefix that no earlier start of these processes has used, the same on all ranks.
 
-    torchrun keeps one store when it starts processes anew, where addresses of the dead are still found
-    (https://github.com/pytorch/pytorch/issues/135712); it does not tell all machines the same number of
-    restarts. So rank 0 names the part, and tells each process that has greeted it with a name of its own.
+    torchrun keeps one store when it restarts processes, with the addresses of the dead still in it
+    (https://github.com/pytorch/pytorch/issues/135712); the number of restarts may differ between machines.
+    So rank 0 chooses the prefix, and sends it to each process that has written a greeting with its own id.
     """
-    own = uuid.uuid4().hex
+    unique = uuid.uuid4().hex
     if rank == 0:
-        _answer(store, own, count)
-        return PrefixStore(own, store)
-    store.set(f"vrcodec/greeting/{rank}", own)
-    part = store.get(f"vrcodec/answer/{own}").decode()
-    store.set(f"vrcodec/heard/{part}/{rank}", "")
-    return PrefixStore(part, store)
+        _send_prefix(store, unique, world_size)
+        return PrefixStore(unique, store)
+    store.set(f"vrcodec/greeting/{rank}", unique)
+    prefix = store.get(f"vrcodec/answer/{unique}").decode()
+    store.set(f"vrcodec/heard/{prefix}/{rank}", "")
+    return PrefixStore(prefix, store)
 
 
-def _answer(store: Store, part: str, count: int) -> None:
-    """Tell ``part`` to each of the others, until all have heard it: what greets first may be a dead one."""
-    waiting = set(range(1, count))
+def _send_prefix(store: Store, prefix: str, world_size: int) -> None:
+    """Send ``prefix`` until all ranks have confirmed it: the first greeting may be of a process that died."""
+    waiting = set(range(1, world_size))
     deadline = time.monotonic() + _GREETING_SECONDS
     while waiting:
         for rank in sorted(waiting):
             if store.check([f"vrcodec/greeting/{rank}"]):
                 greeting = store.get(f"vrcodec/greeting/{rank}").decode()
-                store.set(f"vrcodec/answer/{greeting}", part)
-        waiting = {rank for rank in waiting if not store.check([f"vrcodec/heard/{part}/{rank}"])}
+                store.set(f"vrcodec/answer/{greeting}", prefix)
+        waiting = {rank for rank in waiting if not store.check([f"vrcodec/heard/{prefix}/{rank}"])}
         if time.monotonic() > deadline:
-            raise DeviceError(f"process {min(waiting)} of {count} did not start")
+            raise DeviceError(f"process {min(waiting)} of {world_size} did not start")
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Estimated rate and quality on held-out pictures, while training goes on."""
+"""Estimated rate and PSNR on held-out pictures, during training."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from vrcodec.models import VariableRateModel
-from vrcodec.training.loss import rate_distortion_loss
+from vrcodec.models.device import mixed_precision
+from vrcodec.training.objectives import rate_distortion_loss
 
 RATES = (0.0, 0.25, 0.5, 0.75, 1.0)
-# Side of the central part that is evaluated: a multiple of every stride.
+# Side of the central crop that is evaluated: a multiple of every stride.
 _SIDE = 512
 
 
@@ -34,17 +35,17 @@ class Point:
 def evaluate(model: VariableRateModel, pictures: Sequence[Tensor], device: str) -> list[Point]:
     """Evaluate ``model`` (in evaluation mode), at each of its widths, on uint8 pictures (3, H, W)."""
     model = model.to(device).to(memory_format=torch.channels_last)
-    ranges: dict[int | None, float] = {None: 1.0}
+    reaches: dict[int | None, float] = {None: 1.0}
     if model.size.widths:
-        ranges = dict(zip(model.size.widths, model.size.reach, strict=True))
+        reaches = dict(zip(model.size.widths, model.size.reach, strict=True))
     return [
-        _point(model, pictures, rate, width, reach, device)
-        for width, reach in ranges.items()
+        _evaluate_point(model, pictures, rate, width, reach, device)
+        for width, reach in reaches.items()
         for rate in RATES
     ]
 
 
-def _point(
+def _evaluate_point(
     model: VariableRateModel,
     pictures: Sequence[Tensor],
     level: float,
@@ -52,13 +53,13 @@ def _point(
     reach: float,
     device: str,
 ) -> Point:
-    chosen = {} if width is None else {"width": width}
+    options = {} if width is None else {"width": width}
     rows = []
     for picture in pictures:
-        x = _central(picture).to(device).unsqueeze(0).float() / 255
+        x = _central_crop(picture).to(device).unsqueeze(0).float() / 255
         levels = torch.tensor([level], device=device)
-        with torch.autocast(device.partition(":")[0], torch.bfloat16):
-            out = model(x, levels, **chosen)
+        with mixed_precision(torch.device(device)):
+            out = model(x, levels, **options)
         loss = rate_distortion_loss(x, out["x_hat"].clamp(0, 1), out["likelihoods"], levels * reach)
         psnr = -10 * torch.log10(loss.mse)
         rows.append(torch.stack([loss.total, loss.bpp[0], psnr[0]]))
@@ -66,7 +67,7 @@ def _point(
     return Point(level * reach, total, bpp, quality, width)
 
 
-def _central(picture: Tensor) -> Tensor:
+def _central_crop(picture: Tensor) -> Tensor:
     height, width = (min(side, _SIDE) // 16 * 16 for side in picture.shape[-2:])
     top, left = (picture.shape[-2] - height) // 2, (picture.shape[-1] - width) // 2
     return picture[:, top : top + height, left : left + width]

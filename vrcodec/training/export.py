@@ -1,4 +1,4 @@
-"""From a trained model to what is shipped: frozen tables, float16 weights, and their card."""
+"""Export of a trained model: frozen tables, float16 weights, and their card."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from torch import Tensor
 
 from vrcodec.catalog import encoder_path, weights_id
 from vrcodec.files import write_atomically
-from vrcodec.models import Guarded, VariableRateModel
-from vrcodec.models.base import DENSITY
+from vrcodec.models import GuardedModel, VariableRateModel
+from vrcodec.models.base import DENSITY_INFIX
 from vrcodec.models.families.slim import Slim
 from vrcodec.models.weights import pack_encoder, pack_model, unpack_model
 from vrcodec.training.activity_fit import fit_prior
-from vrcodec.training.calibration import calibrated_tables
+from vrcodec.training.calibration import calibrate_tables
 from vrcodec.training.complexity import count_kmac, width_figures
-from vrcodec.training.width_schedule import find_schedule, measure
+from vrcodec.training.width_schedule import find_schedule, measure_widths
 
-# On which the schedule of a slimmable model is found.
+# Pictures that the schedule of a slimmable model is found on.
 _SCHEDULE_PICTURES = 24
 
 History = Sequence[Mapping[str, Any]]
@@ -38,15 +38,15 @@ def export_model(
 ) -> Path:
     """Freeze the tables of ``model`` and write ``<family>.safetensors`` and its card to ``folder``.
 
-    ``history``: what training went into it, oldest first. ``pictures`` (3, H, W), uint8: from as many
-    ``crops`` of them the tables of y are fitted; without, they are those of the densities. On some of them
-    the schedule of a slimmable model is found. Returns the path of the weights.
+    ``history``: stages of training, oldest first. ``pictures`` (3, H, W), uint8: the tables of y are fitted to
+    ``crops`` random crops of them; without pictures, tables are those of the densities. The schedule of a
+    slimmable model is found on some of them. Returns the path of the weights.
     """
     model.freeze()
-    if pictures and isinstance(model, Guarded):
-        model.gaussian.freeze_tables(calibrated_tables(model, pictures, crops, seed=0))
+    if pictures and isinstance(model, GuardedModel):
+        model.gaussian.freeze_tables(calibrate_tables(model, pictures, crops, seed=0))
     if pictures and isinstance(model, Slim):
-        _fit(model, pictures, crops)
+        _fit_slim(model, pictures, crops)
     path = folder / f"{model.family}.safetensors"
     ids = {"id": _write(path, pack_model(model))}
     encoder = pack_encoder(model)
@@ -62,19 +62,21 @@ def _write(path: Path, data: bytes) -> str:
     return weights_id(data).hex()
 
 
-def _fit(model: Slim, pictures: Sequence[Tensor], crops: int) -> None:
-    """Set the priors of ``model`` and its schedule to what suits pictures."""
-    ready = _ready(model)
-    for width, own in model.all_widths().items():
-        own.prior.load_state_dict(fit_prior(ready, width, pictures, crops, seed=0).state_dict())
+def _fit_slim(model: Slim, pictures: Sequence[Tensor], crops: int) -> None:
+    """Fit the priors and the schedule of ``model`` to ``pictures``."""
+    coding_model = _coding_copy(model)
+    for width, layers in model.all_widths().items():
+        layers.prior.load_state_dict(
+            fit_prior(coding_model, width, pictures, crops, seed=0).state_dict()
+        )
     chosen = np.random.default_rng(0).permutation(len(pictures))[:_SCHEDULE_PICTURES]
-    curves = measure(_ready(model), [pictures[k] for k in chosen])
+    curves = measure_widths(_coding_copy(model), [pictures[k] for k in chosen])
     work = {w: sum(f["kmac_per_pixel"].values()) for w, f in width_figures(model).items()}
     model.schedule = find_schedule(curves, work)
 
 
-def _ready(model: Slim) -> Slim:
-    """A copy of ``model`` that can code."""
+def _coding_copy(model: Slim) -> Slim:
+    """A copy of ``model``, prepared for coding."""
     copy = unpack_model(pack_model(model), model.family)
     assert isinstance(copy, Slim)
     copy.prepare(torch.device("cpu"))
@@ -87,11 +89,11 @@ def write_card(path: Path, card: Mapping[str, Any]) -> None:
 
 
 def make_card(model: VariableRateModel, ids: Mapping[str, str], history: History) -> dict[str, Any]:
-    """The card of freshly exported weights; figures on pictures are added by a measurement.
+    """The card of exported weights, without measured figures: a benchmark adds those.
 
     ``ids``: of the weights file, and of the encoder's if there is one.
     """
-    parameters = [p for n, p in model.named_parameters() if DENSITY not in n]
+    parameters = [p for n, p in model.named_parameters() if DENSITY_INFIX not in n]
     card = {
         "family": model.family,
         **ids,

@@ -1,4 +1,4 @@
-"""Where a run begins: the weights of an earlier one, or of another family."""
+"""Initial weights of a run: those of an earlier one, converted from another family, or a KLT."""
 
 from __future__ import annotations
 
@@ -9,89 +9,89 @@ from torch import Tensor
 
 from vrcodec.errors import WeightsError
 from vrcodec.models import VariableRateModel
-from vrcodec.models.coding.hyperprior import HyperpriorModel
+from vrcodec.models.families.hyperprior import HyperpriorModel
 from vrcodec.models.families.qarv import Qarv
 from vrcodec.models.families.qvrf import Qvrf
 from vrcodec.models.families.slim import Slim
-from vrcodec.models.weights import load_size, load_state, load_wide
+from vrcodec.models.weights import load_hyperprior_model, load_size, load_state
 from vrcodec.training.data import CropSampler
-from vrcodec.training.klt import principal_components, start_from_klt
+from vrcodec.training.klt import initialise_from_klt, principal_components
 from vrcodec.training.loop import Trainer
 from vrcodec.training.transfer import (
     Transforms,
-    regulated_from_gained,
-    start_hierarchy,
-    take_transforms,
+    convert_gained,
+    initialise_qarv,
+    replace_transforms,
 )
-from vrcodec.training.width_transfer import start_from_wide
+from vrcodec.training.width_transfer import initialise_from_wide
 
-# Enough to tell which channels carry most.
-_ORDERING_CROPS = 32
-# What both sizes must agree in where one family starts from another.
-_SHARED = ("channels", "latent", "blocks")
+# Crops to measure the energy of channels on.
+_MEASURED_CROPS = 32
+# Fields of the size that must be equal when one family starts from another.
+_EQUAL_FIELDS = ("channels", "latent", "blocks")
 
 
-def begin(trainer: Trainer, init: Path | None, pictures: Sequence[Tensor], seed: int) -> None:
-    """Give ``trainer`` the weights at ``init``, translated if they are of another family.
+def initialise(trainer: Trainer, init: Path | None, pictures: Sequence[Tensor], seed: int) -> None:
+    """Set the weights of ``trainer`` to those at ``init``, converted if they are of another family.
 
-    Without ``init``: the Karhunen-Loeve transform of ``pictures``, uint8 (3, H, W), for the families that
-    can begin there. Raises WeightsError where the weights do not suit.
+    Without ``init``: the Karhunen-Loeve transform of ``pictures``, uint8 (3, H, W), for the families
+    that support it. Raises WeightsError for unsuitable weights.
     """
     model = trainer.model
     if init:
-        _inherit(trainer, init, pictures)
+        _load_initial_weights(trainer, init, pictures)
     elif isinstance(model, HyperpriorModel | Slim):
-        start_from_klt(model, *principal_components(pictures, seed))
+        initialise_from_klt(model, *principal_components(pictures, seed))
         trainer.restart_average()
 
 
-def exchange_transforms(trainer: Trainer, path: Path) -> None:
+def load_transforms(trainer: Trainer, path: Path) -> None:
     """Replace analysis and synthesis by those in the weights at ``path``. Raises WeightsError."""
     _check_size(trainer.model, path)
     try:
-        transforms = Transforms.of(load_state(path))
-        trainer.inherited = take_transforms(trainer.model, transforms)
+        transforms = Transforms.from_state(load_state(path))
+        trainer.inherited = replace_transforms(trainer.model, transforms)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
     trainer.restart_average()
 
 
-def _inherit(trainer: Trainer, path: Path, pictures: Sequence[Tensor]) -> None:
+def _load_initial_weights(trainer: Trainer, path: Path, pictures: Sequence[Tensor]) -> None:
     model, state = trainer.model, load_state(path)
     if isinstance(model, Qarv) and not any(k.startswith("descent") for k in state):
         _check_size(model, path)
-        trainer.inherited = start_hierarchy(model, _qvrf(path), _crops(trainer, pictures))
+        trainer.inherited = initialise_qarv(model, _load_qvrf(path), _draw_crops(trainer, pictures))
         trainer.restart_average()
     elif isinstance(model, Slim) and not any(k.startswith("widths.") for k in state):
         _check_size(model, path)
-        start_from_wide(model, load_wide(path), _crops(trainer, pictures))
+        initialise_from_wide(model, load_hyperprior_model(path), _draw_crops(trainer, pictures))
         trainer.restart_average()
     elif isinstance(model, Qvrf) and "log_gain" in state:
         _check_size(model, path)
-        trainer.start_from(regulated_from_gained(state, model.size.groups))
+        trainer.load_matching(convert_gained(state, model.size.groups))
     else:
-        trainer.start_from(state)
+        trainer.load_matching(state)
 
 
 def _check_size(model: VariableRateModel, path: Path) -> None:
     size = load_size(path)
-    for name in _SHARED:
-        theirs, own = getattr(size, name), getattr(model.size, name)
-        if theirs != own:
+    for name in _EQUAL_FIELDS:
+        theirs, ours = getattr(size, name), getattr(model.size, name)
+        if theirs != ours:
             raise WeightsError(
-                f"{path}: {name} = {theirs}, and this recipe has {own}; {model.family} can start from "
+                f"{path}: {name} = {theirs}, and this recipe has {ours}; {model.family} can start from "
                 "another family's weights only where they are equal"
             )
 
 
-def _crops(trainer: Trainer, pictures: Sequence[Tensor]) -> Tensor:
-    """A few, (B, 3, H, W) in [0, 1]."""
+def _draw_crops(trainer: Trainer, pictures: Sequence[Tensor]) -> Tensor:
+    """Random crops to measure channels on, (32, 3, H, W) in [0, 1]."""
     sampler = CropSampler(pictures, trainer.recipe.crop, 0, "cpu")
-    return sampler.batch(_ORDERING_CROPS).to(trainer.device)
+    return sampler.batch(_MEASURED_CROPS).to(trainer.device)
 
 
-def _qvrf(path: Path) -> Qvrf:
-    model = load_wide(path)
+def _load_qvrf(path: Path) -> Qvrf:
+    model = load_hyperprior_model(path)
     if not isinstance(model, Qvrf):
         raise WeightsError(f"{path}: qarv starts from the weights of qvrf, or from its own")
     return model

@@ -1,4 +1,4 @@
-"""A start for the backbone: the Karhunen-Loeve transform of 16x16 patches.
+"""Initialising the backbone: the Karhunen-Loeve transform of 16x16 patches.
 
 The blocks of a new backbone are the identity, so what its other layers do is linear, and can be set to
 the best linear transform there is. From random weights, a short training leaves half of the latent
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vrcodec.models.coding.hyperprior import HyperpriorModel
+from vrcodec.models.families.hyperprior import HyperpriorModel
 from vrcodec.models.families.slim import Slim
 from vrcodec.models.networks.layers import Pointwise
 from vrcodec.regions.grid import STRIDE
@@ -46,18 +46,18 @@ def principal_components(pictures: Sequence[Tensor], seed: int) -> tuple[Tensor,
 
 
 @torch.no_grad()
-def start_from_klt(model: HyperpriorModel | Slim, basis: Tensor, deviations: Tensor) -> None:
+def initialise_from_klt(model: HyperpriorModel | Slim, basis: Tensor, deviations: Tensor) -> None:
     """Set the linear path of ``model``'s transforms to the first M components of ``basis``.
 
-    A backbone with fewer channels than a quarter of a patch (192) cannot carry them, and is left alone.
+    A backbone with fewer channels than a quarter of a patch (192) cannot carry them, and is left unchanged.
     """
     size = model.size
     if size.channels < _PATCH // 4:
         return
-    used = basis[:, : size.latent].to(torch.float32)
+    components = basis[:, : size.latent].to(torch.float32)
     # (M, 3, 2, 8, 2, 8) -> (M, 3 * 64, 2, 2): the channels of pixel-unshuffle by 8, at 2x2 positions.
-    split = used.T.reshape(-1, 3, 2, _HALF, 2, _HALF).permute(0, 1, 3, 5, 2, 4)
-    kernel = split.reshape(size.latent, _PATCH // 4, 2, 2)
+    phases = components.T.reshape(-1, 3, 2, _HALF, 2, _HALF).permute(0, 1, 3, 5, 2, 4)
+    kernel = phases.reshape(size.latent, _PATCH // 4, 2, 2)
     analysis, synthesis = (
         _layers(model.get_submodule(name)) for name in ("analysis_net", "synthesis_net")
     )
@@ -72,7 +72,7 @@ def start_from_klt(model: HyperpriorModel | Slim, basis: Tensor, deviations: Ten
     synthesis[1].weight[:_PATCH] = kernel.reshape(size.latent, _PATCH).T
     _set_identity(synthesis[2])
     scales = LATENT_SCALE * deviations[: size.latent].clamp_min(1e-3)
-    model.start_scales(torch.log2(scales).to(torch.float32))
+    model.initialise_scales(torch.log2(scales).to(torch.float32))
 
 
 def _layers(net: nn.Module) -> list[nn.Conv2d | Pointwise]:

@@ -1,7 +1,7 @@
-"""The training loop: reads from top to bottom.
+"""The training loop, its budget, checkpoints and log.
 
-The budget is time (or steps), and the schedule is a function of the share of it that is used up, so a
-run that is interrupted and resumed follows the schedule of one that was not.
+The budget is in minutes or steps, and the learning rate a function of the share of it that is used up, so
+that a resumed run follows the same schedule as one without an interruption.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from torch import Tensor
 
 from vrcodec.errors import CorruptError, UsageError, WeightsError
 from vrcodec.models import FAMILIES, VariableRateModel
+from vrcodec.models.device import mixed_precision
 from vrcodec.training.data import CropSampler
-from vrcodec.training.distributed import Ranks
-from vrcodec.training.loss import Loss
-from vrcodec.training.objectives import objective_for
+from vrcodec.training.distributed import ProcessGroup
+from vrcodec.training.objectives import Loss, choose_objective
 from vrcodec.training.optim import (
     GradientGuard,
     WeightAverage,
@@ -64,21 +64,23 @@ class Budget:
 class Trainer:
     """One run: model, optimizers, average, and the files in ``folder``."""
 
-    def __init__(self, recipe: Recipe, folder: Path, device: str, ranks: Ranks, seed: int) -> None:
+    def __init__(
+        self, recipe: Recipe, folder: Path, device: str, group: ProcessGroup, seed: int
+    ) -> None:
         torch.manual_seed(seed)
         self.recipe = recipe
         self.folder = folder
         self.device = device
-        self.ranks = ranks
+        self.group = group
         model = FAMILIES[recipe.family](recipe.size)
         model.attach_training()
         model.train()
         self.model: VariableRateModel = model.to(device).to(memory_format=torch.channels_last)
         self.inherited: set[str] = set()
-        self.objective = objective_for(self.model)
+        self.objective = choose_objective(self.model)
         self.step = 0
         self.seconds = 0.0
-        # Crops seen by all ranks together.
+        # Crops of all ranks together.
         self.samples = 0
         self.skipped = 0
         self._set_up_optimizers()
@@ -89,23 +91,23 @@ class Trainer:
         self.optimizers = make_optimizers(self.model, recipe.optimizer, recipe.learning_rate)
         self.guard = GradientGuard(recipe.clip_norm)
 
-    def start_from(self, state: dict[str, Tensor]) -> None:
-        """Take over every tensor of ``state`` that fits by name and shape; the rest starts anew.
+    def load_matching(self, state: dict[str, Tensor]) -> None:
+        """Load every tensor of ``state`` that matches by name and shape; the others keep their initial values.
 
-        Raises WeightsError when none fits.
+        Raises WeightsError when none matches.
         """
-        own = self.model.state_dict()
-        fits = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
-        if not fits:
+        present = self.model.state_dict()
+        matching = {k: v for k, v in state.items() if k in present and present[k].shape == v.shape}
+        if not matching:
             raise WeightsError("none of the tensors to start from fits this recipe's model")
-        self.model.load_state_dict(fits, strict=False)
+        self.model.load_state_dict(matching, strict=False)
         parameters = {k for k, p in self.model.named_parameters() if p.requires_grad}
-        # With nothing left to learn anew there is no reason to hold anything still.
-        self.inherited = set(fits) & parameters if parameters - set(fits) else set()
+        # Without new parameters there is no reason to freeze the others.
+        self.inherited = set(matching) & parameters if parameters - set(matching) else set()
         self.restart_average()
 
     def restart_average(self) -> None:
-        """Let the average begin at the present weights, after they were set from outside."""
+        """Restart the average at the present weights, after they were set from outside."""
         self.average = WeightAverage(self.model, self.recipe.ema)
 
     def run(
@@ -119,12 +121,12 @@ class Trainer:
 
         ``evaluator`` is called every few minutes, and at the end, on rank 0.
         """
-        self.ranks.share(self.model)
+        self.group.broadcast_parameters(self.model)
         before, start = self.seconds, time.perf_counter()
         saved = evaluated = before
         while True:
             self.seconds = before + time.perf_counter() - start
-            progress, pause = self._agree(budget, self.seconds - before)
+            progress, pause = self._shared_progress(budget, self.seconds - before)
             if progress >= 1 or pause:
                 break
             loss, norm = self._train_step(sampler, progress)
@@ -133,17 +135,17 @@ class Trainer:
             if self.seconds - saved > _SAVE_SECONDS:
                 self.save()
                 saved = self.seconds
-            if evaluator and self.ranks.rank == 0 and self.seconds - evaluated > _EVALUATE_SECONDS:
+            if evaluator and self.group.rank == 0 and self.seconds - evaluated > _EVALUATE_SECONDS:
                 evaluator(self)
                 evaluated = self.seconds
-        if evaluator and self.ranks.rank == 0:
+        if evaluator and self.group.rank == 0:
             evaluator(self)
 
-    def _agree(self, budget: Budget, here: float) -> tuple[float, bool]:
-        """Progress and whether to pause, as rank 0 sees them: all ranks take the same steps."""
-        pause = budget.pause_minutes is not None and here >= 60 * budget.pause_minutes
+    def _shared_progress(self, budget: Budget, elapsed: float) -> tuple[float, bool]:
+        """Progress and whether to pause, both of rank 0: all ranks must take the same steps."""
+        pause = budget.pause_minutes is not None and elapsed >= 60 * budget.pause_minutes
         state = torch.tensor([budget.progress(self.seconds, self.step), float(pause)]).double()
-        if self.ranks.count > 1:
+        if self.group.world_size > 1:
             state = state.to(self.device)
             dist.broadcast(state, 0)
         return float(state[0]), bool(state[1])
@@ -155,27 +157,27 @@ class Trainer:
         )
         set_learning_rate(self.optimizers, recipe.learning_rate * factor)
         x = sampler.batch(recipe.batch)
-        with torch.autocast(self.device.partition(":")[0], torch.bfloat16):
+        with mixed_precision(torch.device(self.device)):
             loss = self.objective(self.model, x)
         loss.total.backward()  # type: ignore[no-untyped-call]
-        self.ranks.average_gradients(self.model)
-        self._hold_inherited()
-        take, norm = self.guard.admit(self.model.parameters())
-        self.skipped += not take
+        self.group.average_gradients(self.model)
+        self._freeze_inherited()
+        accepted, norm = self.guard.clip(self.model.parameters())
+        self.skipped += not accepted
         for optimizer in self.optimizers:
-            if take:
+            if accepted:
                 optimizer.step()
             optimizer.zero_grad()
         self.step += 1
-        self.samples += recipe.batch * self.ranks.count
+        self.samples += recipe.batch * self.group.world_size
         self.average.update(self.model, self.step)
         return loss, norm
 
-    def _hold_inherited(self) -> None:
+    def _freeze_inherited(self) -> None:
         if not self.inherited:
             return
         if self.step >= self.recipe.frozen_steps:
-            # From here on gradients are of another size: what was usual before says nothing.
+            # Gradients are of another magnitude from here on: earlier norms no longer apply.
             self.inherited = set()
             self.guard = GradientGuard(self.recipe.clip_norm)
             return
@@ -184,8 +186,8 @@ class Trainer:
                 parameter.grad = None
 
     def save(self) -> None:
-        """Write the checkpoint, whole or not at all. Only rank 0 writes."""
-        if self.ranks.rank:
+        """Write the checkpoint atomically, on rank 0 only."""
+        if self.group.rank:
             return
         state = {
             "model": self.model.state_dict(),
@@ -204,9 +206,9 @@ class Trainer:
     def resume(self) -> None:
         """Continue from the checkpoint in the folder of rank 0. Raises CorruptError when it does not fit."""
         path = self.folder / CHECKPOINT
-        # Machines need not share a folder: rank 0 reads, and tells the others.
-        present = self.ranks.rank == 0 and path.exists()
-        data = self.ranks.agreed(path.read_bytes() if present else None)
+        # Machines need not share a folder: rank 0 reads, and sends the data.
+        exists = self.group.rank == 0 and path.exists()
+        data = self.group.broadcast(path.read_bytes() if exists else None)
         if data is None:
             raise UsageError(f"{path}: no checkpoint to resume; leave out --resume")
         try:

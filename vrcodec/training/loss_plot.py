@@ -1,4 +1,4 @@
-"""The loss log as a picture."""
+"""Plot of the loss log."""
 
 from __future__ import annotations
 

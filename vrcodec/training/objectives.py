@@ -1,96 +1,132 @@
-"""What a training step minimises: one rate a picture, one map a picture, or several widths at once."""
+"""The rate-distortion loss, and the objective of a training step: random rates, quality maps, or widths."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from vrcodec.models import VariableRateModel
 from vrcodec.models.families.slim import Slim
+from vrcodec.models.networks.gains import upsample_levels
 from vrcodec.models.trade_off import LAMBDA_MIN, rate_to_lambda
 from vrcodec.rate import RATE_CODE_MAX
-from vrcodec.training.loss import Loss, rate_distortion_loss
-from vrcodec.training.random_maps import random_maps
+from vrcodec.regions.grid import STRIDE
+from vrcodec.training.random_maps import draw_maps
 
-# Of a model, and pictures (B, 3, H, W) in [0, 1].
+# Widths beside the widest and the narrowest that take part in a step.
+_MIDDLE_WIDTHS = 2
+# Share of a narrow width's distortion that is measured against the picture of the widest.
+_DISTILLED_SHARE = 0.3
+# Share of the crops whose level is drawn where the schedule uses a width; the others cover its whole range.
+_SCHEDULED_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Loss:
+    """``total`` is what is minimised; ``bpp`` and ``mse`` (pixels in [0, 1]) are per sample (B,)."""
+
+    total: Tensor
+    bpp: Tensor
+    mse: Tensor
+
+
+def rate_distortion_loss(
+    x: Tensor, x_hat: Tensor, likelihoods: Mapping[str, Tensor], rate: Tensor
+) -> Loss:
+    """(bpp + 255^2 * mean(lambda * error^2)) / sqrt(lambda / lambda_min), mean over the batch.
+
+    The divisor keeps the gradients of high rates from dominating those of low ones; it does not
+    change any sample's optimum. ``rate`` is (B,), or maps (B, 1, H / 32, W / 32) of levels, whose divisor
+    is that of their mean level; x and x_hat are (B, 3, H, W) in [0, 1].
+    """
+    maps = rate.float().reshape(-1, 1, 1, 1) if rate.dim() == 1 else upsample_levels(rate.float())
+    pixels = x.shape[-2] * x.shape[-1]
+    bits = [-torch.log2(p).flatten(1).sum(1) for p in likelihoods.values()]
+    bpp = torch.stack(bits).sum(0) / pixels
+    errors = F.avg_pool2d((x_hat.float() - x.float()).square().mean(1, keepdim=True), STRIDE)
+    weighted = (rate_to_lambda(maps) * errors).flatten(1).mean(1)
+    mean_lambda = rate_to_lambda(maps.flatten(1).mean(1))
+    loss = (bpp + 255.0**2 * weighted) / torch.sqrt(mean_lambda / LAMBDA_MIN)
+    return Loss(loss.mean(), bpp, errors.flatten(1).mean(1))
+
+
+# The loss of a model on pictures (B, 3, H, W) in [0, 1].
 Objective = Callable[[Any, Tensor], Loss]
 
-# How many widths besides the widest and the narrowest take part in a step.
-_MIDDLE_WIDTHS = 2
-# The part of a narrow width's distortion that is measured against the widest's picture.
-_TAUGHT = 0.3
-# The part of the crops whose level is one at which the schedule uses a width; the others go over all it can do.
-_SCHEDULED = 0.5
 
-
-def objective_for(model: VariableRateModel) -> Objective:
+def choose_objective(model: VariableRateModel) -> Objective:
     """The objective that suits ``model``."""
     if isinstance(model, Slim):
-        return with_widths
-    return with_maps if model.mapped else with_rates
+        return slimmable_loss
+    return quality_map_loss if model.takes_quality_map else uniform_rate_loss
 
 
-def with_rates(model: VariableRateModel, x: Tensor) -> Loss:
-    """A random rate for each picture."""
-    rate = levels_of_batch(len(x), x.device)
+def uniform_rate_loss(model: VariableRateModel, x: Tensor) -> Loss:
+    """The loss at a random rate for each picture."""
+    rate = stratified_levels(len(x), x.device)
     out = model(x, rate)
     return rate_distortion_loss(x, out["x_hat"], out["likelihoods"], rate)
 
 
-def levels_of_batch(count: int, device: torch.device) -> Tensor:
-    """Random levels (count,), each uniform in [0, 1), one in each of ``count`` equal parts of it.
+def stratified_levels(count: int, device: torch.device) -> Tensor:
+    """Random levels (count,) in [0, 1), in random order, one in each of ``count`` equal parts of it.
 
-    So that no step sees high rates only, and none low ones only: gradients differ less from step to step.
+    Every step has low and high rates, so that gradients vary less from step to step.
     """
     return (torch.randperm(count, device=device) + torch.rand(count, device=device)) / count
 
 
-def with_maps(model: VariableRateModel, x: Tensor) -> Loss:
-    """A random quality map for each picture."""
-    maps = random_maps(x)
+def quality_map_loss(model: VariableRateModel, x: Tensor) -> Loss:
+    """The loss at a random quality map for each picture."""
+    maps = draw_maps(x)
     out = model(x, maps)
     return rate_distortion_loss(x, out["x_hat"], out["likelihoods"], maps)
 
 
-def with_widths(model: Slim, x: Tensor) -> Loss:
-    """The widest, the narrowest and some other widths in one step; the widest teaches the others.
+def slimmable_loss(model: Slim, x: Tensor) -> Loss:
+    """The widest, the narrowest and some other widths in one step; the others are distilled from the widest.
 
     Yu and Huang, "Universally Slimmable Networks and Improved Training Techniques", ICCV 2019, sections 3.2
-    and 3.3. The loss that comes back is the sum; its bpp and mse are the widest's.
+    and 3.3. Returns the sum of the losses, with bpp and mse of the widest.
     """
-    levels, reach = _levels(model, x), dict(zip(model.size.widths, model.size.reach, strict=True))
+    levels, reach = (
+        _draw_width_levels(model, x),
+        dict(zip(model.size.widths, model.size.reach, strict=True)),
+    )
     *others, widest = reach
     out = model(x, levels[widest], widest)
     rate = levels[widest] * reach[widest]
     loss = rate_distortion_loss(x, out["x_hat"], out["likelihoods"], rate)
     teacher, total = out["x_hat"].detach(), loss.total
-    chosen = (1 + torch.randperm(max(0, len(others) - 1)))[:_MIDDLE_WIDTHS].tolist()
-    for width in (*others[:1], *(others[k] for k in chosen)):
+    middle = (1 + torch.randperm(max(0, len(others) - 1)))[:_MIDDLE_WIDTHS].tolist()
+    for width in (*others[:1], *(others[k] for k in middle)):
         out = model(x, levels[width], width)
         rate = levels[width] * reach[width]
-        total = total + _taught_loss(x, teacher, out["x_hat"], out["likelihoods"], rate)
+        total = total + _distilled_loss(x, teacher, out["x_hat"], out["likelihoods"], rate)
     return Loss(total, loss.bpp, loss.mse)
 
 
-def _levels(model: Slim, x: Tensor) -> dict[int, Tensor]:
-    """Random levels (B,) for each width; a crop's lie as far along the range of every one."""
-    share, often = levels_of_batch(len(x), x.device), torch.rand(len(x), device=x.device)
-    ends = (model.schedule[:, 1:] / RATE_CODE_MAX).tolist()
+def _draw_width_levels(model: Slim, x: Tensor) -> dict[int, Tensor]:
+    """Random levels (B,) for each width; those of a crop lie equally far along the range of every width."""
+    position, scheduled = stratified_levels(len(x), x.device), torch.rand(len(x), device=x.device)
+    ranges = (model.schedule[:, 1:] / RATE_CODE_MAX).tolist()
     return {
-        width: torch.where(often < _SCHEDULED, low + (high - low) * share, share)
-        for width, (low, high) in zip(model.size.widths, ends, strict=True)
+        width: torch.where(scheduled < _SCHEDULED_SHARE, low + (high - low) * position, position)
+        for width, (low, high) in zip(model.size.widths, ranges, strict=True)
     }
 
 
-def _taught_loss(
+def _distilled_loss(
     x: Tensor, teacher: Tensor, x_hat: Tensor, likelihoods: dict[str, Tensor], rate: Tensor
 ) -> Tensor:
-    """The rate-distortion loss, part of whose distortion is the distance from the teacher's picture."""
-    own = rate_distortion_loss(x, x_hat, likelihoods, rate)
+    """The rate-distortion loss, with a share of its distortion against the picture of the teacher."""
+    plain = rate_distortion_loss(x, x_hat, likelihoods, rate)
     lam = rate_to_lambda(rate)
-    apart = (x_hat.float() - teacher).square().flatten(1).mean(1)
+    teacher_mse = (x_hat.float() - teacher).square().flatten(1).mean(1)
     weight = 255.0**2 * lam / torch.sqrt(lam / LAMBDA_MIN)
-    return own.total + _TAUGHT * (weight * (apart - own.mse)).mean()
+    return plain.total + _DISTILLED_SHARE * (weight * (teacher_mse - plain.mse)).mean()

@@ -14,16 +14,16 @@ from torch.optim import Adam, Muon, Optimizer
 
 from vrcodec.models.networks.layers import Pointwise
 
-# A batch whose gradient is this many times the usual one would undo many steps; it is left out.
+# A gradient whose norm is this many times the median would undo many steps; its step is left out.
 OUTLIER_RATIO = 10.0
 
 
 def make_optimizers(
-    model: nn.Module, kind: Literal["adam", "muon"], learning_rate: float
+    model: nn.Module, name: Literal["adam", "muon"], learning_rate: float
 ) -> list[Optimizer]:
     """``adam`` for everything, or ``muon`` for the matrices of 1x1 convolutions and Adam for the rest."""
     matrices: list[nn.Parameter] = []
-    if kind == "muon":
+    if name == "muon":
         matrices = [
             p
             for m in model.modules()
@@ -31,8 +31,8 @@ def make_optimizers(
             for p in m.parameters()
             if p.ndim == 2
         ]
-    chosen = {id(p) for p in matrices}
-    others = [p for p in model.parameters() if p.requires_grad and id(p) not in chosen]
+    matrix_ids = {id(p) for p in matrices}
+    others = [p for p in model.parameters() if p.requires_grad and id(p) not in matrix_ids]
     optimizers: list[Optimizer] = [Adam(others, learning_rate, fused=True)]
     if matrices:
         optimizers.append(
@@ -55,20 +55,20 @@ def set_learning_rate(optimizers: Iterable[Optimizer], value: float) -> None:
 
 
 class GradientGuard:
-    """Clips the gradient, and refuses steps whose norm is far outside the recent ones."""
+    """Clips the gradient, and rejects steps whose norm is far above the recent ones."""
 
     def __init__(self, clip_norm: float, window: int = 100) -> None:
         self._clip_norm = clip_norm
         self._norms: deque[float] = deque(maxlen=window)
 
-    def admit(self, parameters: Iterable[nn.Parameter]) -> tuple[bool, float]:
-        """Clip in place; returns (whether to take the step, the norm before clipping)."""
+    def clip(self, parameters: Iterable[nn.Parameter]) -> tuple[bool, float]:
+        """Clip in place; returns (whether to accept the step, the norm before clipping)."""
         norm = float(nn.utils.clip_grad_norm_(parameters, self._clip_norm))
-        usual = statistics.median(self._norms) if len(self._norms) >= 20 else math.inf
+        median = statistics.median(self._norms) if len(self._norms) >= 20 else math.inf
         if not math.isfinite(norm):
             return False, norm
         self._norms.append(norm)
-        return norm <= OUTLIER_RATIO * usual, norm
+        return norm <= OUTLIER_RATIO * median, norm
 
 
 class WeightAverage:
@@ -80,7 +80,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Follow ``model``; early steps count for more, so that the start is soon forgotten."""
+        """Move towards ``model``; by more at early steps, so that the initial weights are soon forgotten."""
         decay = min(self._decay, (1 + step) / (10 + step))
         current = _float_state(model)
         averages = [self.state[k] for k in current]

@@ -1,8 +1,8 @@
-"""Random quality maps to train with.
+"""Random quality maps for training.
 
-Uniform maps (as many as need be for the rate axis itself), ramps, sums of bumps, and regions: those of
-Song et al., ICCV 2021, section 4.1, but for their regions, which come from segmentation labels; here they
-are what is brighter or darker than some grey in a blurred picture.
+Uniform maps (enough of them to cover the rate axis), ramps, sums of Gaussian bumps, and regions: those of
+Song et al., ICCV 2021, section 4.1, except that their regions come from segmentation labels; here a region is
+all that is brighter than a random grey in a blurred picture.
 """
 
 from __future__ import annotations
@@ -16,42 +16,42 @@ from torch.nn import functional as F
 from vrcodec.bitstream.quality_map import MAP_STRIDE
 
 _STEPS = 255
-_UNIFORM = 0.4
-_MOST_BUMPS = 8
+_UNIFORM_SHARE = 0.4
+_MAX_BUMPS = 8
 
 
-def random_maps(x: Tensor) -> Tensor:
+def draw_maps(x: Tensor) -> Tensor:
     """One map for each picture of (B, 3, 32h, 32w): (B, 1, h, w), levels in steps of 1/255."""
     shape = x.shape[-2] // MAP_STRIDE, x.shape[-1] // MAP_STRIDE
-    maps = torch.stack([_map(picture, shape) for picture in x])
+    maps = torch.stack([_draw_map(picture, shape) for picture in x])
     return (maps * _STEPS).round() / _STEPS
 
 
-def _map(picture: Tensor, shape: tuple[int, int]) -> Tensor:
+def _draw_map(picture: Tensor, shape: tuple[int, int]) -> Tensor:
     low, high = torch.rand(2, 1, 1, device=picture.device)
-    if torch.rand(()) < _UNIFORM:
+    if torch.rand(()) < _UNIFORM_SHARE:
         return low.expand(1, *shape)
-    kinds: tuple[Callable[[Tensor, tuple[int, int]], Tensor], ...] = (_ramp, _bumps, _regions)
-    mask = kinds[int(torch.randint(len(kinds), ()))](picture, shape)
+    shapes: tuple[Callable[[Tensor, tuple[int, int]], Tensor], ...] = (_ramp, _bumps, _regions)
+    mask = shapes[int(torch.randint(len(shapes), ()))](picture, shape)
     return low + (high - low) * mask.unsqueeze(0)
 
 
-def _places(picture: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Rows and columns of the cells' middles, in [0, 1]."""
+def _cell_centres(picture: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Rows (h, 1) and columns (w,) of the centres of the cells, in [0, 1]."""
     rows, columns = ((torch.arange(count, device=picture.device) + 0.5) / count for count in shape)
     return rows.unsqueeze(1), columns
 
 
 def _ramp(picture: Tensor, shape: tuple[int, int]) -> Tensor:
-    rows, columns = _places(picture, shape)
+    rows, columns = _cell_centres(picture, shape)
     angle = 2 * torch.pi * torch.rand((), device=picture.device)
     slope = rows * angle.sin() + columns * angle.cos()
     return (slope - slope.min()) / (slope.max() - slope.min())
 
 
 def _bumps(picture: Tensor, shape: tuple[int, int]) -> Tensor:
-    rows, columns = _places(picture, shape)
-    count = int(torch.randint(1, _MOST_BUMPS + 1, ()))
+    rows, columns = _cell_centres(picture, shape)
+    count = int(torch.randint(1, _MAX_BUMPS + 1, ()))
     top, left, size = torch.rand(3, count, 1, 1, device=picture.device)
     distance = (rows - top).square() + (columns - left).square()
     bumps = (-distance / (2 * (0.05 + 0.25 * size).square())).exp().sum(0)

@@ -1,9 +1,9 @@
-"""Which width a rate should have: a schedule found on pictures.
+"""The schedule of a slimmable model: the width for each rate, found on pictures.
 
 Yang et al. (CVPR 2021, section 4) move, for each width, the trade-off up to where the next width does better.
-Here the widths are given half of the widest's work, on average over the rate; with it, the bits they waste
-against the widest are made as few as can be. At a switch the level of the wider network is set so that on
-no picture the file shrinks, or the quality falls.
+Here the budget is half of the work of the widest, on average over the rate; within it, excess bits against the
+widest are minimised. At a switch the level of the wider network is set so that on no picture the file shrinks
+or PSNR falls.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ Reals = npt.NDArray[np.float64]
 
 LEVELS = np.linspace(0, 1, 17)
 _CROP = 512
-# At a switch, on every picture: so much larger in the logarithm of bytes, and so many dB better.
+# Least growth at a switch, on every picture: in the logarithm of bytes, and in dB.
 _BYTES_MARGIN = 0.005
 _PSNR_MARGIN = 0.02
 # Levels at which a width may begin.
-_FINE = np.linspace(0, 1, 1001)
-# Mean work over the rate, as a share of the widest's.
-_WORK = 0.5
-# Halvings of the range in which the price of work is looked for.
-_HALVINGS = 30
+_FIRST_LEVELS = np.linspace(0, 1, 1001)
+# Mean work over the rate, as a share of that of the widest.
+_WORK_SHARE = 0.5
+# Steps of the bisection for the price of work.
+_BISECTIONS = 30
 # Rates at which a width is chosen.
 _RATES = np.linspace(0, 1, 201)
 
@@ -44,42 +44,42 @@ class Curve:
     log_bytes: Reals
     psnr: Reals
 
-    def level_of(self, log_bytes: float) -> float:
-        """The level whose mean size this is, as far as the curve goes."""
+    def level_at_size(self, log_bytes: float) -> float:
+        """The level with this mean logarithm of bytes, limited to the ends of the curve."""
         return float(np.interp(log_bytes, self.log_bytes.mean(0), LEVELS))
 
-    def at(self, level: float | Reals) -> tuple[Reals, Reals]:
-        """Sizes and PSNR (pictures,) at a level between those measured, or (pictures, n) at n levels."""
-        place = np.asarray(level) * (len(LEVELS) - 1)
-        left = np.minimum(place.astype(int), len(LEVELS) - 2)
-        weight = place - left
-        mixed = (
+    def interpolate(self, level: float | Reals) -> tuple[Reals, Reals]:
+        """Logarithms of bytes and PSNR (pictures,) at a level, or (pictures, n) at n levels."""
+        position = np.asarray(level) * (len(LEVELS) - 1)
+        left = np.minimum(position.astype(int), len(LEVELS) - 2)
+        weight = position - left
+        values = (
             v[:, left] * (1 - weight) + v[:, left + 1] * weight for v in (self.log_bytes, self.psnr)
         )
-        log_bytes, psnr = mixed
+        log_bytes, psnr = values
         return log_bytes, psnr
 
 
-def measure(model: Slim, pictures: Sequence[Tensor]) -> dict[int, Curve]:
-    """The curve of each width on the middles of ``pictures``, uint8 (3, H, W). ``model``: ready for coding."""
-    crops = [_middle(picture) for picture in pictures]
+def measure_widths(model: Slim, pictures: Sequence[Tensor]) -> dict[int, Curve]:
+    """The curve of each width on central crops of ``pictures``, uint8 (3, H, W). ``model``: ready to code."""
+    crops = [_central_crop(picture) for picture in pictures]
     return {width: _measure_width(model, width, crops) for width in model.size.widths}
 
 
 def find_schedule(curves: Mapping[int, Curve], kmac: Mapping[int, float]) -> Tensor:
     """The schedule, (widths, 3) as `vrcodec.models.families.slim` has it. ``kmac``: the work of each width."""
-    waste = {width: _waste(curve, curves[max(curves)]) for width, curve in curves.items()}
-    budget = _WORK * kmac[max(curves)]
+    excess = {width: _excess_bits(curve, curves[max(curves)]) for width, curve in curves.items()}
+    budget = _WORK_SHARE * kmac[max(curves)]
     low, high = 0.0, 1.0
-    for _ in range(_HALVINGS):
+    for _ in range(_BISECTIONS):
         price = (low + high) / 2
-        work = mean_work(_joined(curves, _ends(waste, kmac, price)), kmac)
+        work = mean_work(_build_schedule(curves, _choose_ends(excess, kmac, price)), kmac)
         low, high = (price, high) if work > budget else (low, price)
-    return _joined(curves, _ends(waste, kmac, high))
+    return _build_schedule(curves, _choose_ends(excess, kmac, high))
 
 
 def mean_work(schedule: Tensor, kmac: Mapping[int, float]) -> float:
-    """Of a schedule, over the rate: in the unit of ``kmac``, that of each width."""
+    """Mean over the rate of the work of a schedule; ``kmac``: the work of each width."""
     shares = np.diff([*schedule[:, 0].tolist(), RATE_CODE_MAX]) / RATE_CODE_MAX
     return float(np.dot(shares, [kmac[width] for width in sorted(kmac)]))
 
@@ -87,9 +87,9 @@ def mean_work(schedule: Tensor, kmac: Mapping[int, float]) -> float:
 def _measure_width(model: Slim, width: int, crops: Sequence[npt.NDArray[np.uint8]]) -> Curve:
     sizes, quality = [], []
     for crop in crops:
-        latents = model.analysis(crop)
+        latents = model.analyse(crop)
         for level in LEVELS:
-            rate = model.width_state(round(level * RATE_CODE_MAX), width)
+            rate = model.rate_parameters_at_width(round(level * RATE_CODE_MAX), width)
             streams = model.compress(latents, rate)
             decoded = model.decompress(streams, rate, crop.shape[1], crop.shape[0])
             sizes.append(np.log(sum(len(stream.data) for stream in streams)))
@@ -98,28 +98,30 @@ def _measure_width(model: Slim, width: int, crops: Sequence[npt.NDArray[np.uint8
     return Curve(np.reshape(sizes, shape), np.reshape(quality, shape))
 
 
-def _middle(picture: Tensor) -> npt.NDArray[np.uint8]:
+def _central_crop(picture: Tensor) -> npt.NDArray[np.uint8]:
     top, left = (max(0, side - _CROP) // 2 for side in picture.shape[-2:])
     crop = picture[:, top : top + _CROP, left : left + _CROP]
     return np.ascontiguousarray(crop.permute(1, 2, 0).cpu().numpy())
 
 
-def _sizes_at(rates: Reals, widest: Curve) -> Reals:
-    """Mean logarithm of bytes that a rate is to have: that of the widest network."""
+def _target_sizes(rates: Reals, widest: Curve) -> Reals:
+    """Target mean logarithm of bytes at ``rates``: that of the widest network."""
     return np.interp(rates, LEVELS, widest.log_bytes.mean(0))
 
 
-def _waste(curve: Curve, widest: Curve) -> Reals:
-    """At each of the rates: how many more bits than the widest for the same PSNR; infinite out of reach."""
+def _excess_bits(curve: Curve, widest: Curve) -> Reals:
+    """Logarithm of the excess bits over the widest at equal PSNR, at `_RATES`; infinite out of reach."""
     sizes, quality = curve.log_bytes.mean(0), curve.psnr.mean(0)
     needed = np.interp(quality, widest.psnr.mean(0), widest.log_bytes.mean(0))
-    return np.interp(_sizes_at(_RATES, widest), sizes, sizes - needed, right=np.inf)
+    return np.interp(_target_sizes(_RATES, widest), sizes, sizes - needed, right=np.inf)
 
 
-def _ends(waste: Mapping[int, Reals], kmac: Mapping[int, float], price: float) -> list[float]:
+def _choose_ends(
+    excess: Mapping[int, Reals], kmac: Mapping[int, float], price: float
+) -> list[float]:
     """The rates at which each width ends when work costs ``price`` in logarithms of bits."""
-    costs = [waste[width] + price * kmac[width] for width in waste]
-    # Whoever has been left is not come back to.
+    costs = [excess[width] + price * kmac[width] for width in excess]
+    # Widths only grow with the rate.
     best = np.maximum.accumulate(np.argmin(costs, axis=0))
     ends = [
         float(_RATES[best <= index][-1]) if (best <= index).any() else 0.0
@@ -128,29 +130,31 @@ def _ends(waste: Mapping[int, Reals], kmac: Mapping[int, float], price: float) -
     return [*ends[:-1], 1.0]
 
 
-def _joined(curves: Mapping[int, Curve], ends: Sequence[float]) -> Tensor:
-    """Levels at which widths begin and end, such that no picture steps back, and their shares of the rate."""
+def _build_schedule(curves: Mapping[int, Curve], ends: Sequence[float]) -> Tensor:
+    """First rate, first and last level of each width, such that no picture shrinks or gets worse."""
     widest = curves[max(curves)]
     levels: list[tuple[float, float]] = []
     lengths = []
-    before: tuple[Reals, Reals] | None = None
+    previous: tuple[Reals, Reals] | None = None
     for curve, end in zip(curves.values(), ends, strict=True):
-        low = _level_beyond(curve, before) if before else 0.0
-        high = max(low, curve.level_of(float(_sizes_at(np.array(end), widest))))
+        low = _level_beyond(curve, previous) if previous else 0.0
+        high = max(low, curve.level_at_size(float(_target_sizes(np.array(end), widest))))
         levels.append((low, high))
-        lengths.append(float(np.diff([curve.at(level)[0].mean() for level in (low, high)])[0]))
-        before = curve.at(high)
-    # Where nothing has been learnt yet, files may be of one size at all levels.
+        lengths.append(
+            float(np.diff([curve.interpolate(level)[0].mean() for level in (low, high)])[0])
+        )
+        previous = curve.interpolate(high)
+    # Files of an untrained model may be of one size at all levels.
     total = sum(lengths)
     firsts = np.cumsum([0.0, *lengths[:-1]]) / total if total > 0 else [0.0, *ends[:-1]]
     rows = [[first, *pair] for first, pair in zip(firsts, levels, strict=True)]
     return torch.tensor(rows, dtype=torch.float64).mul(RATE_CODE_MAX).round().int()
 
 
-def _level_beyond(curve: Curve, before: tuple[Reals, Reals]) -> float:
-    """The lowest level at which every picture is larger and better than ``before``."""
-    log_bytes, psnr = curve.at(_FINE)
-    larger = log_bytes - before[0][:, None] >= _BYTES_MARGIN
-    better = psnr - before[1][:, None] >= _PSNR_MARGIN
+def _level_beyond(curve: Curve, previous: tuple[Reals, Reals]) -> float:
+    """The lowest level at which every picture is larger and better than ``previous``."""
+    log_bytes, psnr = curve.interpolate(_FIRST_LEVELS)
+    larger = log_bytes - previous[0][:, None] >= _BYTES_MARGIN
+    better = psnr - previous[1][:, None] >= _PSNR_MARGIN
     beyond = np.all(larger & better, axis=0)
-    return float(_FINE[beyond.argmax()]) if beyond.any() else 1.0
+    return float(_FIRST_LEVELS[beyond.argmax()]) if beyond.any() else 1.0

@@ -1,4 +1,4 @@
-"""The page of `vrcodec view`, and everything that it asks for."""
+"""The resources of `vrcodec view`: the page, its script, its style, and the images."""
 
 from __future__ import annotations
 
@@ -6,45 +6,46 @@ import html
 from collections.abc import Callable, Mapping, Sequence
 
 from vrcodec import web
-from vrcodec.viewer.gallery import View
+from vrcodec.viewer.images import PageImage
 from vrcodec.viewer.server import Resource
 
 
-def resources(
-    name: str, fields: Mapping[str, str], views: Sequence[View], width: int, height: int
+def build_resources(
+    name: str, fields: Mapping[str, str], images: Sequence[PageImage], width: int, height: int
 ) -> dict[str, Resource]:
-    """By path: the page itself at "", its script, its style, and the pictures.
+    """By path: the page itself at "", its script, its style, and the images.
 
-    ``fields``: what to say of the file called ``name``. ``width``, ``height``: of every view, in pixels.
+    ``fields``: labels and values that describe the file called ``name``. ``width``, ``height``: of every image,
+    in pixels.
     """
     data = {
         "width": width,
         "height": height,
-        "views": [{"uri": view.name, "title": view.title} for view in views],
+        "views": [{"uri": image.name, "title": image.title} for image in images],
     }
     parts = {
         "TITLE": html.escape(name),
         "HEADING": html.escape(name),
-        "FIELDS": "".join(map(_row, fields, fields.values())),
-        "DATA": web.embedded(data),
+        "FIELDS": "".join(map(_table_row, fields, fields.values())),
+        "DATA": web.script_json(data),
     }
-    page = web.filled(web.part(__package__, "view.html"), parts)
-    script = web.shared(web.SCRIPT) + web.part(__package__, "view.js")
-    style = web.shared(web.STYLE) + web.part(__package__, "view.css")
+    page = web.fill_template(web.read_resource(__package__, "view.html"), parts)
+    script = web.read_shared(web.SCRIPT) + web.read_resource(__package__, "view.js")
+    style = web.read_shared(web.STYLE) + web.read_resource(__package__, "view.css")
     return {
-        "": Resource("text/html; charset=utf-8", _text(page)),
-        "view.js": Resource("text/javascript; charset=utf-8", _text(script)),
-        "view.css": Resource("text/css; charset=utf-8", _text(style)),
-        "icon.svg": Resource("image/svg+xml", _text(web.part(__package__, "icon.svg"))),
-        **{view.name: Resource("image/png", view.png) for view in views},
+        "": Resource("text/html; charset=utf-8", _static(page)),
+        "view.js": Resource("text/javascript; charset=utf-8", _static(script)),
+        "view.css": Resource("text/css; charset=utf-8", _static(style)),
+        "icon.svg": Resource("image/svg+xml", _static(web.read_resource(__package__, "icon.svg"))),
+        **{image.name: Resource("image/png", image.encode_png) for image in images},
     }
 
 
-def _row(name: str, value: str) -> str:
+def _table_row(name: str, value: str) -> str:
     return f'<tr><th scope="row">{html.escape(name)}</th><td>{html.escape(value)}</td></tr>'
 
 
-def _text(content: str) -> Callable[[], bytes]:
-    # A file's name may hold bytes that are no text.
+def _static(content: str) -> Callable[[], bytes]:
+    # The file's name may hold bytes that are no valid text.
     data = content.encode("utf-8", "replace")
     return lambda: data

@@ -3,7 +3,7 @@ const data = JSON.parse($("data").textContent);
 function show() {
   for (const side of ["left", "right"]) {
     const view = data.views[Number($(side).value)];
-    lay(side, view.uri, view.title);
+    showImage(side, view.uri, view.title);
   }
   fit(data.width, data.height);
 }

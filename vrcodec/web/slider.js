@@ -1,6 +1,6 @@
 "use strict";
 
-/* Two pictures over each other, in the elements of slider.html: `lay` each, `fit` both, `startSlider`. */
+/* Two pictures over each other, in the elements of slider.html: `showImage` on each side, `fit` both, `startSlider`. */
 
 const $ = (id) => document.getElementById(id);
 const place = { x: 0, y: 0, scale: 1 };
@@ -10,10 +10,10 @@ function addOptions(select, texts) {
 }
 
 /* Put a picture on a side, "left" or "right". */
-function lay(side, uri, words) {
+function showImage(side, uri, description) {
   $(`${side}-image`).src = uri;
-  $(`${side}-image`).alt = words;
-  $(`${side}-tag`).textContent = words;
+  $(`${side}-image`).alt = description;
+  $(`${side}-tag`).textContent = description;
 }
 
 /* Give both the shape of a picture. */

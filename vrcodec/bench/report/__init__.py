@@ -1,4 +1,4 @@
-"""Results as one HTML file to look at, which needs nothing but a browser."""
+"""The report of a benchmark: one HTML file with scripts, styles and pictures inside."""
 
 from __future__ import annotations
 
@@ -18,34 +18,36 @@ from vrcodec.bench.summary import (
     cost_table,
     curve_table,
     picture_table,
-    verdicts,
+    summarise_psnr,
 )
 from vrcodec.metrics import METRICS
 
 
-def report(results: Results, metrics: Sequence[str], shown: Sequence[Showcase]) -> str:
-    """The report as HTML, with scripts, styles and pictures inside."""
+def render_report(results: Results, metrics: Sequence[str], shown: Sequence[Showcase]) -> str:
+    """The report as HTML; ``shown``: pictures to compare by eye."""
     from plotly.offline import get_plotlyjs
 
     parts = {
-        "STYLE": web.shared(web.STYLE) + web.part(__package__, "report.css"),
+        "STYLE": web.read_shared(web.STYLE) + web.read_resource(__package__, "report.css"),
         "PLOTLY": get_plotlyjs(),
-        "SCRIPT": web.shared(web.SCRIPT) + web.part(__package__, "report.js"),
-        "DATA": web.embedded(_data(results, metrics, shown)),
-        "VERDICTS": "".join(f"<p>{html.escape(s)}</p>" for s in verdicts(results)),
-        "CODECS": _table(codec_table(results, metrics)),
-        "COSTS": _table(cost_table(results)),
-        "PICTURES": _table(picture_table(results, "psnr")),
+        "SCRIPT": web.read_shared(web.SCRIPT) + web.read_resource(__package__, "report.js"),
+        "DATA": web.script_json(_chart_data(results, metrics, shown)),
+        "VERDICTS": "".join(f"<p>{html.escape(s)}</p>" for s in summarise_psnr(results)),
+        "CODECS": _html_table(codec_table(results, metrics)),
+        "COSTS": _html_table(cost_table(results)),
+        "PICTURES": _html_table(picture_table(results, "psnr")),
         "CURVES": "".join(
-            f"<h3>{html.escape(curve.title)}</h3>" + _table(curve_table(curve, metrics))
-            for curve in results.own
+            f"<h3>{html.escape(curve.title)}</h3>" + _html_table(curve_table(curve, metrics))
+            for curve in results.our_curves
         ),
-        "CONTEXT": _context(results),
+        "CONTEXT": _html_notes(results),
     }
-    return web.filled(web.part(__package__, "report.html"), parts)
+    return web.fill_template(web.read_resource(__package__, "report.html"), parts)
 
 
-def _data(results: Results, metrics: Sequence[str], shown: Sequence[Showcase]) -> dict[str, Any]:
+def _chart_data(
+    results: Results, metrics: Sequence[str], shown: Sequence[Showcase]
+) -> dict[str, Any]:
     return {
         "metrics": [{"column": quality_column(m), "title": METRICS[m].title} for m in metrics],
         "curves": [
@@ -62,7 +64,7 @@ def _data(results: Results, metrics: Sequence[str], shown: Sequence[Showcase]) -
     }
 
 
-def _table(table: Table) -> str:
+def _html_table(table: Table) -> str:
     head, rows = table
     cells = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in head)
     body = "".join(
@@ -72,11 +74,11 @@ def _table(table: Table) -> str:
     return f"{opening}<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
-def _context(results: Results) -> str:
+def _html_notes(results: Results) -> str:
     notes = [
         f"{len(results.pictures)} pictures: {', '.join(info.name for info in results.pictures)}.",
         *(f"{c.title}: {c.description}." for c in results.curves),
-        *(f"{name}: {json.dumps(value)}" for name, value in results.context.items()),
+        *(f"{name}: {json.dumps(value)}" for name, value in results.provenance.items()),
         *(f"Problem: {problem}" for problem in results.problems),
     ]
     if results.interrupted:

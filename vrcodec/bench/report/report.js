@@ -97,7 +97,7 @@ function fillLevels() {
 function show() {
   for (const side of ["left", "right"]) {
     const view = views()[Number($(side).value)];
-    lay(side, view.uri, words(view));
+    showImage(side, view.uri, words(view));
   }
   fit(picture().width, picture().height);
 }

@@ -1,24 +1,32 @@
-"""The decoder that commands share: torch is loaded when the first file is decoded, not before."""
+"""Decoding for commands: a decoder loaded on demand, the job of one file, names for progressive output."""
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from vrcodec.cli.shared import options
+from vrcodec.cli.shared import options, output
+from vrcodec.cli.shared.paths import Destination, display_name, prefix_errors
+from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
+from vrcodec.regions.region import Rectangle, Region
 from vrcodec.regions.tiling import Tiling
 
 if TYPE_CHECKING:
+    from vrcodec.bitstream.source import Source
     from vrcodec.codec import Decoder
+    from vrcodec.picture.picture import OutputFormat
 
     GetDecoder = Callable[[], Decoder]
 
 
-def lazy_decoder(
+def make_lazy_decoder(
     device: str, precision: str, tiling: Tiling, threads: int | None, limits: Limits
 ) -> GetDecoder:
-    """A function that gives a decoder, the same one every time."""
+    """A function that returns a decoder, the same one every time; torch is loaded at its first call."""
     decoders: list[Decoder] = []
 
     def get() -> Decoder:
@@ -30,3 +38,96 @@ def lazy_decoder(
         return decoders[0]
 
     return get
+
+
+def parse_region(crop: Rectangle | None, scale: str | None) -> Region:
+    """The region of --crop and --scale, such as 1/4."""
+    return Region(crop, int(scale.removeprefix("1/")) if scale else 1)
+
+
+class DecodeJob:
+    """The decoding of one file, which is read and parsed. Raises VrcError.
+
+    ``name``: of the file, for messages. ``partial``: take the complete levels of a file that ends early.
+    """
+
+    def __init__(
+        self,
+        get_decoder: GetDecoder,
+        name: str,
+        source: Source,
+        output_format: OutputFormat,
+        region: Region,
+        partial: bool,
+    ) -> None:
+        self._name = name
+        self._format = output_format
+        self._region = region
+        self._decoder = get_decoder()
+        with prefix_errors(name):
+            self._coded = self._decoder.read(source, partial=partial)
+        if not self._coded.complete:
+            output.warn(
+                f"{display_name(name)}: ends early; {self._coded.available_levels} of "
+                f"{self._coded.level_count} levels are complete"
+            )
+
+    def write_levels(self, pattern: str, force: bool) -> list[dict[str, Any]]:
+        """Write the picture after each level to a file of its own; returns the results for --json."""
+        destinations = _level_destinations(pattern, self._coded.available_levels, force)
+        return [self.write(path, level) for level, path in enumerate(destinations, 1)]
+
+    def write(self, destination: Destination, levels: int | None) -> dict[str, Any]:
+        """Decode the first ``levels`` levels, or all, and write the picture; returns the result for --json."""
+        result = self.decode(levels)
+        destination.write(result.pop("data"))
+        result["output"] = str(destination)
+        alpha = " with alpha" if result["alpha"] else ""
+        output.say("{output}: {width}x{height} {mode}".format(**result) + alpha)
+        output.say("decoded in {seconds} s".format(**result), output.VERBOSE)
+        return result
+
+    def decode(self, levels: int | None) -> dict[str, Any]:
+        """The encoded picture file as ``data``, and the fields for --json."""
+        start = time.perf_counter()
+        with prefix_errors(self._name):
+            picture = self._decoder.reconstruct(self._coded, levels, self._region)
+        seconds = round(time.perf_counter() - start, 4)
+        from vrcodec.picture.picture import serialise_picture, unsupported_metadata
+
+        with prefix_errors(self._name):
+            content = serialise_picture(picture, self._format)
+        if lost := unsupported_metadata(picture, self._format):
+            message = f"a {self._format} file has no place for {' and '.join(lost)}"
+            output.warn(f"{display_name(self._name)}: {message}")
+        return {
+            "data": content,
+            "input": display_name(self._name),
+            "width": picture.width,
+            "height": picture.height,
+            "mode": picture.mode,
+            "alpha": picture.alpha is not None,
+            "levels": levels or self._coded.available_levels,
+            "levels_in_file": self._coded.level_count,
+            "seconds": seconds,
+        }
+
+
+# As in printf: %d, or %02d with a width of two digits at most. %% is a percent sign.
+_NUMBER = re.compile(r"%(0?[1-9]?)d")
+
+
+def check_pattern(pattern: str) -> None:
+    """Raise UsageError unless ``pattern`` has one place for a number."""
+    parts = _NUMBER.split(pattern.replace("%%", ""))
+    # Splitting by a pattern with a group: text, group, text.
+    if len(parts) != 3 or any("%" in text for text in parts[::2]):
+        raise UsageError(f"{pattern}: needs one %d or %02d, for the number of the level")
+
+
+def _level_destinations(pattern: str, levels: int, force: bool) -> list[Destination]:
+    """The files of levels 1 .. ``levels``, checked before any is written. Raises OutputError."""
+    destinations = [Destination(Path(pattern % level), force) for level in range(1, levels + 1)]
+    for destination in destinations:
+        destination.check()
+    return destinations

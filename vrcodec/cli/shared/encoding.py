@@ -1,4 +1,4 @@
-"""What `vrcodec encode` does with one input after the other."""
+"""The encode job: reads, analyses and encodes one input after the other with the same options."""
 
 from __future__ import annotations
 
@@ -6,23 +6,18 @@ import contextlib
 import io
 import time
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vrcodec.bitstream.inspection import inspect
-from vrcodec.catalog import find_by_family
 from vrcodec.cli.shared import options, output
-from vrcodec.cli.shared.many import settings_key
-from vrcodec.cli.shared.paths import about, display_name, read_picture_file
-from vrcodec.errors import UsageError, VrcError, WeightsError
-from vrcodec.limits import Limits
-from vrcodec.picture.intake.policy import IccChoice, Intake
-from vrcodec.refinement.effort import Effort, Tune, Watch
+from vrcodec.cli.shared.paths import display_name, prefix_errors, read_picture_file
+from vrcodec.errors import VrcError
+from vrcodec.picture.intake.read_options import ReadOptions
+from vrcodec.refinement.effort import Effort, SearchMonitor
 from vrcodec.regions.tiling import Tiling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from vrcodec.bitstream.quality_map import QualityMap
     from vrcodec.codec import Decoder, Encoder
@@ -30,14 +25,10 @@ if TYPE_CHECKING:
     from vrcodec.picture.picture import Picture
     from vrcodec.search.target import Target
 
-REGION_LEVEL, BACKGROUND_LEVEL = 0.8, 0.3
-# On a GPU.
-_TOGETHER = 16
-
 
 @dataclass(frozen=True)
-class _Foreseen:
-    """A picture that was read and analysed ahead, and what there was to say on reading it."""
+class _AnalysedPicture:
+    """A picture that was analysed in a batch. ``messages``: of reading it."""
 
     picture: Picture
     latents: Latents
@@ -45,59 +36,62 @@ class _Foreseen:
 
 
 @dataclass
-class Job:
-    """What all inputs of one command share; the model is loaded once, after the first picture."""
+class EncodeJob:
+    """The options of all inputs of one command; the model is loaded once, after the first picture is read.
+
+    ``make_map``: of a quality map, from the width and height of the picture. ``encoder`` and ``decoder`` are
+    loaded on demand; the decoder, for `verify`, loads the weights anew.
+    """
 
     model: str
     device: str
     precision: str
     tiling: Tiling
     threads: int | None
-    intake: Intake
+    read_options: ReadOptions
     target: Target | None
     strict: bool
     rate: float | None
     bin_size: float | None
     width: int | None
-    shape: Callable[[int, int], QualityMap] | None
+    make_map: Callable[[int, int], QualityMap] | None
     effort: Effort
-    watch: Watch
+    monitor: SearchMonitor
     lossless_fallback: bool
     verify: bool
     encoder: Encoder | None = None
-    # Of `verify`: networks of its own, loaded anew.
     decoder: Decoder | None = None
-    # By name, those that were analysed ahead of their turn.
-    foreseen: dict[str, _Foreseen] = field(default_factory=dict)
+    # By name, until `encode_content` takes them.
+    analysed: dict[str, _AnalysedPicture] = field(default_factory=dict)
 
     def encode(self, name: str) -> dict[str, Any]:
-        """Encode one input: its bytes as ``data``, and what there is to say about it."""
+        """Encode one input: the .vrc file as ``data``, and the fields for --json."""
         return self._encode(name, self._read(name, read_picture_file(name)))
 
-    def encode_file(self, name: str, content: bytes) -> dict[str, Any]:
-        """The same for an input that was read."""
-        if found := self.foreseen.pop(name, None):
-            output.repeat(found.messages)
-            return self._encode(name, found.picture, found.latents)
+    def encode_content(self, name: str, content: bytes) -> dict[str, Any]:
+        """The same for the content of an input."""
+        if ready := self.analysed.pop(name, None):
+            output.repeat(ready.messages)
+            return self._encode(name, ready.picture, ready.latents)
         return self._encode(name, self._read(name, content))
 
-    def foresee(self, coming: Sequence[tuple[str, bytes]]) -> None:
-        """Analyse these inputs at once, where `encode_file` has a use for that. Raises DeviceError."""
-        self.foreseen.clear()
+    def analyse_batch(self, pictures: Sequence[tuple[str, bytes]]) -> None:
+        """Analyse these inputs in one batch, where `encode_content` can use that. Raises DeviceError."""
+        self.analysed.clear()
         if self.target is not None:
             return
         read: list[tuple[str, Picture, list[str]]] = []
-        for name, content in coming:
-            # What cannot be read is said when its turn comes.
-            with contextlib.suppress(VrcError), output.collected() as messages:
+        for name, content in pictures:
+            # An input that cannot be read fails when it is encoded.
+            with contextlib.suppress(VrcError), output.collect_messages() as messages:
                 picture = self._read(name, content)
                 if picture.mode != "1":
                     read.append((name, picture, messages))
-        latents = self._loaded().analyse_together([picture for _, picture, _ in read])
-        for (name, picture, messages), own in zip(read, latents or (), strict=False):
-            self.foreseen[name] = _Foreseen(picture, own, messages)
+        latents = self._load_encoder().analyse_in_batches([picture for _, picture, _ in read])
+        for (name, picture, messages), analysed in zip(read, latents or (), strict=False):
+            self.analysed[name] = _AnalysedPicture(picture, analysed, messages)
 
-    def _loaded(self) -> Encoder:
+    def _load_encoder(self) -> Encoder:
         from vrcodec.codec import Encoder, Engine
 
         if self.encoder is None:
@@ -109,11 +103,11 @@ class Job:
         self, name: str, picture: Picture, latents: Latents | None = None
     ) -> dict[str, Any]:
         start = time.perf_counter()
-        with about(name):
+        with prefix_errors(name):
             data, achieved = self._encode_picture(picture, name, latents)
             if self.verify:
                 self._verify(data, picture)
-        info = inspect(data, self.intake.limits)
+        info = inspect(data, self.read_options.limits)
         return {
             "data": data,
             "input": display_name(name),
@@ -126,7 +120,7 @@ class Job:
             "bytes": info.bytes,
             "bpp": info.bpp,
             **achieved,
-            **self._search_words(),
+            **self._search_fields(),
             "verified": self.verify,
             "seconds": round(time.perf_counter() - start, 4),
         }
@@ -134,50 +128,53 @@ class Job:
     def _read(self, name: str, content: bytes) -> Picture:
         from vrcodec.picture.reading import read_picture
 
-        return read_picture(io.BytesIO(content), display_name(name), intake=self.intake)
+        return read_picture(io.BytesIO(content), display_name(name), options=self.read_options)
 
     def _verify(self, data: bytes, picture: Picture) -> None:
         from vrcodec.codec import Decoder, Engine
-        from vrcodec.search.verification import check_made
+        from vrcodec.search.verification import verify_encoding
 
         engine = Engine(self.device, self.precision, self.tiling)
-        self.decoder = self.decoder or Decoder(engine, self.intake.limits)
-        check_made(data, picture, self.decoder)
+        self.decoder = self.decoder or Decoder(engine, self.read_options.limits)
+        verify_encoding(data, picture, self.decoder)
 
-    def _search_words(self) -> dict[str, Any]:
-        """What --json says of the search."""
-        if not self.effort.searches:
+    def _search_fields(self) -> dict[str, Any]:
+        """The fields of --json about the search."""
+        effort = self.effort
+        if not effort.searches:
             return {}
-        own = self.effort
-        spent = {"effort": own.level} if own.seconds is None else {"time_budget": own.seconds}
-        return {**spent, "tune": own.tune}
+        if effort.seconds is None:
+            return {"effort": effort.level, "tune": effort.tune}
+        return {"time_budget": effort.seconds, "tune": effort.tune}
 
     def _encode_picture(
         self, picture: Picture, name: str, latents: Latents | None
     ) -> tuple[bytes, dict[str, Any]]:
-        """The file, and what became of the target."""
-        from vrcodec.bitstream.rate_setting import Setting
+        """The .vrc file, and the fields of --json about the target."""
+        from vrcodec.bitstream.rate_setting import RateSetting
 
-        encoder = self._loaded()
+        encoder = self._load_encoder()
         search: dict[str, Any] = {
             "effort": self.effort,
-            "watch": self.watch,
+            "monitor": self.monitor,
             "lossless_fallback": self.lossless_fallback,
         }
         if self.bin_size is not None:
             setting = encoder.bin_setting(self.bin_size)
             data = encoder.encode(picture, setting, latents, **search)
             return data, {"bin_size": self.bin_size}
-        qmap = self.shape(picture.width, picture.height) if self.shape else None
+        qmap = self.make_map(picture.width, picture.height) if self.make_map else None
         if self.target is None:
-            setting = Setting.at(self.rate, qmap, self.width)
+            setting = RateSetting.from_rate(self.rate, qmap, self.width)
             return encoder.encode(picture, setting, latents, **search), {}
         from vrcodec.codec import Decoder, Engine
-        from vrcodec.search.rate_control import encode_to_target, nearest_words
+        from vrcodec.search.rate_control import encode_to_target, unmet_target_message
 
-        decoder = Decoder(Engine(self.device, self.precision, self.tiling), self.intake.limits)
+        decoder = Decoder(
+            Engine(self.device, self.precision, self.tiling), self.read_options.limits
+        )
         target = self.target
-        found = encode_to_target(
+        result = encode_to_target(
             encoder,
             decoder,
             picture,
@@ -187,156 +184,9 @@ class Job:
             strict=self.strict,
             **search,
         )
-        if not found.met:
-            output.warn(f"{display_name(name)}: {nearest_words(found, target)}")
-        achieved: dict[str, Any] = {"target_met": found.met}
+        if not result.met:
+            output.warn(f"{display_name(name)}: {unmet_target_message(result, target)}")
+        achieved: dict[str, Any] = {"target_met": result.met}
         if target.kind in ("psnr", "ssim"):
-            achieved[target.kind] = found.achieved
-        return found.data, achieved
-
-
-@dataclass
-class EncodeWork:
-    """A job for worker processes (`vrcodec.batch.items.Work`)."""
-
-    job: Job
-    weights: str
-    settings: str
-    # As the device has it, where nobody says how many.
-    together: int | None = None
-
-    @classmethod
-    def of(cls, given: Mapping[str, Any]) -> EncodeWork:
-        """From the arguments of `make_job`. Raises what that raises, and WeightsError."""
-        # One thread by default: with another number, a file may differ in a symbol.
-        job = make_job(**{**given, "threads": given["threads"] or 1})
-        if job.watch.keep_partial:
-            raise UsageError("--keep-partial is for one picture at a time")
-        return cls(job, find_by_family(job.model).id.hex(), settings_key(given))
-
-    @property
-    def ahead(self) -> int:
-        """A GPU takes several pictures of one size at once."""
-        if self.together is None:
-            from vrcodec.models.device import resolve_device
-
-            self.together = 1
-            # What is wrong with a device is said of the first picture.
-            with contextlib.suppress(VrcError):
-                on_cpu = resolve_device(self.job.device).type == "cpu"
-                self.together = 1 if on_cpu else _TOGETHER
-        return self.together
-
-    def foresee(self, coming: Sequence[tuple[str, bytes]]) -> None:
-        """Analyse these inputs at once."""
-        self._check_weights()
-        self.job.foresee(coming)
-
-    def code(self, name: str, data: bytes) -> dict[str, Any]:
-        """Encode one input that was read."""
-        self._check_weights()
-        with output.collected() as messages:
-            return {**self.job.encode_file(name, data), "messages": messages}
-
-    def _check_weights(self) -> None:
-        if self.job.encoder is None and find_by_family(self.job.model).id.hex() != self.weights:
-            raise WeightsError(
-                f"this machine has other weights for {self.job.model} than {self.weights}"
-            )
-
-
-def make_job(
-    *,
-    rate: float | None,
-    bpp: float | None,
-    size: float | None,
-    psnr: float | None,
-    ssim: float | None,
-    bin_size: float | None,
-    width: int | None,
-    map_file: Path | None,
-    regions: tuple[str, ...],
-    roi_background: float | None,
-    strict: bool,
-    level: int | None,
-    seconds: float | None,
-    tune: Tune,
-    keep_partial: bool,
-    model: str,
-    strip: frozenset[str],
-    icc: IccChoice,
-    reduce_depth: bool,
-    frame: int | None,
-    lossless_fallback: bool,
-    verify: bool,
-    device: str,
-    threads: int | None,
-    precision: str,
-    tiling: Tiling,
-    limits: Limits,
-) -> Job:
-    """The job that options of the command line ask for. Raises UsageError, or InputError for a map."""
-    intake = Intake(strip, icc, reduce_depth, frame, limits)
-    target = _target(rate, bin_size, bpp=bpp, size=size, psnr=psnr, ssim=ssim)
-    shape = _shape(map_file, regions, roi_background, limits)
-    if sum(own is not None for own in (shape, bin_size, width)) > 1:
-        raise UsageError(
-            "--bin-size is for qvrf, quality maps are for qmap, and --width is for slim"
-        )
-    return Job(
-        model,
-        device,
-        precision,
-        tiling,
-        threads,
-        intake,
-        target,
-        strict,
-        rate,
-        bin_size,
-        width,
-        shape,
-        _effort(level, seconds, tune, keep_partial),
-        Watch(output.part_done, keep_partial),
-        lossless_fallback,
-        verify,
-    )
-
-
-def _effort(level: int | None, seconds: float | None, tune: Tune, keep_partial: bool) -> Effort:
-    if level is not None and seconds is not None:
-        raise UsageError("give --effort or --time-budget, not both")
-    effort = Effort(level or 0, seconds, tune)
-    if not effort.searches and (keep_partial or tune != "psnr"):
-        raise UsageError("--tune and --keep-partial go with --effort above 0, or --time-budget")
-    return effort
-
-
-def _target(rate: float | None, bin_size: float | None, **given: float | None) -> Target | None:
-    chosen = [(kind, value) for kind, value in given.items() if value is not None]
-    if len(chosen) + (rate is not None) + (bin_size is not None) > 1:
-        raise UsageError(f"give one of --rate, --{', --'.join(given)}, --bin-size")
-    if not chosen:
-        return None
-    from vrcodec.search.target import Target
-
-    kind, value = chosen[0]
-    return Target(kind, value)  # type: ignore[arg-type]
-
-
-def _shape(
-    map_file: Path | None, regions: tuple[str, ...], background: float | None, limits: Limits
-) -> Callable[[int, int], QualityMap] | None:
-    """What makes a picture's quality map from its size, if one was asked for."""
-    if background is not None and not regions:
-        raise UsageError("--roi-background goes with --roi")
-    if not map_file and not regions:
-        return None
-    if map_file and regions:
-        raise UsageError("give a map or regions, not both")
-    from vrcodec.maps.levels import Region, on_grid, read_levels, regions_map
-
-    if map_file:
-        return partial(on_grid, read_levels(map_file, limits))
-    parsed = [Region.parse(text, REGION_LEVEL) for text in regions]
-    return partial(regions_map, parsed, BACKGROUND_LEVEL if background is None else background)
+            achieved[target.kind] = result.achieved
+        return result.data, achieved

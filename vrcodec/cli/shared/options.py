@@ -22,16 +22,16 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
-def among(*values: str) -> Completer:
-    """What a shell offers for a parameter that also takes other values, or is checked later."""
+def complete_from(*values: str) -> Completer:
+    """Shell completion for a parameter that also takes other values, or is checked later."""
 
-    def matching(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
         return [value for value in values if value.startswith(incomplete)]
 
-    return matching
+    return complete
 
 
-complete_family = among(*sorted(METHODS.values()))
+complete_family = complete_from(*sorted(METHODS.values()))
 
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1024, "mi": 1024**2, "gi": 1024**3}
 
@@ -50,7 +50,7 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]
 
 
 def inputs_argument(metavar: str, *, required: bool = True) -> Callable[[Function], Function]:
-    """One or more files, or - for stdin; none, where they may come from elsewhere."""
+    """Input files, or - for stdin; at least one, if ``required``."""
     path = click.Path(allow_dash=True)
     return click.argument("inputs", nargs=-1, required=required, metavar=metavar, type=path)
 
@@ -70,7 +70,7 @@ device_option = click.option(
     default="auto",
     show_default=True,
     metavar="auto|cpu|cuda[:N]",
-    shell_complete=among("auto", "cpu", "cuda"),
+    shell_complete=complete_from("auto", "cpu", "cuda"),
     help="Where networks run. Any device decodes what any other encoded.",
 )
 threads_option = click.option(
@@ -86,7 +86,7 @@ precision_option = click.option(
 )
 
 
-def _set_tiling(ctx: click.Context, parameter: click.Parameter, value: float | None) -> Tiling:
+def _parse_tiling(ctx: click.Context, parameter: click.Parameter, value: float | None) -> Tiling:
     return Tiling(None if value is None else int(value))
 
 
@@ -95,7 +95,7 @@ memory_option = click.option(
     "tiling",
     type=ByteSize(),
     metavar="SIZE",
-    callback=_set_tiling,
+    callback=_parse_tiling,
     help="About how much memory the networks may take, such as 2GB, beside the pixels: large pictures are "
     "computed in tiles. The file is the same whatever it is.  [default: what is fastest]",
 )
@@ -109,7 +109,7 @@ tune_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print results as JSON.")
 
 
-def _set_limits(ctx: click.Context, parameter: click.Parameter, value: int) -> Limits:
+def _parse_limits(ctx: click.Context, parameter: click.Parameter, value: int) -> Limits:
     return Limits(max_pixels=value)
 
 
@@ -119,7 +119,7 @@ limits_option = click.option(
     type=click.IntRange(min=1),
     default=DEFAULT_LIMITS.max_pixels,
     show_default=True,
-    callback=_set_limits,
+    callback=_parse_limits,
     help="Refuse pictures with more pixels than this.",
 )
 
@@ -135,7 +135,7 @@ def _set_verbose(ctx: click.Context, parameter: click.Parameter, value: int) -> 
 
 
 def verbosity_options(function: Function) -> Function:
-    """-q and -v, which act by themselves and are not passed on."""
+    """The flags -q and -v, which set the verbosity and are not passed to the command."""
     for option in (
         click.option(
             "-v",
@@ -161,7 +161,7 @@ def verbosity_options(function: Function) -> Function:
 
 
 def set_threads(threads: int | None) -> None:
-    """Apply --threads."""
+    """Set the threads of torch, where --threads is given."""
     if threads:
         import torch
 

@@ -1,4 +1,4 @@
-"""What users see: messages on stderr, results as lines or JSON on stdout."""
+"""Output of commands: messages and progress on stderr, results as lines or JSON on stdout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vrcodec.errors import OutputError, VrcError
 
 _CLEAR_LINE, _SHOW_CURSOR = b"\r\x1b[2K", b"\x1b[?25h"
 
-# A file from which on one picture takes seconds.
+# From this file size on, one picture takes seconds.
 _LARGE_BYTES = 2_000_000
 
 QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
@@ -28,7 +28,7 @@ verbosity = NORMAL
 
 @dataclass
 class _Bar:
-    """A progress bar on the terminal, and how many pieces of work are done."""
+    """A progress bar on the terminal; ``done``: how many steps are."""
 
     progress: Any
     task: Any
@@ -40,12 +40,12 @@ class _Bar:
 
 
 _bar: _Bar | None = None
-# Where messages go instead of stderr, in a process whose parent is to say them.
+# Where messages go instead of stderr, in a worker process whose parent prints them.
 _collected: list[str] | None = None
 
 
 def set_verbosity(value: int) -> None:
-    """Choose how much is said: QUIET, NORMAL, VERBOSE or DEBUG."""
+    """Set the verbosity: QUIET, NORMAL, VERBOSE or DEBUG."""
     global verbosity
     verbosity = max(QUIET, min(DEBUG, value))
 
@@ -63,8 +63,8 @@ def _write(message: str) -> None:
 
 
 @contextmanager
-def collected() -> Iterator[list[str]]:
-    """What is said inside goes into the list, whatever it is, for `repeat` in another process."""
+def collect_messages() -> Iterator[list[str]]:
+    """Messages of the body go into the list, at any verbosity, for `repeat` in another process."""
     global _collected
     messages: list[str] = []
     _collected = messages
@@ -75,18 +75,18 @@ def collected() -> Iterator[list[str]]:
 
 
 def repeat(messages: Sequence[str]) -> None:
-    """Say what was collected."""
+    """Print messages that were collected."""
     for message in messages:
         say(message)
 
 
 def error(message: str) -> None:
-    """Say what went wrong. Errors are never silenced."""
+    """Print an error; --quiet does not silence it."""
     _write(f"vrcodec: {message}")
 
 
 def warn(message: str) -> None:
-    """Say what is not as it was asked for, but no error."""
+    """Print a warning."""
     say(f"vrcodec: warning: {message}")
 
 
@@ -99,7 +99,7 @@ def report(problem: VrcError) -> int:
 
 
 def say(message: str, level: int = NORMAL) -> None:
-    """A line for the user on stderr, if ``level`` is asked for."""
+    """Print a message on stderr, if the verbosity is at least ``level``."""
     if verbosity >= level:
         _write(message)
 
@@ -110,7 +110,7 @@ class StdoutError(OutputError):
 
 @contextmanager
 def to_stdout() -> Iterator[None]:
-    """The body writes to stdout; raises StdoutError. That nobody reads any more is another matter."""
+    """The body writes to stdout. Raises StdoutError, or BrokenPipeError when the reader is gone."""
     try:
         yield
     except BrokenPipeError:
@@ -162,8 +162,8 @@ def for_each(
     """Call ``work`` on every input; an error of one does not stop the others.
 
     Returns the exit code (the error's own for a single input, 1 when some of several failed) and the
-    results. On a terminal, long work shows ``progress`` on stderr; with ``parts`` the work says how far one
-    input is (`part_done`).
+    results. On a terminal, long work shows ``progress`` on stderr; with ``parts`` the work reports the progress
+    of each input (`part_done`).
     """
     results, code = [], 0
     large = len(inputs) > 1 or parts or any(map(_is_large, inputs))
@@ -184,11 +184,10 @@ def _no_step(note: str = "") -> None:
 
 @contextmanager
 def progress_bar(total: int | None) -> Iterator[Callable[..., None]]:
-    """A bar with the time left, where a person can see it; yields what to call after each step.
+    """A progress bar with the time left, if stderr is a terminal; yields a function to call after each step.
 
-    That takes a note that stands behind the bar, such as a speed.
-
-    Without a ``total`` it moves to and fro: nothing says how far a single picture is.
+    That takes a note to show behind the bar, such as a speed. Without a ``total`` the bar pulses: the progress
+    of a single picture is unknown.
     """
     global _bar
     if verbosity < NORMAL or not sys.stderr.isatty():
@@ -208,15 +207,15 @@ def progress_bar(total: int | None) -> Iterator[Callable[..., None]]:
             _bar = None
 
 
-def end_bar() -> None:
-    """Give the terminal back, cursor and all, in the midst of something: without anybody's locks."""
+def clear_bar() -> None:
+    """Clear the bar's line and show the cursor, from a signal handler: takes no locks."""
     if _bar is not None:
         with suppress(OSError):
             os.write(2, _CLEAR_LINE + _SHOW_CURSOR)
 
 
 def part_done(share: float) -> None:
-    """What share, 0 .. 1, of the present piece of work is done; on the progress bar if there is one."""
+    """Show on the progress bar, if there is one, that ``share``, 0 .. 1, of the present step is done."""
     if _bar is not None:
         _bar.progress.update(_bar.task, completed=_bar.done + share)
 

@@ -1,4 +1,4 @@
-"""Where input comes from and output goes to: files, folders, stdin and stdout."""
+"""Input and output paths of commands: files, folders, stdin and stdout."""
 
 from __future__ import annotations
 
@@ -25,34 +25,35 @@ from vrcodec.errors import (
 from vrcodec.files import check_absent, write_atomically
 from vrcodec.limits import DEFAULT_LIMITS
 
-STANDARD = "-"
+# Stands for stdin or stdout.
+STDIO = "-"
 
 
 def read_picture_file(name: str) -> bytes:
     """All bytes of a picture, from a file or stdin. Raises InputError or LimitError."""
-    with _opened(name) as file:
+    with _open_input(name) as file:
         return _read_limited(file, name, b"")
 
 
 def read_vrc_file(name: str) -> bytes:
-    """All bytes of a .vrc file. What is none is refused by its first bytes. Raises VrcError."""
-    with _opened(name) as file:
+    """All bytes of a .vrc file. Other files are refused by their first bytes. Raises VrcError."""
+    with _open_input(name) as file:
         head = file.read(len(MAGIC))
         _check_magic(head, name)
         return _read_limited(file, name, head)
 
 
 @contextmanager
-def vrc_source(name: str, *, whole: bool) -> Iterator[Source]:
-    """The bytes of a .vrc file; unless the ``whole`` is wanted, those of a regular file are read as needed.
+def open_vrc_source(name: str, *, whole: bool) -> Iterator[Source]:
+    """The bytes of a .vrc file; those of a regular file are read as needed, unless the ``whole`` is wanted.
 
-    What is no .vrc file is refused by its first bytes. Raises VrcError.
+    Other files are refused by their first bytes. Raises VrcError.
     """
-    if whole or name == STANDARD or not Path(name).is_file():
+    if whole or name == STDIO or not Path(name).is_file():
         yield read_vrc_file(name)
         return
     with ExitStack() as stack:
-        with _reading(name):
+        with _as_input_error(name):
             source = FileSource(stack.enter_context(Path(name).open("rb")))
         _check_magic(source[: len(MAGIC)], name)
         _check_size(len(source), name)
@@ -71,9 +72,9 @@ def _check_size(size: int, name: str) -> None:
 
 
 @contextmanager
-def _opened(name: str) -> Iterator[BinaryIO]:
-    with _reading(name):
-        if name == STANDARD:
+def _open_input(name: str) -> Iterator[BinaryIO]:
+    with _as_input_error(name):
+        if name == STDIO:
             yield sys.stdin.buffer
         else:
             with Path(name).open("rb") as file:
@@ -81,8 +82,8 @@ def _opened(name: str) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _reading(name: str) -> Iterator[None]:
-    """The body opens or reads an input: what goes wrong there is an InputError."""
+def _as_input_error(name: str) -> Iterator[None]:
+    """Errors of the body, which opens or reads an input, as InputError."""
     try:
         yield
     except (OSError, ValueError) as error:
@@ -97,13 +98,13 @@ def _read_limited(file: BinaryIO, name: str, head: bytes) -> bytes:
 
 
 def display_name(name: str) -> str:
-    """How messages call an input; safe to print whatever bytes the name has."""
-    return "<stdin>" if name == STANDARD else click.format_filename(name)
+    """The name of an input in messages; safe to print whatever bytes it has."""
+    return "<stdin>" if name == STDIO else click.format_filename(name)
 
 
 @contextmanager
-def about(name: str) -> Iterator[None]:
-    """Put the input's name in front of the message of any error raised inside."""
+def prefix_errors(name: str) -> Iterator[None]:
+    """Put the input's name in front of the message of any VrcError of the body."""
     try:
         yield
     except VrcError as error:
@@ -112,7 +113,7 @@ def about(name: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Destination:
-    """Where one result goes; ``path`` is None for stdout."""
+    """The file that a result is written to; ``path`` is None for stdout. ``force``: overwrite it."""
 
     path: Path | None
     force: bool
@@ -121,7 +122,7 @@ class Destination:
         return click.format_filename(self.path) if self.path else "<stdout>"
 
     def check(self) -> None:
-        """Fail before the work rather than after it. Raises OutputError."""
+        """Refuse before the work what `write` would refuse after it. Raises UsageError or OutputError."""
         if self.path is None:
             if sys.stdout is None:
                 raise OutputError("stdout is closed; name a file with -o")
@@ -140,7 +141,7 @@ class Destination:
             check_absent(self.path)
 
     def write(self, data: bytes) -> None:
-        """Write the result, whole or not at all. Raises OutputError."""
+        """Write the result atomically. Raises OutputError."""
         if self.path is not None:
             write_atomically(self.path, data, overwrite=self.force)
             return
@@ -150,44 +151,44 @@ class Destination:
 
 
 def is_special(path: Path) -> bool:
-    """Whether ``path`` is there and no regular file: a device or a named pipe."""
+    """Whether ``path`` exists and is no regular file: a device or a named pipe."""
     return path.exists() and not path.is_file()
 
 
-def destinations(
+def choose_destinations(
     inputs: Sequence[str], target: str | None, suffix: str, force: bool
 ) -> dict[str, Destination]:
-    """Where the result of each input goes: by default beside it, with another suffix.
+    """The destination of each input's result: by default beside it, with another suffix.
 
-    Refuses what cannot mean anything, before any work is done. Raises UsageError or OutputError.
+    Raises UsageError or OutputError, before any work is done.
     """
     if len(set(inputs)) < len(inputs):
         raise UsageError("an input is named twice")
-    if target not in (None, STANDARD) and str(target).endswith("/") and not Path(target).is_dir():
+    if target not in (None, STDIO) and str(target).endswith("/") and not Path(target).is_dir():
         raise OutputError(f"{target}: the folder does not exist")
     if len(inputs) > 1 and target is not None and not Path(target).is_dir():
         raise UsageError(f"{target}: with several inputs, -o must name an existing folder")
-    found = {name: _destination(name, target, suffix, force) for name in inputs}
-    paths = [place.path for place in found.values() if place.path]
+    chosen = {name: _choose_destination(name, target, suffix, force) for name in inputs}
+    paths = [destination.path for destination in chosen.values() if destination.path]
     for path in paths:
         if paths.count(path) > 1:
             raise UsageError(f"{path}: two inputs would be written to this file")
     if len(inputs) == 1:
-        found[inputs[0]].check()
-    return found
+        chosen[inputs[0]].check()
+    return chosen
 
 
-def _destination(name: str, target: str | None, suffix: str, force: bool) -> Destination:
-    if target == STANDARD or (target is None and name == STANDARD):
+def _choose_destination(name: str, target: str | None, suffix: str, force: bool) -> Destination:
+    if target == STDIO or (target is None and name == STDIO):
         return Destination(None, force)
     if target is not None and not Path(target).is_dir():
         path = Path(target)
     else:
-        source = Path("stdin" if name == STANDARD else name)
+        source = Path("stdin" if name == STDIO else name)
         if not source.name:
             raise InputError(f"{name or repr(name)}: is not a file")
         path = source.with_suffix(suffix)
         path = Path(target, path.name) if target else path
-    if name != STANDARD and path.exists() and Path(name).exists() and path.samefile(name):
+    if name != STDIO and path.exists() and Path(name).exists() and path.samefile(name):
         raise UsageError(f"{name}: input and output are the same file; name another with -o")
     return Destination(path, force)

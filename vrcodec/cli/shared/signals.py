@@ -1,7 +1,7 @@
-"""SIGINT and SIGTERM end the program at once, wherever it is, and nothing half-written stays behind.
+"""Handling of SIGINT and SIGTERM: they end the program at once, and no partial file stays behind.
 
 No exception is raised for them: inside an import, a destructor or a library's callback one would be lost, or
-show a traceback. Work that can be cut short, and has something to keep then, asks for exceptions (`raised`).
+show a traceback. Work that keeps something when it is interrupted asks for exceptions (`as_exceptions`).
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ from types import FrameType
 from vrcodec.cli.shared import output
 from vrcodec.files import discard_partials
 
+EXIT_INTERRUPTED = 128 + signal.SIGINT
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def install() -> None:
-    """Be ready for signals; those that whoever started the program has switched off stay so."""
+    """Handle signals, except those that the parent process has set to be ignored."""
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _end)
+            signal.signal(number, _end_process)
 
 
 def ignore() -> None:
-    """The work is done: too late to be interrupted."""
+    """Ignore signals: the work is done."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
 @contextlib.contextmanager
-def raised() -> Iterator[None]:
+def as_exceptions() -> Iterator[None]:
     """Signals raise KeyboardInterrupt and SystemExit in the body."""
-    own = {number: signal.getsignal(number) for number in _SIGNALS}
-    ours = [number for number, handler in own.items() if handler is _end]
-    for number in ours:
+    installed = [number for number in _SIGNALS if signal.getsignal(number) is _end_process]
+    for number in installed:
         signal.signal(number, _raise)
     try:
         yield
     finally:
-        for number in ours:
-            signal.signal(number, own[number])
+        for number in installed:
+            signal.signal(number, _end_process)
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
@@ -52,12 +52,12 @@ def _raise(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _end_process(number: int, frame: FrameType | None) -> None:
     ignore()
     discard_partials()
-    output.end_bar()
+    output.clear_bar()
     if number == signal.SIGINT:
-        # Past the buffers of Python: whoever holds their locks may be what was interrupted.
+        # Not through Python's buffers: the interrupted code may hold their locks.
         with contextlib.suppress(OSError):
             os.write(2, b"vrcodec: interrupted\n")
     os._exit(128 + number)

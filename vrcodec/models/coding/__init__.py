@@ -1,1 +1,1 @@
-"""Between networks and bitstream: entropy parameters, symbols and their tables, block by block."""
+"""Between networks and bitstream: tiled transforms, entropy models, and symbols with their tables, by block."""

@@ -1,9 +1,9 @@
-"""A prior without networks: integers choose the table of every symbol.
+"""A context-adaptive prior without networks: integer arithmetic chooses the table of every symbol.
 
-A factorized prior has a table for each channel. Here it also depends on how busy the symbols are that a decoder
-knows already: those of the group of channels before, at the same place and around it; of the first group
-those of the other colour of a checkerboard, which also predict its values. All of that is arithmetic of
-integers, so that no two devices can disagree. It saves a tenth of the bits (docs/TRAINING.md).
+A factorized prior has a table for each channel. Here it also depends on activity, the magnitudes of symbols
+that a decoder knows already: those of the group of channels before, at the same position and around it; for the
+first group those of the other colour of a checkerboard, which also predict its values. Integers are the same
+on every device. It saves a tenth of the bits (docs/TRAINING.md).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from vrcodec.bitstream.tables import SCALE_COUNT, gaussian_tables
 from vrcodec.models.coding.entropy import TableBuffers, scale_index
 from vrcodec.models.coding.mixture import LogisticMixture
 
-# Levels of the rate, and classes of activity, that have tables of their own.
-LEVELS, CLASSES = 16, 12
-# Magnitudes above this are as busy as it gets.
-_BUSY = 8
-# Of 1/1024 for each of four neighbours.
+# Numbers of rate levels and of activity classes, each pair with its own tables.
+RATE_LEVELS, ACTIVITY_CLASSES = 16, 12
+# Magnitudes are clipped to this before they are summed to an activity.
+_MAX_MAGNITUDE = 8
+# Prediction weights are integers in units of 1/1024, one for all four neighbours.
 WEIGHT_BITS = 10
 # Leaves room for predictions within the range of the coder.
 LATENT_LIMIT = SYMBOL_LIMIT // 8
@@ -37,14 +37,14 @@ Indices = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Pass:
-    """Symbols that are coded together: ``channels`` at the places of ``where`` (h, w).
+class CodingPass:
+    """Symbols that are coded together: ``channels`` at the n positions of ``mask`` (h, w).
 
-    ``activity`` and ``classes``: of each place, (n,). ``tables`` and ``prediction``: of each symbol, (C, n).
+    ``activity`` and ``classes``: of each position, (n,). ``tables`` and ``prediction``: of each symbol, (C, n).
     """
 
     channels: slice
-    where: Mask
+    mask: Mask
     activity: Symbols
     classes: npt.NDArray[np.int64]
     tables: Indices
@@ -52,11 +52,10 @@ class Pass:
 
 
 class ActivityPrior(TableBuffers):
-    """The prior of one width. ``density``: that of training, which knows channels alone.
+    """The prior of one width. ``density``: the factorized density of training.
 
-    ``choice`` (LEVELS, CLASSES, M): number of a table. ``bounds`` (LEVELS, passes, CLASSES - 1): activity from
-    which on a class is the next. ``weights`` (C,): what neighbours count in predictions, for the first
-    group.
+    ``choice`` (levels, classes, M): table numbers. ``bounds`` (levels, passes, classes - 1): the activity at
+    which each class but the first begins. ``weights`` (C,): of neighbours in predictions, for the first group.
     """
 
     choice: Tensor
@@ -71,8 +70,8 @@ class ActivityPrior(TableBuffers):
         self.groups = [slice(*pair) for pair in pairwise(ends)]
         passes = len(self.groups) + 1
         shapes = {
-            "choice": (torch.uint8, (LEVELS, CLASSES, channels)),
-            "bounds": (torch.int32, (LEVELS, passes, CLASSES - 1)),
+            "choice": (torch.uint8, (RATE_LEVELS, ACTIVITY_CLASSES, channels)),
+            "bounds": (torch.int32, (RATE_LEVELS, passes, ACTIVITY_CLASSES - 1)),
             "weights": (torch.int16, (ends[1],)),
         }
         for name, (dtype, shape) in shapes.items():
@@ -80,30 +79,30 @@ class ActivityPrior(TableBuffers):
 
     @torch.no_grad()
     def freeze(self, gains: Tensor) -> None:
-        """Tables by the density alone, for ``gains`` (LEVELS, M): Gaussians of its deviations."""
-        deviations = self.density.deviations().double() * gains
+        """Choose tables by channel alone, for ``gains`` (RATE_LEVELS, M): Gaussians as wide as the density."""
+        deviations = self.density.standard_deviations().double() * gains
         numbers = round_to_table(scale_index(deviations.log2()).cpu().numpy(), SCALE_COUNT)
         self.choice.copy_(torch.from_numpy(numbers)[:, None].expand_as(self.choice))
         self.bounds.zero_()
         self.weights.zero_()
         self.freeze_tables(gaussian_tables())
 
-    def passes(self, level: int, symbols: Symbols) -> Iterator[Pass]:
-        """What is coded in turn, for ``symbols`` (M, h, w) of a block at number ``level``.
+    def passes(self, level: int, symbols: Symbols) -> Iterator[CodingPass]:
+        """The passes over ``symbols`` (M, h, w) of a block, in coding order, at rate level number ``level``.
 
         A decoder fills in the symbols of a pass before it asks for the next.
         """
         choice, bounds = self.choice[level].cpu().numpy(), self.bounds[level].cpu().numpy()
-        for number, (channels, where) in enumerate(self._order(symbols.shape[1:])):
-            activity, prediction = self._seen(number, symbols)
-            here = activity[where]
-            classes = np.searchsorted(bounds[number], here, side="right")
+        for number, (channels, mask) in enumerate(self._order(symbols.shape[1:])):
+            activity, prediction = self._context(number, symbols)
+            activity = activity[mask]
+            classes = np.searchsorted(bounds[number], activity, side="right")
             tables = np.ascontiguousarray(choice[classes, channels].T)
-            own = np.broadcast_to(prediction, (len(tables), *where.shape))[:, where]
-            yield Pass(channels, where, here, classes, tables, own)
+            predictions = np.broadcast_to(prediction, (len(tables), *mask.shape))[:, mask]
+            yield CodingPass(channels, mask, activity, classes, tables, predictions)
 
     def _order(self, shape: tuple[int, ...]) -> Iterator[tuple[slice, Mask]]:
-        """Channels and places of every pass."""
+        """Channels and positions of every pass."""
         rows, columns = np.indices(shape, sparse=True)
         black = (rows + columns) % 2 == 0
         yield self.groups[0], black
@@ -111,28 +110,29 @@ class ActivityPrior(TableBuffers):
         for group in self.groups[1:]:
             yield group, np.ones(shape, bool)
 
-    def _seen(self, number: int, symbols: Symbols) -> tuple[Symbols, Symbols | np.int32]:
-        """How busy places (h, w) are at a pass, and what to expect there."""
+    def _context(self, number: int, symbols: Symbols) -> tuple[Symbols, Symbols | np.int32]:
+        """Activity (h, w) at a pass, and predictions of its symbols, (C, h, w) or zero."""
         if number == 0:
             return np.zeros(symbols.shape[1:], np.int32), np.int32(0)
         if number == 1:
             first = symbols[self.groups[0]]
-            weighted = self.weights.cpu().numpy().astype(np.int64)[:, None, None] * _beside(first)
+            weights = self.weights.cpu().numpy().astype(np.int64)[:, None, None]
             half = 1 << (WEIGHT_BITS - 1)
-            return 4 * _beside(_busy(first)), ((weighted + half) >> WEIGHT_BITS).astype(np.int32)
-        before = _busy(symbols[self.groups[number - 2]])
-        activity = 8 * before + _around(before)
+            prediction = (weights * _sum_4_neighbours(first) + half) >> WEIGHT_BITS
+            return 4 * _sum_4_neighbours(_total_magnitude(first)), prediction.astype(np.int32)
+        previous = _total_magnitude(symbols[self.groups[number - 2]])
+        activity = 8 * previous + _sum_8_neighbours(previous)
         if number > 2:
-            activity += 2 * _busy(symbols[self.groups[number - 3]])
+            activity += 2 * _total_magnitude(symbols[self.groups[number - 3]])
         return activity, np.int32(0)
 
 
-def _busy(symbols: Symbols) -> Symbols:
-    """Sum of magnitudes over channels, (h, w)."""
-    return np.minimum(np.abs(symbols), _BUSY).sum(axis=0, dtype=np.int32)
+def _total_magnitude(symbols: Symbols) -> Symbols:
+    """Sum of clipped magnitudes over channels, (h, w)."""
+    return np.minimum(np.abs(symbols), _MAX_MAGNITUDE).sum(axis=0, dtype=np.int32)
 
 
-def _beside(symbols: Symbols) -> Symbols:
+def _sum_4_neighbours(symbols: Symbols) -> Symbols:
     """Sum of the four neighbours above, below, left and right; zeros outside."""
     padded = np.pad(symbols, [(0, 0)] * (symbols.ndim - 2) + [(1, 1)] * 2)
     middle = slice(1, -1)
@@ -145,7 +145,7 @@ def _beside(symbols: Symbols) -> Symbols:
     return total
 
 
-def _around(symbols: Symbols) -> Symbols:
+def _sum_8_neighbours(symbols: Symbols) -> Symbols:
     """Sum of the eight neighbours of (h, w)."""
     padded = np.pad(symbols, 1)
     rows = padded[:-2] + padded[1:-1] + padded[2:]

@@ -1,14 +1,13 @@
-"""Entropy models: a Gaussian with mean and log2 scale, and a factorized prior.
+"""The Gaussian entropy model, with mean and log2 scale, and quantisation for it.
 
-Each has two faces. In training it is a differentiable likelihood of noisy latents; in coding it is a
-set of integer tables (`vrcodec.bitstream.tables`), frozen when weights are exported. The table of a
-Gaussian symbol is chosen by t, the log2 scale in units of the table grid:
-t = (log2(sigma) + 3) * 16/3, index = round(t) clamped to 0 .. 63.
+In training it is a differentiable likelihood of noisy latents; in coding it is a set of integer tables
+(`vrcodec.bitstream.tables`), frozen when weights are exported. The table of a symbol is chosen by t, the
+log2 scale in units of the table grid: t = (log2(sigma) + 3) * 16/3, index = round(t) clamped to 0 .. 63.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,13 +19,8 @@ from vrcodec.bitstream.tables import (
     SCALE_STEP_LOG2,
     TableSet,
     gaussian_tables,
-    stack_tables,
-    trimmed_table,
 )
-from vrcodec.models.networks.layers import bounded
-
-if TYPE_CHECKING:
-    from compressai.entropy_models import EntropyBottleneck
+from vrcodec.models.networks.layers import clamp_with_gradient
 
 # A floor of about 2^-20: the price of an escaped symbol in the tables, so that training pays for
 # outliers what coding will.
@@ -48,39 +42,39 @@ def centroid_shift(log2_scale: Tensor) -> Tensor:
     For a Laplacian of standard deviation 2^log2_scale in steps, the same for every bin but that of zero:
     Sullivan, "Efficient scalar quantization of exponential and Laplacian random variables", 1996, section III.
     """
-    # Beyond a scale of 32 the shift stays below 1/250, and its terms would cancel.
+    # Beyond a scale of 32 the shift is below 1/250, and the difference would lose its precision.
     b = torch.exp2(log2_scale.clamp(-8.0, 5.0)) * _SQRT_HALF
     return 0.5 / torch.tanh(0.5 / b) - b
 
 
-def within_dead_zone(value: Tensor, log2_scale: Tensor) -> Tensor:
-    """What the dead zone takes from ``value`` in steps, of this scale, before it is rounded; same shape."""
+def dead_zone_offset(value: Tensor, log2_scale: Tensor) -> Tensor:
+    """What the dead zone subtracts from ``value`` in steps, of this scale, before rounding; same shape."""
     zone = DEAD_ZONE * centroid_shift(log2_scale)
     return value.clamp(-zone, zone)
 
 
 def round_with_dead_zone(value: Tensor, log2_scale: Tensor) -> Tensor:
-    """Integers that are cheap for what they lose; ``value`` in steps has this scale, same shape or broadcast.
+    """Round ``value`` in steps, of this scale (same shape or broadcast), with bins shifted outwards.
 
-    What is improbable costs more bits than its distortion is worth, so bins begin further out the smaller the
-    scale.
+    Improbable values cost more bits than their distortion is worth, so bins begin further out the smaller
+    the scale.
     """
-    return (value - within_dead_zone(value, log2_scale)).round()
+    return (value - dead_zone_offset(value, log2_scale)).round()
 
 
 def gaussian_likelihood(residual: Tensor, log2_scale: Tensor) -> Tensor:
     """P(residual - 1/2 < X < residual + 1/2) for X ~ N(0, 2^log2_scale), same shape, in float32."""
-    within = bounded(log2_scale.float(), SCALE_MIN_LOG2, SCALE_MAX_LOG2)
-    inverse = torch.exp2(-within) * _SQRT_HALF
+    clamped = clamp_with_gradient(log2_scale.float(), SCALE_MIN_LOG2, SCALE_MAX_LOG2)
+    inverse = torch.exp2(-clamped) * _SQRT_HALF
     distance = residual.float().abs()
     # erfc of a positive argument keeps its precision far out, where 1 - erf would be zero.
-    near = torch.erfc((distance - 0.5) * inverse)
-    far = torch.erfc((distance + 0.5) * inverse)
-    return bounded(0.5 * (near - far), LIKELIHOOD_FLOOR, 1.0)
+    near_tail = torch.erfc((distance - 0.5) * inverse)
+    far_tail = torch.erfc((distance + 0.5) * inverse)
+    return clamp_with_gradient(0.5 * (near_tail - far_tail), LIKELIHOOD_FLOOR, 1.0)
 
 
 class TableBuffers(nn.Module):
-    """Holds a `TableSet` as buffers, so that it is stored and identified with the weights."""
+    """Holds a `TableSet` as buffers: part of the weights file and of its id."""
 
     frequencies: Tensor
     sizes: Tensor
@@ -116,50 +110,10 @@ class TableBuffers(nn.Module):
 class GaussianConditional(TableBuffers):
     """Tables of the residual of y, one for each scale of the grid.
 
-    In training it is a rounded Gaussian. The tables are that, too, or what residuals turn out to be
-    like (`vrcodec.training.calibration`).
+    In training y has a rounded Gaussian. So have the tables, or the distribution measured of residuals
+    (`vrcodec.training.calibration`).
     """
 
     def freeze(self) -> None:
         """Take the tables of the Gaussian. Done once, at export."""
         self.freeze_tables(gaussian_tables())
-
-
-class FactorizedPrior(TableBuffers):
-    """One learned density per channel of z (Balle et al. 2018, appendix 6.1), frozen to tables.
-
-    ``density`` is CompressAI's `EntropyBottleneck` and exists in training only: importing that
-    package takes seconds, and coding needs nothing but the tables.
-    """
-
-    density: EntropyBottleneck | None
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.channels = channels
-        self.density = None
-
-    def attach_density(self) -> None:
-        """Create the trainable density."""
-        from compressai.entropy_models import EntropyBottleneck
-
-        self.density = EntropyBottleneck(self.channels, likelihood_bound=LIKELIHOOD_FLOOR)
-        # Medians stay at zero: symbols are plain integers, and no auxiliary loss is needed.
-        self.density.quantiles.requires_grad_(False).zero_()
-
-    def likelihood(self, z: Tensor, *, noisy: bool) -> Tensor:
-        """Likelihood of z (B, N, h, w) with added noise (training) or rounded (evaluation)."""
-        if self.density is None:
-            raise RuntimeError("attach_density() comes before training")
-        likelihood: Tensor = self.density(z.float(), training=noisy)[1]
-        return likelihood
-
-    @torch.no_grad()
-    def freeze(self, reach: int = 1024) -> None:
-        """Tabulate the density of every channel over the integers that matter."""
-        grid = torch.arange(-reach, reach + 1, dtype=torch.float32)
-        pmf = self.likelihood(grid.expand(1, self.channels, 1, -1), noisy=False)
-        rows = pmf[0, :, 0].double().cpu().numpy()
-        # The density's own floor is no probability.
-        rows = np.where(rows > 1.5 * LIKELIHOOD_FLOOR, rows, 0.0)
-        self.freeze_tables(stack_tables([trimmed_table(row) for row in rows]))

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from vrcodec.models.base import register
-from vrcodec.models.coding.hyperprior import Factors, HyperpriorModel
+from vrcodec.models.families.hyperprior import Gains, HyperpriorModel
 from vrcodec.models.networks.backbone import BackboneSize
-from vrcodec.models.networks.context import Exchange
-from vrcodec.models.networks.gains import KNOTS, log_linear
+from vrcodec.models.networks.context import StepCoder
+from vrcodec.models.networks.gains import KNOTS, interpolate_gains
 from vrcodec.models.networks.layers import Pointwise, at_least_float32
 
 # Gains span exp(-1.5) .. exp(1.5) at first: a factor of 20, the square root of lambda's range.
@@ -39,29 +39,29 @@ class Gained(HyperpriorModel):
         self.log_hyper_gain = nn.Parameter(torch.zeros(KNOTS, size.hyper))
         self.log_hyper_inverse_gain = nn.Parameter(torch.zeros(KNOTS, size.hyper))
 
-    def factors(self, rate: Tensor) -> Factors:
-        return Factors(
+    def gains(self, rate: Tensor) -> Gains:
+        return Gains(
             rate,
-            log_linear(self.log_gain, rate),
-            log_linear(self.log_inverse_gain, rate),
-            log_linear(self.log_hyper_gain, rate),
-            log_linear(self.log_hyper_inverse_gain, rate),
+            interpolate_gains(self.log_gain, rate),
+            interpolate_gains(self.log_inverse_gain, rate),
+            interpolate_gains(self.log_hyper_gain, rate),
+            interpolate_gains(self.log_hyper_inverse_gain, rate),
         )
 
-    def hyper_input(self, y: Tensor, factors: Factors) -> Tensor:
-        return y * factors.gain.to(y)
+    def hyper_input(self, y: Tensor, gains: Gains) -> Tensor:
+        return y * gains.gain.to(y)
 
     @torch.no_grad()
-    def start_scales(self, log2_scales: Tensor) -> None:
-        last = self.hyper_synthesis_net[-1]
-        assert isinstance(last, Pointwise)
-        # Means are to say little at first; scales may follow z.
-        last.weight[: len(log2_scales)] *= 0.1
-        last.bias.copy_(torch.cat((torch.zeros_like(log2_scales), log2_scales)))
+    def initialise_scales(self, log2_scales: Tensor) -> None:
+        output = self.hyper_synthesis_net[-1]
+        assert isinstance(output, Pointwise)
+        # At first means hardly depend on z; scales may.
+        output.weight[: len(log2_scales)] *= 0.1
+        output.bias.copy_(torch.cat((torch.zeros_like(log2_scales), log2_scales)))
 
-    def code_block(self, features: Tensor, factors: Factors, exchange: Exchange) -> Tensor:
+    def code_block(self, features: Tensor, gains: Gains, code_step: StepCoder) -> Tensor:
         """One step for all samples: mean and scale live in the scaled domain."""
         mean, log2_scale = at_least_float32(features).flatten(2).chunk(2, dim=1)
-        residual = exchange(mean, log2_scale, lambda y: y.flatten(2))
+        residual = code_step(mean, log2_scale, lambda y: y.flatten(2))
         y_hat = (residual + mean).reshape(*mean.shape[:2], *features.shape[-2:])
-        return y_hat * factors.inverse_gain
+        return y_hat * gains.inverse_gain

@@ -17,47 +17,47 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vrcodec.bitstream.quality_map import QualityMap
-from vrcodec.models.base import Latents, RateState, register
-from vrcodec.models.coding.hyperprior import Factors, Scaling
+from vrcodec.models.base import Latents, RateParameters, register
 from vrcodec.models.families.gained import Gained
+from vrcodec.models.families.hyperprior import GainParameters, Gains
 from vrcodec.models.networks.backbone import BackboneSize
-from vrcodec.models.networks.gains import finer, log_linear_map
+from vrcodec.models.networks.gains import interpolate_gain_map, upsample_levels
 from vrcodec.models.networks.modulation import Modulated, condition_net
 from vrcodec.regions.grid import HYPER_STRIDE, Block, LatentGrid
-from vrcodec.regions.window import cut
+from vrcodec.regions.window import crop_to
 from vrcodec.timing import stage
 
-# More would leave no room for the transforms themselves; a level is one number.
+# Channels of conditions: few, because they come from one number, and the transforms need the arithmetic.
 CONDITIONS = 12
 
 
 @dataclass(frozen=True)
-class MapScaling(Scaling):
-    """The factors of a map. Of y, ``factors`` has those of the mean level: there are too many to keep them all.
+class GainMapParameters(GainParameters):
+    """The gains of a quality map. Of y, ``gains`` has those of the mean level: all would take too much memory.
 
-    ``log_gain``, ``log_inverse_gain``: the knots that all follow from.
+    ``log_gain``, ``log_inverse_gain``: knots, from which `within` computes those of a block.
     """
 
     log_gain: Tensor
     log_inverse_gain: Tensor
 
-    def within(self, window: Block) -> Factors:
-        assert self.factors.levels is not None
-        levels = cut(self.factors.levels, window)
+    def within(self, window: Block) -> Gains:
+        assert self.gains.levels is not None
+        levels = crop_to(self.gains.levels, window)
         with torch.no_grad():
             knots = self.log_gain, self.log_inverse_gain
-            gain, inverse = (log_linear_map(own, levels) for own in knots)
-        return replace(self.factors, gain=gain, inverse_gain=inverse)
+            gain, inverse = (interpolate_gain_map(k, levels) for k in knots)
+        return replace(self.gains, gain=gain, inverse_gain=inverse)
 
 
 @register
 class Qmap(Gained):
-    """Gains and feature transforms that follow a map of rates."""
+    """Gains and feature transforms that follow a quality map."""
 
     family = "qmap"
     method = 3
-    mapped = True
-    one_analysis = False
+    takes_quality_map = True
+    rate_independent_analysis = False
 
     def __init__(self, size: BackboneSize) -> None:
         super().__init__(size)
@@ -70,54 +70,56 @@ class Qmap(Gained):
         self.synthesis_net = Modulated(self.synthesis_net, {0: m, 3: c, end: c}, CONDITIONS)
         self.condition_net = condition_net(CONDITIONS)
 
-    def factors(self, rate: Tensor) -> Factors:
+    def gains(self, rate: Tensor) -> Gains:
         """``rate``: (B,), or maps (B, 1, ceil(h / 2), ceil(w / 2)) for y of h x w samples, h and w even."""
-        levels = rate.reshape(-1, 1, 1, 1) if rate.dim() == 1 else finer(rate)
-        coarse = levels if rate.dim() == 1 else _at_hyper(levels)
-        return Factors(
+        levels = rate.reshape(-1, 1, 1, 1) if rate.dim() == 1 else upsample_levels(rate)
+        coarse = levels if rate.dim() == 1 else _average_to_hyper(levels)
+        return Gains(
             rate,
-            log_linear_map(self.log_gain, levels),
-            log_linear_map(self.log_inverse_gain, levels),
-            log_linear_map(self.log_hyper_gain, coarse),
-            log_linear_map(self.log_hyper_inverse_gain, coarse),
+            interpolate_gain_map(self.log_gain, levels),
+            interpolate_gain_map(self.log_inverse_gain, levels),
+            interpolate_gain_map(self.log_hyper_gain, coarse),
+            interpolate_gain_map(self.log_hyper_inverse_gain, coarse),
             levels,
         )
 
-    def beside(self, levels: Tensor | None) -> tuple[Tensor, ...]:
+    def compute_conditions(self, levels: Tensor | None) -> tuple[Tensor, ...]:
         assert levels is not None
         return (self.condition_net(2 * levels - 1),)
 
-    def with_map(self, rate: RateState, shape: QualityMap, grid: LatentGrid) -> RateState:
-        """The map that has this shape and the mean level of ``rate``."""
-        assert isinstance(rate, Scaling)
-        own = torch.from_numpy(shape.levels(rate.code))[None, None]
-        levels = finer(own)[..., : grid.height, : grid.width]
-        coarse = _at_hyper(levels)
+    def with_quality_map(
+        self, rate: RateParameters, shape: QualityMap, grid: LatentGrid
+    ) -> RateParameters:
+        """The map of this shape with the mean level of ``rate``."""
+        assert isinstance(rate, GainParameters)
+        map_levels = torch.from_numpy(shape.levels(rate.code))[None, None]
+        levels = upsample_levels(map_levels)[..., : grid.height, : grid.width]
+        coarse = _average_to_hyper(levels)
         with torch.no_grad():
-            factors = replace(
-                rate.factors,
-                hyper_gain=log_linear_map(self.log_hyper_gain, coarse),
-                hyper_inverse_gain=log_linear_map(self.log_hyper_inverse_gain, coarse),
+            gains = replace(
+                rate.gains,
+                hyper_gain=interpolate_gain_map(self.log_hyper_gain, coarse),
+                hyper_inverse_gain=interpolate_gain_map(self.log_hyper_inverse_gain, coarse),
                 levels=levels,
             )
-        return MapScaling(rate.code, factors, self.log_gain, self.log_inverse_gain)
+        return GainMapParameters(rate.code, gains, self.log_gain, self.log_inverse_gain)
 
-    # The analysis knows the map, so it comes with the rate.
+    # The analysis depends on the map, so it waits for the rate.
 
-    def analyse_pictures(self, x: Tensor, *beside: Tensor) -> Tensor:
-        return super().analyse_pictures(x, *beside) if beside else x
+    def compute_latents(self, x: Tensor, *conditions: Tensor) -> Tensor:
+        return super().compute_latents(x, *conditions) if conditions else x
 
-    def rough_bits(self, latents: Latents, rate: RateState) -> None:
+    def estimate_bits(self, latents: Latents, rate: RateParameters) -> None:
         """Unknown: there are no latents before the map is known."""
 
     @torch.inference_mode()
-    def conditioned(self, latents: Latents, rate: RateState) -> Latents:
-        """The analysis, which needs the map."""
-        assert isinstance(rate, Scaling)
+    def latents_at_rate(self, latents: Latents, rate: RateParameters) -> Latents:
+        """Analyse the picture in ``latents``, given the map."""
+        assert isinstance(rate, GainParameters)
         with stage("analysis"):
-            return Latents(self.analyse_pictures(latents.y, *self.conditions(rate)))
+            return Latents(self.compute_latents(latents.y, *self.coding_conditions(rate)))
 
 
-def _at_hyper(levels: Tensor) -> Tensor:
-    """Means of (B, 1, h, w) over the samples of y above each one of z."""
+def _average_to_hyper(levels: Tensor) -> Tensor:
+    """Means of levels (B, 1, h, w) over the samples of y of each sample of z."""
     return F.avg_pool2d(levels, HYPER_STRIDE, ceil_mode=True, count_include_pad=False)

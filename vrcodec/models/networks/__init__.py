@@ -1,1 +1,1 @@
-"""Networks that the families share: transforms, hyperprior, context, and how the rate modulates them."""
+"""Networks that the families share: transforms, hyperprior, context, hierarchy, and modulation by the rate."""

@@ -1,4 +1,4 @@
-"""The analysis and synthesis transforms and the hyperprior that the families share.
+"""Analysis, synthesis, hyper-analysis and hyper-synthesis, shared by the families.
 
 Sizes are per recipe (`BackboneSize`); the layout is fixed. Pictures are RGB in [0, 1].
 """
@@ -9,7 +9,13 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from vrcodec.models.networks.layers import LEAKY_SLOPE, Block, Conv2d, PixelUnshuffle, Pointwise
+from vrcodec.models.networks.layers import (
+    LEAKY_SLOPE,
+    Conv2d,
+    PixelUnshuffle,
+    Pointwise,
+    ResidualBlock,
+)
 
 _UNSHUFFLE = 8
 _PATCH = 3 * _UNSHUFFLE**2
@@ -23,7 +29,7 @@ class BackboneSize:
     synthesis, ``prior`` the width of the float64 hyper-synthesis. With a context model: ``groups`` of
     channels of y, and its width ``context``; the hyper-synthesis then ends in features for it. ``widths``: of a
     slimmable model, narrow to wide; the last one is ``channels``. ``reach``: for each width the highest rate
-    that it is made for; narrow networks waste bits on pictures that they cannot give.
+    that it is trained for; beyond it a narrow network spends bits without gaining quality.
     """
 
     channels: int = 256
@@ -37,35 +43,35 @@ class BackboneSize:
     reach: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        # JSON knows lists only.
+        # JSON gives lists.
         object.__setattr__(self, "groups", tuple(self.groups))
         object.__setattr__(self, "widths", tuple(self.widths))
         object.__setattr__(self, "reach", tuple(self.reach))
 
     def narrowed(self, width: int) -> BackboneSize:
-        """The same with ``width`` channels at 1/8, and as large a share of those of y."""
+        """This size with ``width`` channels at 1/8, and y in proportion."""
         latent = self.latent * width // self.channels
         return replace(self, channels=width, latent=latent, widths=(), reach=())
 
     @property
     def halo(self) -> int:
-        """Latent rows beyond a strip that its analysis or synthesis can see."""
+        """Samples of y on each side of a tile that its analysis or synthesis sees: the receptive field."""
         return 1 + -(-self.blocks // 2)
 
 
 def analysis(size: BackboneSize) -> nn.Sequential:
     """x (B, 3, 16h, 16w) -> y (B, M, h, w).
 
-    From the stride on it is M wide: fewer would bound the rank of y, and with it the quality that
-    any rate can reach.
+    M channels wide from the strided convolution on: fewer would bound the rank of y, and so the quality at
+    any rate.
     """
     c, m = size.channels, size.latent
     return nn.Sequential(
         PixelUnshuffle(_UNSHUFFLE),
         Pointwise(_PATCH, c),
-        *(Block(c) for _ in range(size.blocks)),
+        *(ResidualBlock(c) for _ in range(size.blocks)),
         Conv2d(c, m, 2, stride=2),
-        Block(m),
+        ResidualBlock(m),
         Pointwise(m, m),
     )
 
@@ -75,10 +81,10 @@ def synthesis(size: BackboneSize) -> nn.Sequential:
     c, m = size.channels, size.latent
     return nn.Sequential(
         Pointwise(m, m),
-        Block(m),
+        ResidualBlock(m),
         Pointwise(m, 4 * c),
         nn.PixelShuffle(2),
-        *(Block(c) for _ in range(size.blocks)),
+        *(ResidualBlock(c) for _ in range(size.blocks)),
         Pointwise(c, _PATCH),
         nn.PixelShuffle(_UNSHUFFLE),
     )
@@ -89,7 +95,7 @@ def hyper_analysis(size: BackboneSize) -> nn.Sequential:
     p = size.prior
     return nn.Sequential(
         Pointwise(size.latent, p),
-        Block(p),
+        ResidualBlock(p),
         Conv2d(p, p, 2, stride=2),
         nn.LeakyReLU(LEAKY_SLOPE),
         Conv2d(p, p, 3, padding=1),

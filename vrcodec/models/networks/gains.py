@@ -1,4 +1,4 @@
-"""Rate as vectors: knots over r in [0, 1], interpolated log-linearly."""
+"""Gains by rate: knots over r in [0, 1], interpolated log-linearly."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def as_channels(vector: Tensor) -> Tensor:
     return torch.unsqueeze(torch.unsqueeze(vector, -1), -1)
 
 
-def log_linear(log_knots: Tensor, rate: Tensor) -> Tensor:
-    """Factors (B, C, 1, 1) at ``rate`` (B,), in its dtype, from the logarithms (L, C) of their knots."""
+def interpolate_gains(log_knots: Tensor, rate: Tensor) -> Tensor:
+    """Gains (B, C, 1, 1) at ``rate`` (B,), in its dtype, from the logarithms (L, C) of their knots."""
     return as_channels(interpolate_knots(log_knots.to(rate.device, rate.dtype), rate).exp())
 
 
-def log_linear_map(log_knots: Tensor, levels: Tensor) -> Tensor:
-    """The same for maps of rates: ``levels`` (B, 1, h, w) -> (B, C, h, w)."""
-    own = log_knots.to(levels.device, levels.dtype)
-    return interpolate_knots(own, levels[:, 0]).exp().permute(0, 3, 1, 2)
+def interpolate_gain_map(log_knots: Tensor, levels: Tensor) -> Tensor:
+    """`interpolate_gains` for maps of rates: ``levels`` (B, 1, h, w) -> (B, C, h, w)."""
+    knots = log_knots.to(levels.device, levels.dtype)
+    return interpolate_knots(knots, levels[:, 0]).exp().permute(0, 3, 1, 2)
 
 
-def finer(maps: Tensor) -> Tensor:
+def upsample_levels(maps: Tensor) -> Tensor:
     """Levels (B, 1, h, w) on the grid of a quality map -> (B, 1, 2h, 2w), at the samples of y."""
     return F.interpolate(maps, scale_factor=MAP_STRIDE // STRIDE, mode="nearest")

@@ -2,7 +2,7 @@
 
 The style is that of DCVC-RT (Jia et al., "Towards Practical Real-Time Neural Video Compression",
 CVPR 2025): nothing runs at full resolution, and nearly all the work is in 1x1 convolutions, which
-are plain matrix products. Layer names are chosen for reading a state dict.
+are plain matrix products. Layer names make a state dict readable.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _skip_initialisation: ContextVar[bool] = ContextVar("skip_initialisation", defau
 
 @contextmanager
 def uninitialised() -> Iterator[None]:
-    """Layers made inside keep whatever memory they get: for models that are about to be loaded.
+    """Leave parameters of layers made inside uninitialised: for models that are about to be loaded.
 
-    The meta device would serve, but its first use imports a second's worth of torch.
+    The meta device would do as well, but its first use takes a second of imports.
     """
     token = _skip_initialisation.set(True)
     try:
@@ -67,7 +67,7 @@ class Depthwise(Conv2d):
 class Pointwise(nn.Linear):
     """1x1 convolution, (B, C_in, H, W) -> (B, C_out, H, W), whose weight is stored as a matrix.
 
-    A matrix is what it is to an optimizer that works on matrices (Muon), and to a reader.
+    So an optimizer for matrices (Muon) sees it as one.
     """
 
     def reset_parameters(self) -> None:
@@ -81,7 +81,7 @@ class Pointwise(nn.Linear):
 class PixelUnshuffle(nn.Module):
     """`nn.PixelUnshuffle`, (B, C, rH, rW) -> (B, C r^2, H, W), that keeps the channels-last layout.
 
-    PyTorch's returns channels first, and every layer behind it then converts to and fro.
+    PyTorch's returns channels first, and every layer behind it would convert the layout.
     """
 
     def __init__(self, factor: int) -> None:
@@ -96,7 +96,7 @@ class PixelUnshuffle(nn.Module):
         return flat.permute(0, 3, 1, 2)
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Residual block: a depthwise 3x3 branch, then a gated 1x1 branch.
 
     Shape: (B, C, H, W) -> (B, C, H, W). The receptive field grows by one sample on each side.
@@ -121,7 +121,7 @@ class Block(nn.Module):
         x = x + self.mix(self.depthwise(spread))
         left, right = self.gate(self._narrow(x)).chunk(2, dim=1)
         branch = self.merge(F.silu(left, inplace=reuse) * right)
-        # The sum above is ours to overwrite; what came in is not.
+        # The sum above may be overwritten; the input may not.
         return x.add_(branch) if reuse else x + branch
 
     def _narrow(self, x: Tensor) -> Tensor:
@@ -138,7 +138,7 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     return F.pad(x, (0, right, 0, below), mode="replicate")
 
 
-class _Bounded(torch.autograd.Function):
+class _ClampWithGradient(torch.autograd.Function):
     """Clamp whose gradient still flows when it would bring the value back into range."""
 
     @staticmethod
@@ -149,13 +149,13 @@ class _Bounded(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
         below, above = ctx.saved_tensors
-        stuck = (below & (grad > 0)) | (above & (grad < 0))
-        return grad.masked_fill(stuck, 0.0), None, None
+        outward = (below & (grad > 0)) | (above & (grad < 0))
+        return grad.masked_fill(outward, 0.0), None, None
 
 
-def bounded(x: Tensor, low: float, high: float) -> Tensor:
-    """Clamp ``x`` to [low, high]; unlike ``clamp`` it can learn its way back inside."""
-    return _Bounded.apply(x, low, high)  # type: ignore[no-any-return]
+def clamp_with_gradient(x: Tensor, low: float, high: float) -> Tensor:
+    """Clamp ``x`` to [low, high] with gradients that can bring it back inside, unlike those of ``clamp``."""
+    return _ClampWithGradient.apply(x, low, high)  # type: ignore[no-any-return]
 
 
 def round_straight_through(x: Tensor) -> Tensor:

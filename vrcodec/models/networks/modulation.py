@@ -1,4 +1,4 @@
-"""Spatially adaptive feature transform: features scaled and shifted by what a condition says of each place.
+"""Spatially adaptive feature transform: features scaled and shifted, sample by sample, by conditions.
 
 Song, Choi and Han, "Variable-Rate Deep Image Compression through Spatially-Adaptive Feature Transform", ICCV
 2021, section 3.2. Here nothing runs at full resolution: conditions live at 1/16 of the picture.

@@ -1,7 +1,7 @@
-"""The encoder's side of a hierarchy of latents (`networks.hierarchy`): what their values are to be.
+"""The posterior of a hierarchy of latents (`networks.hierarchy`), which the encoder quantises.
 
-It sees the picture: first it goes up, from 1/16 to 1/64, and then down beside the state of the decoder, whose
-knowledge it takes into account at every level (Duan et al., TPAMI 2023, section 3.2).
+Features of the picture go bottom-up, from 1/16 to 1/64; at every level of the top-down path they are combined
+with the state of the decoder (Duan et al., TPAMI 2023, section 3.2).
 """
 
 from __future__ import annotations
@@ -11,18 +11,30 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from vrcodec.models.networks.hierarchy import Exchange, Kind, Prior, channel_ranges, scale_sizes
-from vrcodec.models.networks.layers import LEAKY_SLOPE, Block, Conv2d, Pointwise, pad_to_multiple
+from vrcodec.models.networks.hierarchy import (
+    LatentSource,
+    LatentSpec,
+    Prior,
+    channel_ranges,
+    scale_sizes,
+)
+from vrcodec.models.networks.layers import (
+    LEAKY_SLOPE,
+    Conv2d,
+    Pointwise,
+    ResidualBlock,
+    pad_to_multiple,
+)
 
 
-class Ascent(nn.Module):
-    """The way up, on the encoder only: y (B, M, h, w) -> features at 1/64, 1/32 and 1/16."""
+class BottomUpPath(nn.Module):
+    """The bottom-up path: y (B, M, h, w) -> features at 1/64, 1/32 and 1/16."""
 
     def __init__(self, latent: int, width: int) -> None:
         super().__init__()
-        self.inlet = nn.Sequential(Pointwise(latent, width), Block(width))
+        self.inlet = nn.Sequential(Pointwise(latent, width), ResidualBlock(width))
         self.downs = nn.ModuleList(
-            nn.Sequential(Conv2d(width, width, 2, stride=2), Block(width)) for _ in range(2)
+            nn.Sequential(Conv2d(width, width, 2, stride=2), ResidualBlock(width)) for _ in range(2)
         )
 
     def forward(self, y: Tensor) -> list[Tensor]:
@@ -34,7 +46,7 @@ class Ascent(nn.Module):
 
 
 class Correction(nn.Module):
-    """Where the encoder wants z: where it did at first, corrected by what the state knows already."""
+    """Posterior mean of z: the ``first`` guess from the picture alone, corrected given the decoder's state."""
 
     def __init__(self, width: int, channels: int) -> None:
         super().__init__()
@@ -52,27 +64,27 @@ class Correction(nn.Module):
 
 
 class Posterior(nn.Module):
-    """The encoder's side of the way down. ``kinds``: as for `Descent`; those at 1/16 are groups of y."""
+    """Posterior means. ``specs``: as for `TopDownPath`; the latents at 1/16 are groups of channels of y."""
 
-    def __init__(self, latent: int, width: int, kinds: Sequence[Sequence[Kind]]) -> None:
+    def __init__(self, latent: int, width: int, specs: Sequence[Sequence[LatentSpec]]) -> None:
         super().__init__()
-        every = [kind for own in kinds for kind in own]
-        coarse = [kind for own in kinds[:-1] for kind in own]
-        self.ascent = Ascent(latent, width)
-        self.first = nn.ModuleList(Pointwise(width, kind.channels) for kind in coarse)
-        self.corrections = nn.ModuleList(Correction(width, kind.channels) for kind in every)
-        self._scale_of = [scale for scale, own in enumerate(kinds) for _ in own]
-        self._channels = channel_ranges(kinds[-1])
+        every = [spec for scale in specs for spec in scale]
+        coarse = [spec for scale in specs[:-1] for spec in scale]
+        self.ascent = BottomUpPath(latent, width)
+        self.first = nn.ModuleList(Pointwise(width, spec.channels) for spec in coarse)
+        self.corrections = nn.ModuleList(Correction(width, spec.channels) for spec in every)
+        self._scale_indices = [index for index, scale in enumerate(specs) for _ in scale]
+        self._channels = channel_ranges(specs[-1])
 
-    def forward(self, y: Tensor) -> Exchange:
-        """y (B, M, h, w) -> where the encoder wants latent number k, before it is quantised."""
+    def forward(self, y: Tensor) -> LatentSource:
+        """y (B, M, h, w) -> the posterior mean of each latent, before it is quantised."""
         features = self.ascent(y)
-        coarse = [net(features[self._scale_of[k]]).float() for k, net in enumerate(self.first)]
-        first = [*coarse, *(y[:, own] for own in self._channels)]
+        coarse = [net(features[self._scale_indices[k]]).float() for k, net in enumerate(self.first)]
+        first = [*coarse, *(y[:, channels] for channels in self._channels)]
 
-        def wanted(number: int, prior: Prior) -> Tensor:
-            own = features[self._scale_of[number]]
+        def posterior_mean(number: int, prior: Prior) -> Tensor:
+            at_scale = features[self._scale_indices[number]]
             correct = self.corrections[number]
-            return prior.pick(correct(first[number], own, prior.state.to(own)))
+            return prior.pick(correct(first[number], at_scale, prior.state.to(at_scale)))
 
-        return wanted
+        return posterior_mean

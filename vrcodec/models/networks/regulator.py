@@ -22,7 +22,7 @@ _START, _END = -2.16, 2.16
 
 
 class Regulator(nn.Module):
-    """a(r) with its knots: the first, and how much each of the others rises above the one before."""
+    """a(r) with its knots: log2 of the first, and the rise of each of the others over the one before."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""Networks of several widths in one: slicing them, and how weights files store them."""
+"""Slimmable networks: slicing a width out of wide networks, and storing all widths in a weights file."""

@@ -1,4 +1,4 @@
-"""What each width of a slimmable model has of its own, and how weights files store what they share."""
+"""One width of a slimmable model: the parameters that it does not share, and coding with its prior."""
 
 from __future__ import annotations
 
@@ -8,86 +8,91 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from vrcodec.bitstream.payload import Stream
+from vrcodec.bitstream.latent_stream import Stream
 from vrcodec.bitstream.rans import CodingTables, Symbols
 from vrcodec.bitstream.symbol_coding import StreamReader, StreamWriter
-from vrcodec.models.coding.activity import LEVELS, ActivityPrior, Pass
+from vrcodec.models.coding.activity import RATE_LEVELS, ActivityPrior, CodingPass
 from vrcodec.models.networks import backbone
 from vrcodec.models.networks.backbone import BackboneSize
-from vrcodec.models.networks.gains import KNOTS, log_linear
+from vrcodec.models.networks.gains import KNOTS, interpolate_gains
 from vrcodec.models.networks.layers import uninitialised
-from vrcodec.models.slimming.slicing import Source, Switches, narrow_state
+from vrcodec.models.slimming.slicing import ParameterSource, SwitchableAffine, narrow_state
 from vrcodec.rate import RATE_CODE_MAX
 
 NETWORKS = ("analysis_net", "synthesis_net")
+# Gains span exp(-1.5) .. exp(1.5) at first.
 _SPREAD = 1.5
 
 
-def _nearest(level: int) -> int:
-    """The number of the prior's level that is nearest to ``level`` in 1/65535, in integers."""
-    return (2 * level * (LEVELS - 1) + RATE_CODE_MAX) // (2 * RATE_CODE_MAX)
+def _nearest_rate_level(level: int) -> int:
+    """Number of the prior's rate level nearest to ``level`` in 1/65535; integer arithmetic."""
+    return (2 * level * (RATE_LEVELS - 1) + RATE_CODE_MAX) // (2 * RATE_CODE_MAX)
 
 
 class Width(nn.Module):
-    """What a width has of its own."""
+    """The parameters of one width: gains, prior, and scales and shifts of its slices of the shared networks."""
 
     def __init__(self, size: BackboneSize) -> None:
         super().__init__()
         with uninitialised():
             templates = backbone.analysis(size), backbone.synthesis(size)
-        named = dict(zip(NETWORKS, templates, strict=True))
-        self.switches = nn.ModuleDict({name: Switches(net, name) for name, net in named.items()})
+        networks = dict(zip(NETWORKS, templates, strict=True))
+        self.switches = nn.ModuleDict(
+            {name: SwitchableAffine(net, name) for name, net in networks.items()}
+        )
         ramp = torch.linspace(-_SPREAD, _SPREAD, KNOTS).unsqueeze(1)
         self.log_gain = nn.Parameter(ramp.repeat(1, size.latent))
         self.log_inverse_gain = nn.Parameter(-ramp.repeat(1, size.latent))
         self.prior = ActivityPrior(size.latent)
-        # No part of the state: their parameters are slices of others.
-        self.templates = named
+        # A plain dict, no part of the state: their parameters are slices of others.
+        self.templates = networks
 
     @cached_property
     def tables(self) -> CodingTables:
-        """Those of the prior."""
+        """The tables of the prior."""
         return CodingTables(self.prior.tables())
 
-    def passes(self, symbols: Symbols, level: int) -> Iterator[Pass]:
-        """What of ``symbols`` (M, h, w) is coded in turn at ``level`` in 1/65535."""
-        return self.prior.passes(_nearest(level), symbols)
+    def passes(self, symbols: Symbols, level: int) -> Iterator[CodingPass]:
+        """The passes of the prior over ``symbols`` (M, h, w), at ``level`` in 1/65535."""
+        return self.prior.passes(_nearest_rate_level(level), symbols)
 
-    def put(self, symbols: Symbols, level: int) -> Stream:
+    def encode_block(self, symbols: Symbols, level: int) -> Stream:
         """Code symbols (M, h, w) of a block at ``level`` in 1/65535."""
         writer = StreamWriter()
         for part in self.passes(symbols, level):
-            own = symbols[part.channels][:, part.where] - part.prediction
-            writer.put_static(own.reshape(-1), part.tables.reshape(-1), self.tables)
+            residual = symbols[part.channels][:, part.mask] - part.prediction
+            writer.put_static(residual.reshape(-1), part.tables.reshape(-1), self.tables)
         return writer.finish()
 
-    def get(self, stream: Stream, symbols: Symbols, level: int) -> None:
-        """Inverse of `put`: fills ``symbols`` (M, h, w), zeros at first. Raises CorruptError."""
+    def decode_block(self, stream: Stream, symbols: Symbols, level: int) -> None:
+        """Inverse of `encode_block`: fills ``symbols`` (M, h, w), zeros at first. Raises CorruptError."""
         reader = StreamReader(stream)
         for part in self.passes(symbols, level):
-            own = reader.get_static(part.tables.reshape(-1), self.tables)
-            symbols[part.channels, part.where] = own.reshape(part.tables.shape) + part.prediction
+            residual = reader.get_static(part.tables.reshape(-1), self.tables)
+            symbols[part.channels, part.mask] = (
+                residual.reshape(part.tables.shape) + part.prediction
+            )
         reader.finish()
 
-    def state(self, name: str, source: Source) -> dict[str, Tensor]:
+    def network_state(self, name: str, source: ParameterSource) -> dict[str, Tensor]:
         """Parameters of a network at this width, by name."""
         switches = self.switches[name]
-        assert isinstance(switches, Switches)
+        assert isinstance(switches, SwitchableAffine)
         return narrow_state(self.templates[name], name, source, switches)
 
-    def centres(self, gain: Tensor) -> Tensor:
-        """Of y * ``gain`` (B, M, 1, 1), same shape: rounding begins there, so that what hardly varies is zero.
+    def rounding_centres(self, gain: Tensor) -> Tensor:
+        """Modes of y * ``gain`` (B, M, 1, 1), same shape, without gradients.
 
-        Without gradients.
+        Rounded relative to them, channels that hardly vary become zero.
         """
-        return self.prior.density.centres().detach().to(gain)[:, None, None] * gain.detach()
+        return self.prior.density.modes().detach().to(gain)[:, None, None] * gain.detach()
 
     def log2_scales(self, gain: Tensor) -> Tensor:
         """log2 of the standard deviation of y * ``gain`` (B, M, 1, 1), same shape, without gradients."""
-        deviations = self.prior.density.deviations().detach().to(gain)
+        deviations = self.prior.density.standard_deviations().detach().to(gain)
         return (deviations[:, None, None] * gain.detach()).log2()
 
     def table_gains(self) -> Tensor:
-        """(LEVELS, M): the gains that the prior knows."""
-        levels = torch.linspace(0, 1, LEVELS, dtype=torch.float64)
-        return log_linear(self.log_gain, levels)[..., 0, 0]
+        """Gains (RATE_LEVELS, M) at the rate levels of the prior."""
+        levels = torch.linspace(0, 1, RATE_LEVELS, dtype=torch.float64)
+        return interpolate_gains(self.log_gain, levels)[..., 0, 0]

@@ -1,1 +1,1 @@
-"""What comes in: the samples of any picture file, its colours, its metadata, and what is refused."""
+"""Reading the picture files of other formats: samples, colours, metadata; and what is refused."""

@@ -1,4 +1,4 @@
-"""ICC profiles (ICC.1:2022) of primaries, white and a tone curve: what a file says in other ways.
+"""Building ICC profiles (ICC.1:2022) from primaries, white point and tone curve.
 
 The smallest that every colour engine takes: version 4, matrix and parametric curves for RGB, a curve for grey.
 """
@@ -29,75 +29,80 @@ Matrix = npt.NDArray[np.float64]
 
 def grey_profile(curve: Curve) -> bytes:
     """A profile of grey pictures."""
-    return _profile(b"GRAY", {b"wtpt": _xyz(_D50), b"kTRC": _parametric(curve)})
+    return _build_profile(b"GRAY", {b"wtpt": _xyz_tag(_D50), b"kTRC": _parametric_curve(curve)})
 
 
 def rgb_profile(curve: Curve, chromaticities: Chromaticities) -> bytes:
     """A profile of RGB pictures. Raises ValueError where the primaries span no colours."""
-    white, *primaries = (_to_xyz(*chromaticities[at : at + 2]) for at in range(0, 8, 2))
+    white, *primaries = (_xy_to_xyz(*chromaticities[i : i + 2]) for i in range(0, 8, 2))
     columns = np.array(primaries).T
     try:
         matrix = columns * np.linalg.solve(columns, white)
-        adaptation = _adaptation(white)
+        adaptation = _bradford_adaptation(white)
     except np.linalg.LinAlgError:
         raise ValueError("the primaries lie on one line") from None
     red, green, blue = (adaptation @ matrix).T
-    tags = {b"wtpt": _xyz(_D50), b"chad": _numbers(b"sf32", adaptation.ravel())}
-    tags |= {b"rXYZ": _xyz(red), b"gXYZ": _xyz(green), b"bXYZ": _xyz(blue)}
-    return _profile(b"RGB ", tags | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), _parametric(curve)))
+    tags = {b"wtpt": _xyz_tag(_D50), b"chad": _fixed_point_tag(b"sf32", adaptation.ravel())}
+    tags |= {b"rXYZ": _xyz_tag(red), b"gXYZ": _xyz_tag(green), b"bXYZ": _xyz_tag(blue)}
+    return _build_profile(
+        b"RGB ", tags | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), _parametric_curve(curve))
+    )
 
 
-def _to_xyz(x: float, y: float) -> Matrix:
+def _xy_to_xyz(x: float, y: float) -> Matrix:
     if y <= 0:
         raise ValueError(f"{x:g}, {y:g} is no chromaticity")
     return np.array([x / y, 1, (1 - x - y) / y])
 
 
-def _adaptation(white: Matrix) -> Matrix:
-    """What takes colours under ``white`` to the D50 of profiles, by Bradford's cone responses."""
+def _bradford_adaptation(white: Matrix) -> Matrix:
+    """The chromatic adaptation from ``white`` to the D50 of profiles, by Bradford's cone responses."""
     scale = (_BRADFORD @ np.array(_D50)) / (_BRADFORD @ white)
     adaptation: Matrix = np.linalg.inv(_BRADFORD) @ np.diag(scale) @ _BRADFORD
     return adaptation
 
 
-def _profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
-    words = {b"desc": _text("Colours as the picture file gave them"), b"cprt": _text("CC0")}
-    tags = words | tags
-    at = _HEADER_BYTES + 4 + _ENTRY_BYTES * len(tags)
+def _build_profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
+    texts = {
+        b"desc": _mluc_text("Colours as the picture file gave them"),
+        b"cprt": _mluc_text("CC0"),
+    }
+    tags = texts | tags
+    data_offset = _HEADER_BYTES + 4 + _ENTRY_BYTES * len(tags)
     table, data = struct.pack(">I", len(tags)), b""
     for signature, content in tags.items():
-        table += struct.pack(">4sII", signature, at + len(data), len(content))
+        table += struct.pack(">4sII", signature, data_offset + len(data), len(content))
         data += content + bytes(-len(content) % 4)
-    return _header(space, at + len(data)) + table + data
+    return _build_header(space, data_offset + len(data)) + table + data
 
 
-def _header(space: bytes, size: int) -> bytes:
+def _build_header(space: bytes, size: int) -> bytes:
     """The header of a display profile, without a date: the same file gives the same profile."""
-    kind = struct.pack(">I4sI4s4s4s", size, b"", 0x04300000, b"mntr", space, b"XYZ ")
-    when = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
-    rest = struct.pack(">4s28x12s", b"acsp", _xyz(_D50)[8:])
-    return (kind + when + rest).ljust(_HEADER_BYTES, b"\0")
+    start = struct.pack(">I4sI4s4s4s", size, b"", 0x04300000, b"mntr", space, b"XYZ ")
+    created = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
+    rest = struct.pack(">4s28x12s", b"acsp", _xyz_tag(_D50)[8:])
+    return (start + created + rest).ljust(_HEADER_BYTES, b"\0")
 
 
-def _text(text: str) -> bytes:
+def _mluc_text(text: str) -> bytes:
     content = text.encode("utf-16-be")
     return struct.pack(">4s4xII4sII", b"mluc", 1, 12, b"enUS", len(content), 28) + content
 
 
-def _xyz(values: npt.ArrayLike) -> bytes:
-    return _numbers(b"XYZ ", values)
+def _xyz_tag(values: npt.ArrayLike) -> bytes:
+    return _fixed_point_tag(b"XYZ ", values)
 
 
-def _parametric(curve: Curve) -> bytes:
-    kind = 0 if len(curve) == 1 else 3
-    return struct.pack(">4s4xHxx", b"para", kind) + _fixed(curve)
+def _parametric_curve(curve: Curve) -> bytes:
+    function = 0 if len(curve) == 1 else 3
+    return struct.pack(">4s4xHxx", b"para", function) + _s15_fixed_16(curve)
 
 
-def _numbers(kind: bytes, values: npt.ArrayLike) -> bytes:
-    return struct.pack(">4s4x", kind) + _fixed(values)
+def _fixed_point_tag(signature: bytes, values: npt.ArrayLike) -> bytes:
+    return struct.pack(">4s4x", signature) + _s15_fixed_16(values)
 
 
-def _fixed(values: npt.ArrayLike) -> bytes:
+def _s15_fixed_16(values: npt.ArrayLike) -> bytes:
     """s15Fixed16Numbers. Raises ValueError for what does not fit."""
     scaled = np.rint(np.asarray(values, dtype=np.float64) * 65536)
     if not (np.abs(scaled) < 1 << 31).all():

@@ -1,4 +1,4 @@
-"""Pillow's own limit on pixels, in agreement with ours: some plugins allocate before we see a size."""
+"""Pillow's limit on pixels, set to ours: some of its plugins allocate before we see a size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _lock = threading.RLock()
 
 
 @contextmanager
-def our_limit(limits: Limits, name: str) -> Iterator[None]:
+def pillow_pixel_limit(limits: Limits, name: str) -> Iterator[None]:
     """Pillow refuses what ``limits`` do, and nothing less; one thread at a time. Raises LimitError."""
     with _lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -28,10 +28,10 @@ def our_limit(limits: Limits, name: str) -> Iterator[None]:
         try:
             yield
         except Image.DecompressionBombError as error:
-            # Pillow's sentence has their number.
-            number = re.search(r"\d+", str(error))
+            # The size of the picture is in Pillow's message alone.
+            pixels = re.search(r"\d+", str(error))
             raise LimitError(
-                f"{name}: {number[0] if number else 'more'} pixels, over the limit of {limits.max_pixels}; "
+                f"{name}: {pixels[0] if pixels else 'more'} pixels, over the limit of {limits.max_pixels}; "
                 "raise it with --max-pixels if you trust the file"
             ) from None
         finally:

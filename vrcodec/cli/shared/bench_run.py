@@ -1,0 +1,172 @@
+"""The run of `vrcodec bench`: measure, print tables, write results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vrcodec.bench.request import Request, is_stdout
+from vrcodec.cli.shared import options, output
+from vrcodec.cli.shared.paths import Destination
+from vrcodec.cli.shared.signals import EXIT_INTERRUPTED
+from vrcodec.errors import UsageError
+
+if TYPE_CHECKING:
+    from vrcodec.bench.results import Results
+    from vrcodec.bench.runner import Outcome, Plan
+    from vrcodec.bench.showcase import Showcase
+
+_SHOWN_PICTURES = 3
+
+
+def run_benchmark(request: Request) -> int:
+    """Measure, report, and return the exit code. Raises VrcError."""
+    from vrcodec.bench.comparison import check_anchor
+    from vrcodec.bench.curves import read_curves
+    from vrcodec.bench.request import collect_provenance, make_plan
+    from vrcodec.bench.results import gather_results
+    from vrcodec.bench.runner import run_plan
+
+    for path in request.files():
+        Destination(path, request.force).check()
+    published = [curve for path in request.published for curve in read_curves(path)]
+    plan = make_plan(request, output.say)
+    check_anchor(request.anchor, [*(c.name for c in plan.codecs), *(c.name for c in published)])
+    _check_shown_pictures(request, plan)
+    with output.progress_bar(len(plan.paths) * len(plan.codecs)) as step:
+
+        def advance(message: str) -> None:
+            output.say(message, output.VERBOSE)
+            step()
+
+        outcome = run_plan(plan, advance)
+    results = gather_results(
+        plan, outcome, published, request.anchor, collect_provenance(request, plan)
+    )
+    for problem in outcome.problems:
+        output.error(problem)
+    if not results.curves:
+        output.error("nothing was measured")
+    else:
+        _write_results(request, plan, outcome, results)
+    if outcome.interrupted:
+        output.error(f"interrupted; {_count_pictures(results)} complete; --resume goes on")
+        return EXIT_INTERRUPTED
+    return 1 if outcome.problems or not results.curves else 0
+
+
+def _write_results(request: Request, plan: Plan, outcome: Outcome, results: Results) -> None:
+    from vrcodec.bench.results import as_csv
+
+    if request.json_path:
+        _write_text(
+            request, request.json_path, json.dumps(results.document(), indent=1, allow_nan=False)
+        )
+    if request.csv_path:
+        _write_text(request, request.csv_path, as_csv(outcome, plan.metrics))
+    if not is_stdout(request.json_path) and not is_stdout(request.csv_path):
+        _print_results(results, plan)
+    if request.plot_path:
+        from vrcodec.bench.curve_plot import plot_curves
+
+        suffix = request.plot_path.suffix.lower().lstrip(".")
+        destination = Destination(request.plot_path, request.force)
+        destination.write(plot_curves(results.curves, plan.metrics, suffix))
+    if request.report_path:
+        from vrcodec.bench.report import render_report
+
+        page = render_report(results, plan.metrics, _make_showcases(request, plan, results))
+        Destination(request.report_path, request.force).write(page.encode())
+
+
+def _write_text(request: Request, path: Path, text: str) -> None:
+    if is_stdout(path):
+        output.echo(text.rstrip("\n"))
+    else:
+        Destination(path, request.force).write((text.rstrip("\n") + "\n").encode())
+
+
+def _print_results(results: Results, plan: Plan) -> None:
+    from vrcodec.bench.summary import codec_table, cost_table, curve_table, summarise_psnr
+
+    for curve in results.our_curves:
+        output.echo(f"{curve.title}: {curve.description}")
+        output.print_table(*curve_table(curve, plan.metrics))
+        output.echo()
+    output.print_table(*codec_table(results, plan.metrics))
+    output.echo()
+    output.print_table(*cost_table(results))
+    output.echo()
+    for curve in results.curves:
+        if curve not in results.our_curves:
+            output.echo(f"{curve.title}: {curve.description}")
+    output.echo(
+        f"Means over {_count_pictures(results)}, from real files; {_describe_workers(plan)}."
+    )
+    if results.anchor:
+        output.echo(
+            f"BD-rate: bits at equal quality against {results.anchor.title}, negative is fewer; PCHIP "
+            "(Akima), over the common range of quality."
+        )
+    for sentence in summarise_psnr(results):
+        output.echo(sentence)
+
+
+def _count_pictures(results: Results) -> str:
+    count = len(results.pictures)
+    return "1 picture" if count == 1 else f"{count} pictures"
+
+
+def _describe_workers(plan: Plan) -> str:
+    threads = f"{plan.threads} CPU thread{'s' if plan.threads > 1 else ''}"
+    return threads if plan.jobs == 1 else f"{plan.jobs} jobs at once with {threads} each"
+
+
+def _check_shown_pictures(request: Request, plan: Plan) -> None:
+    for name in request.show:
+        if name not in plan.paths:
+            raise UsageError(f"--show {name}: no such picture; there are: {', '.join(plan.paths)}")
+
+
+def _make_showcases(request: Request, plan: Plan, results: Results) -> list[Showcase]:
+    from vrcodec.bench.showcase import make_showcase
+    from vrcodec.picture.reading import open_colours
+
+    showcases = []
+    measured = [info.name for info in results.pictures]
+    for name in request.show or measured[:_SHOWN_PICTURES]:
+        if name not in measured:
+            continue
+        picture = open_colours(plan.paths[name], limits=request.limits)
+        showcases.append(make_showcase(name, picture, plan.codecs))
+    return showcases
+
+
+def run_profile(request: Request) -> int:
+    """Show where the time of the first picture goes; returns the exit code. Raises VrcError."""
+    from vrcodec.bench.codecs import choose_families
+    from vrcodec.bench.profile import profile_picture
+    from vrcodec.picture.folders import find_pictures
+    from vrcodec.picture.reading import open_colours
+
+    options.set_threads(request.threads)
+    path = find_pictures(request.paths)[0]
+    picture = open_colours(path, limits=request.limits)
+    rate = request.rates[0] if request.rates else 0.5
+    for family in choose_families(request.models, (rate,), "rate", request.engine()):
+        profile = profile_picture(family.family, picture, rate, request.engine())
+        output.echo(f"{family.family}, {path}, {picture.width}x{picture.height}, rate {rate:g}")
+        for title, stages in (
+            ("once", profile.start),
+            ("encode", profile.encode),
+            ("decode", profile.decode),
+        ):
+            total = sum(stages.values())
+            rows = [
+                [name, f"{1e3 * seconds:.1f}", f"{100 * seconds / total:.0f} %"]
+                for name, seconds in stages.items()
+            ]
+            output.print_table([title, "ms", "share"], [*rows, ["sum", f"{1e3 * total:.1f}", ""]])
+            output.echo()
+    return 0

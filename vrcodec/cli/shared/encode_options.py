@@ -1,0 +1,124 @@
+"""The encode job that command-line options ask for."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vrcodec.cli.shared import output
+from vrcodec.cli.shared.encoding import EncodeJob
+from vrcodec.errors import UsageError
+from vrcodec.limits import Limits
+from vrcodec.picture.intake.read_options import IccChoice, ReadOptions
+from vrcodec.refinement.effort import Effort, SearchMonitor, Tune
+from vrcodec.regions.tiling import Tiling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vrcodec.bitstream.quality_map import QualityMap
+    from vrcodec.search.target import Target
+
+REGION_LEVEL, BACKGROUND_LEVEL = 0.8, 0.3
+
+
+def make_encode_job(
+    *,
+    rate: float | None,
+    bpp: float | None,
+    size: float | None,
+    psnr: float | None,
+    ssim: float | None,
+    bin_size: float | None,
+    width: int | None,
+    map_file: Path | None,
+    regions: tuple[str, ...],
+    roi_background: float | None,
+    strict: bool,
+    level: int | None,
+    seconds: float | None,
+    tune: Tune,
+    keep_partial: bool,
+    model: str,
+    strip: frozenset[str],
+    icc: IccChoice,
+    reduce_depth: bool,
+    frame: int | None,
+    lossless_fallback: bool,
+    verify: bool,
+    device: str,
+    threads: int | None,
+    precision: str,
+    tiling: Tiling,
+    limits: Limits,
+) -> EncodeJob:
+    """The job that the options of `vrcodec encode` ask for. Raises UsageError, or InputError for a map."""
+    read_options = ReadOptions(strip, icc, reduce_depth, frame, limits)
+    target = _choose_target(rate, bin_size, bpp=bpp, size=size, psnr=psnr, ssim=ssim)
+    make_map = _choose_map(map_file, regions, roi_background, limits)
+    if sum(value is not None for value in (make_map, bin_size, width)) > 1:
+        raise UsageError(
+            "--bin-size is for qvrf, quality maps are for qmap, and --width is for slim"
+        )
+    return EncodeJob(
+        model,
+        device,
+        precision,
+        tiling,
+        threads,
+        read_options,
+        target,
+        strict,
+        rate,
+        bin_size,
+        width,
+        make_map,
+        _choose_effort(level, seconds, tune, keep_partial),
+        SearchMonitor(output.part_done, keep_partial),
+        lossless_fallback,
+        verify,
+    )
+
+
+def _choose_effort(
+    level: int | None, seconds: float | None, tune: Tune, keep_partial: bool
+) -> Effort:
+    if level is not None and seconds is not None:
+        raise UsageError("give --effort or --time-budget, not both")
+    effort = Effort(level or 0, seconds, tune)
+    if not effort.searches and (keep_partial or tune != "psnr"):
+        raise UsageError("--tune and --keep-partial go with --effort above 0, or --time-budget")
+    return effort
+
+
+def _choose_target(
+    rate: float | None, bin_size: float | None, **given: float | None
+) -> Target | None:
+    chosen = [(kind, value) for kind, value in given.items() if value is not None]
+    if len(chosen) + (rate is not None) + (bin_size is not None) > 1:
+        raise UsageError(f"give one of --rate, --{', --'.join(given)}, --bin-size")
+    if not chosen:
+        return None
+    from vrcodec.search.target import Target
+
+    kind, value = chosen[0]
+    return Target(kind, value)  # type: ignore[arg-type]
+
+
+def _choose_map(
+    map_file: Path | None, regions: tuple[str, ...], background: float | None, limits: Limits
+) -> Callable[[int, int], QualityMap] | None:
+    """A function that makes the quality map of a picture from its width and height; None without options."""
+    if background is not None and not regions:
+        raise UsageError("--roi-background goes with --roi")
+    if not map_file and not regions:
+        return None
+    if map_file and regions:
+        raise UsageError("give a map or regions, not both")
+    from vrcodec.maps.levels import RegionOfInterest, map_from_levels, map_from_regions, read_levels
+
+    if map_file:
+        return partial(map_from_levels, read_levels(map_file, limits))
+    parsed = [RegionOfInterest.parse(text, REGION_LEVEL) for text in regions]
+    return partial(map_from_regions, parsed, BACKGROUND_LEVEL if background is None else background)

@@ -1,0 +1,48 @@
+"""A sliding window over decoded latents: a few rows of blocks at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from vrcodec.regions.grid import Block
+from vrcodec.regions.window import crop_to, intersect, relative_to
+
+
+class SlidingLatents:
+    """y_hat of blocks that are decoded when a window needs them, and dropped when they lie above it.
+
+    ``decoded``: blocks row by row, and y_hat of each, (1, M, h, w).
+    """
+
+    def __init__(self, decoded: Iterator[tuple[Block, Tensor]]) -> None:
+        self._decoded = decoded
+        self._kept: list[tuple[Block, Tensor]] = []
+
+    def window(self, area: Block) -> Tensor:
+        """y_hat in ``area``, (1, M, h, w), channels last. No call may ask for rows above the last one's."""
+        self._kept = [(block, y_hat) for block, y_hat in self._kept if block.bottom > area.top]
+        while not self._kept or not _reaches(self._kept[-1][0], area):
+            self._kept.append(next(self._decoded))
+        _, first = self._kept[0]
+        window = empty_like(first, *area.size)
+        for block, y_hat in self._kept:
+            overlap = intersect(block, area)
+            if overlap.top < overlap.bottom and overlap.left < overlap.right:
+                crop_to(window, relative_to(overlap, area)).copy_(
+                    crop_to(y_hat, relative_to(overlap, block))
+                )
+        return window
+
+
+def empty_like(x: Tensor, height: int, width: int) -> Tensor:
+    """Empty (B, C, ``height``, ``width``), channels last, with B, C, dtype and device of ``x``."""
+    shape = (*x.shape[:2], height, width)
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+
+
+def _reaches(block: Block, area: Block) -> bool:
+    """Whether ``block`` is the last, in raster order, that ``area`` needs."""
+    return block.bottom >= area.bottom and block.right >= area.right

@@ -1,0 +1,120 @@
+"""ICC profiles, EXIF and XMP, wherever formats and tools have put them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from PIL import ExifTags, Image
+
+from vrcodec.errors import InputError, LimitError
+
+MAX_METADATA_BYTES = 1 << 24
+
+_LABELS = {"icc": "ICC profile", "exif": "EXIF data", "xmp": "XMP data"}
+_TIFF_MAGICS = (b"II*\0", b"MM\0*")
+_APP1_EXIF, _APP1_XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
+_EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/"
+# Tags of a TIFF file that describe the picture rather than the layout of the file, as EXIF has them.
+_DESCRIPTIVE_TAGS = (270, 271, 272, 305, 306, 315, 316, 318, 319, 33432, 34665, 34853)
+_RESOLUTION_TAGS = (282, 283, 296)
+
+
+class DamagedError(Exception):
+    """There is metadata, and it cannot be read."""
+
+
+def read_metadata(image: Image.Image, kind: str, wanted: bool, name: str) -> bytes | None:
+    """The bytes of metadata of ``kind`` (icc, exif, xmp) in a loaded image, None where there are none.
+
+    EXIF is without the prefix of JPEG. Raises InputError where they are damaged and ``wanted``, LimitError
+    where they are too large.
+    """
+    read = {"icc": _read_icc, "exif": _read_exif, "xmp": _read_xmp}[kind]
+    hint = f"leave it out with --strip {kind}"
+    try:
+        content = read(image)
+    except DamagedError as error:
+        if wanted:
+            raise InputError(f"{name}: the {_LABELS[kind]} {error}; {hint}") from None
+        return None
+    if wanted and content and len(content) > MAX_METADATA_BYTES:
+        raise LimitError(
+            f"{name}: the {_LABELS[kind]} is {len(content)} bytes, over {MAX_METADATA_BYTES}; {hint}"
+        )
+    return content or None
+
+
+def _read_icc(image: Image.Image) -> bytes | None:
+    content = image.info.get("icc_profile")
+    if content is None and "icc_profile" in image.info:
+        raise DamagedError("is damaged")
+    return content or _read_raw_profile(image, "icc", "icm")
+
+
+def _read_exif(image: Image.Image) -> bytes | None:
+    if image.format == "TIFF":
+        return _build_tiff_exif(image)
+    content = image.info.get("exif") or _read_raw_profile(image, "exif")
+    content = content or _read_raw_app1(image, _APP1_EXIF)
+    content = re.sub(b"^(Exif\0\0){1,2}", b"", content or b"")
+    if content and content[:4] not in _TIFF_MAGICS:
+        raise DamagedError("is damaged")
+    return content
+
+
+def _read_xmp(image: Image.Image) -> bytes | None:
+    segments = getattr(image, "applist", [])
+    if any(content.startswith(_EXTENDED_XMP) for _, content in segments):
+        raise DamagedError("is spread over several segments, which this version cannot keep")
+    content = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    if isinstance(content, str):
+        content = content.encode()
+    return content or _read_raw_profile(image, "xmp") or _read_raw_app1(image, _APP1_XMP)
+
+
+def _read_raw_app1(image: Image.Image, prefix: bytes) -> bytes | None:
+    """An APP1 segment of JPEG that ImageMagick has kept in a text chunk of PNG."""
+    content = _read_raw_profile(image, "APP1")
+    return content[len(prefix) :] if content and content.startswith(prefix) else None
+
+
+def _read_raw_profile(image: Image.Image, *names: str) -> bytes | None:
+    """Metadata that ImageMagick wrote to a text chunk of PNG: a name, a length, hexadecimal digits."""
+    for name in names:
+        text = image.info.get(f"Raw profile type {name}")
+        if text is None:
+            continue
+        try:
+            _, length, *digits = text.split()
+            content = bytes.fromhex("".join(digits))
+            if len(content) == int(length):
+                return content
+        except (AttributeError, TypeError, ValueError):
+            pass
+        raise DamagedError("is damaged")
+    return None
+
+
+def _build_tiff_exif(image: Image.Image) -> bytes | None:
+    """An EXIF block of those tags of a TIFF file that describe the picture; None where it has none."""
+    tags = image.getexif()
+    descriptive = [tag for tag in _DESCRIPTIVE_TAGS if tag in tags]
+    if not descriptive:
+        return None
+    block = Image.Exif()
+    try:
+        for tag in (*descriptive, *(tag for tag in _RESOLUTION_TAGS if tag in tags)):
+            nested = tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+            block[tag] = dict(_without_pointers(tags.get_ifd(tag))) if nested else tags[tag]
+        return block.tobytes()[len(_APP1_EXIF) :]
+    except Exception as error:
+        # Pillow raises exceptions of any type on damaged tags.
+        raise DamagedError(f"cannot be copied: {error}") from None
+
+
+def _without_pointers(directory: dict[int, object]) -> Iterator[tuple[int, object]]:
+    """Entries of a nested directory, without the pointer to a further one, which would point nowhere."""
+    for tag, value in directory.items():
+        if tag != ExifTags.IFD.Interop:
+            yield tag, value

@@ -1,0 +1,165 @@
+"""Depth and colour code points from the headers of PNG and AVIF files, which Pillow does not tell.
+
+PNG is read chunk by chunk to its end, because Pillow leaves the checksums of most chunks unread. Of AVIF the
+boxes (ISO/IEC 14496-12 and 23008-12) are read.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from vrcodec.errors import InputError
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_READ_BYTES = 1 << 20
+_IHDR_BYTES = 13
+_IHDR_DEPTH_OFFSET = 8
+
+# AVIF: boxes stand in front of the samples; an ICC profile may be among them.
+_BOX_BYTES = 1 << 22
+# Flags of av1C: more than 8 bits, and then 12 in place of 10.
+_HIGH_BITDEPTH, _TWELVE_BIT = 0x40, 0x20
+
+
+@dataclass(frozen=True)
+class FileHeader:
+    """``depth``: bits a sample, None where Pillow knows. ``cicp``: primaries and transfer of ITU-T H.273."""
+
+    depth: int | None = None
+    cicp: tuple[int, int] | None = None
+
+
+def read_file_header(source: BinaryIO | None, name: str) -> FileHeader:
+    """The header of a PNG or AVIF file, whose position is left as it was; an empty one for other formats.
+
+    Raises InputError for a damaged PNG.
+    """
+    if source is None or getattr(source, "closed", False):
+        return FileHeader()
+    position = source.tell()
+    try:
+        source.seek(0)
+        start = source.read(16)
+        if start.startswith(_PNG_SIGNATURE):
+            source.seek(len(_PNG_SIGNATURE))
+            return _read_png(source, name)
+        if start[4:8] == b"ftyp":
+            source.seek(0)
+            return _read_avif(source)
+        return FileHeader()
+    finally:
+        source.seek(position)
+
+
+# --- PNG ---
+
+
+def _read_png(source: BinaryIO, name: str) -> FileHeader:
+    """From all chunks behind the signature. Raises InputError where one is damaged or missing."""
+    depth, cicp = None, None
+    while True:
+        chunk_type, content = _read_chunk(source, name)
+        if chunk_type == b"IHDR":
+            depth = content[_IHDR_DEPTH_OFFSET]
+        elif chunk_type == b"cICP" and len(content) == 4:
+            cicp = (content[0], content[1])
+        elif chunk_type == b"IEND":
+            return FileHeader(depth, cicp)
+
+
+def _read_chunk(source: BinaryIO, name: str) -> tuple[bytes, bytes]:
+    """Type and first bytes of the next chunk, its checksum verified."""
+    head = source.read(8)
+    if len(head) < 8:
+        raise InputError(f"{name}: the picture is damaged: the PNG ends early")
+    length, chunk_type = struct.unpack(">I4s", head)
+    checksum, first_bytes, remaining = zlib.crc32(chunk_type), b"", length
+    while remaining:
+        piece = source.read(min(remaining, _READ_BYTES))
+        if not piece:
+            raise InputError(f"{name}: the picture is damaged: the PNG ends early")
+        first_bytes = first_bytes or piece[:64]
+        checksum = zlib.crc32(piece, checksum)
+        remaining -= len(piece)
+    if source.read(4) != struct.pack(">I", checksum):
+        word = chunk_type.decode("ascii", "replace")
+        raise InputError(f"{name}: the picture is damaged: wrong checksum of the PNG chunk {word}")
+    if chunk_type == b"IHDR" and length != _IHDR_BYTES:
+        raise InputError(f"{name}: the picture is damaged: the PNG header has {length} bytes")
+    return chunk_type, first_bytes
+
+
+# --- AVIF ---
+
+# Type and content.
+_Box = tuple[bytes, bytes]
+
+
+def _read_avif(source: BinaryIO) -> FileHeader:
+    """Depth of any coded item, and the colours of the primary one; what cannot be found is None."""
+    data = source.read(_BOX_BYTES)
+    meta = next((body for box_type, body in _boxes(data) if box_type == b"meta"), b"")[4:]
+    meta_boxes = dict(_boxes(meta))
+    iprp_boxes = dict(_boxes(meta_boxes.get(b"iprp", b"")))
+    properties = list(_boxes(iprp_boxes.get(b"ipco", b"")))
+    try:
+        indices = _primary_property_indices(meta_boxes[b"pitm"], iprp_boxes[b"ipma"])
+        primary = [properties[index - 1] for index in indices if 0 < index <= len(properties)]
+    except (KeyError, struct.error, IndexError):
+        # libavif, which reads the same boxes, will say what is wrong.
+        primary = properties
+    return FileHeader(_avif_depth(properties), _avif_cicp(primary))
+
+
+def _boxes(data: bytes) -> Iterator[_Box]:
+    """The boxes in ``data``, up to the first that is broken."""
+    start = 0
+    while start + 8 <= len(data):
+        size, box_type = struct.unpack_from(">I4s", data, start)
+        head = 8
+        if size == 1 and start + 16 <= len(data):
+            head, size = 16, struct.unpack_from(">Q", data, start + 8)[0]
+        size = size or len(data) - start
+        if size < head:
+            return
+        yield box_type, data[start + head : start + size]
+        start += size
+
+
+def _primary_property_indices(pitm: bytes, ipma: bytes) -> list[int]:
+    """Indices, from 1, of the properties of the primary item."""
+    primary = struct.unpack_from(">H" if pitm[0] == 0 else ">I", pitm, 4)[0]
+    wide_id, wide_index = ipma[0] > 0, bool(ipma[3] & 1)
+    count, offset = struct.unpack_from(">I", ipma, 4)[0], 8
+    for _ in range(count):
+        item = struct.unpack_from(">I" if wide_id else ">H", ipma, offset)[0]
+        offset += 4 if wide_id else 2
+        length = ipma[offset]
+        layout = f">{length}{'H' if wide_index else 'B'}"
+        if item == primary:
+            # The highest bit says whether a reader must know the property.
+            mask = 0x7FFF if wide_index else 0x7F
+            return [index & mask for index in struct.unpack_from(layout, ipma, offset + 1)]
+        offset += 1 + struct.calcsize(layout)
+    return []
+
+
+def _avif_depth(properties: list[_Box]) -> int | None:
+    flags = [body[2] for box_type, body in properties if box_type == b"av1C" and len(body) > 2]
+    if not flags:
+        return None
+    return max(
+        8 if not flag & _HIGH_BITDEPTH else 12 if flag & _TWELVE_BIT else 10 for flag in flags
+    )
+
+
+def _avif_cicp(properties: list[_Box]) -> tuple[int, int] | None:
+    for box_type, body in properties:
+        if box_type == b"colr" and body[:4] == b"nclx" and len(body) >= 8:
+            primaries, transfer = struct.unpack_from(">HH", body, 4)
+            return primaries, transfer
+    return None

@@ -1,0 +1,103 @@
+"""Trial encodes at single rates, and their size or quality."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from vrcodec.bitstream.latent_stream import Stream
+from vrcodec.bitstream.rate_setting import RateSetting
+from vrcodec.codec import Decoder, Encoder
+from vrcodec.errors import UsageError
+from vrcodec.metrics import as_decibels, capped_psnr, ms_ssim
+from vrcodec.models.base import Latents
+from vrcodec.picture.picture import Picture
+from vrcodec.search.rate_search import RatePoint
+from vrcodec.search.size_forecast import SizeForecast, total_table_usage
+from vrcodec.search.target import TargetBand, TargetKind
+
+
+class TrialEncoder:
+    """Encodes one picture at the rates that a search tries; keeps the files, their values and qualities."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        decoder: Decoder,
+        picture: Picture,
+        kind: TargetKind,
+        setting: RateSetting,
+        latents: Latents | None = None,
+    ) -> None:
+        self.encoder, self.decoder, self.picture, self.kind = encoder, decoder, picture, kind
+        self.setting = setting
+        self.latents = latents or encoder.analyse(picture)
+        self._files: dict[int, bytes] = {}
+        self._size_forecast = SizeForecast(encoder.model, setting.qmap)
+        self._qualities: dict[int, float] = {}
+
+    def file(self, code: int) -> bytes:
+        """The file at rate ``code``."""
+        if code not in self._files:
+            setting = replace(self.setting, rate_code=code)
+            streams = self._compress(setting)
+            self._files[code] = self.encoder.assemble(self.picture, setting, streams)
+            self._size_forecast.add_file(
+                code, 8 * len(self._files[code]), total_table_usage(streams)
+            )
+        return self._files[code]
+
+    def _compress(self, setting: RateSetting) -> list[Stream]:
+        return self.encoder.compress(self.picture, self.latents, setting)
+
+    def first_code(self, band: TargetBand) -> int | None:
+        """The rate code to begin with, from the latents alone, or from photographs and the quality map."""
+        if self.kind not in ("size", "bpp"):
+            return None
+        model_bytes = math.exp(band.centre) - self.encoder.auxiliary_bytes(self.picture)
+        code = self._size_forecast.first_code(self.latents, 8 * max(model_bytes, 1.0))
+        if code is not None:
+            return code
+        return self._size_forecast.code_for_uniform(band.expected_code)
+
+    def forecast(self, point: RatePoint, value: float) -> float | None:
+        """The rate code at which a size should be ``value``, from the symbols at a known point."""
+        if self.kind not in ("size", "bpp"):
+            return None
+        return self._size_forecast.code_for_bits(point[0], 8 * math.exp(value))
+
+    def value(self, code: int) -> float:
+        """What the search compares with its band: the logarithm of the bytes, or dB."""
+        if self.kind in ("size", "bpp"):
+            return math.log(len(self.file(code)))
+        return (
+            as_decibels(self._quality_at(code)) if self.kind == "ssim" else self._quality_at(code)
+        )
+
+    def points(self) -> list[RatePoint]:
+        """The rate codes that were tried, and their values."""
+        return [(code, self.value(code)) for code in self._files]
+
+    def achieved(self, code: int) -> float:
+        """Size or quality in the unit of the target."""
+        size = len(self.file(code))
+        if self.kind == "size":
+            return size
+        if self.kind == "bpp":
+            return 8 * size / (self.picture.width * self.picture.height)
+        return self._quality_at(code)
+
+    def _quality_at(self, code: int) -> float:
+        if code not in self._qualities:
+            decoded = self.decoder.decode(self.file(code))
+            self._qualities[code] = self._compare(decoded)
+        return self._qualities[code]
+
+    def _compare(self, decoded: Picture) -> float:
+        pictures = self.picture.to_rgb(), decoded.to_rgb()
+        if self.kind == "psnr":
+            return capped_psnr(*pictures)
+        similarity = ms_ssim(*pictures)
+        if similarity is None:
+            raise UsageError("MS-SSIM is not defined for a picture with a side below 161 pixels")
+        return similarity

@@ -28,7 +28,7 @@ from vrcodec.bitstream.latent_stream import build_stream
 from vrcodec.catalog import find_by_family
 from vrcodec.metrics import psnr
 from vrcodec.models import Gained, Qvrf
-from vrcodec.models.families.hyperprior import Gains, HyperpriorModel
+from vrcodec.models.hyperprior import Gains, HyperpriorModel
 from vrcodec.models.networks.context import StepCoder
 from vrcodec.models.trade_off import LAMBDA_MIN, rate_to_lambda
 from vrcodec.models.weights import load_state, unpack_model

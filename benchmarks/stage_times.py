@@ -22,7 +22,7 @@ from vrcodec.bench.profile import stage_medians
 from vrcodec.bitstream.rans import CodingTables, RansDecoder, RansEncoder
 from vrcodec.bitstream.tables import SCALE_COUNT
 from vrcodec.codec import Decoder, Encoder
-from vrcodec.models.families.hyperprior import HyperpriorModel
+from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.rate import RATE_CODE_MAX
 
 _NETWORKS = {

@@ -16,9 +16,9 @@ from tests.conftest import GOLDEN, Pixels, with_chunks
 from tests.extent import examples
 from tests.golden.make_sides import METADATA
 from vrcodec.bitstream import schema
+from vrcodec.bitstream.assembly import encode_lossless
 from vrcodec.bitstream.container import Chunk, build_container, parse_container
 from vrcodec.bitstream.inspection import check_structure, inspect
-from vrcodec.bitstream.lossless_picture import encode_lossless
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, FormatError, TargetError, UsageError
 from vrcodec.lossless.packing import pack

@@ -23,9 +23,9 @@ from tests.conftest import GOLDEN, ROOT
 from vrcodec.batch.inputs import ENCODE_SUFFIXES, find_inputs, parse_list, relative_output_path
 from vrcodec.batch.items import Item, Outcome
 from vrcodec.batch.log import Log, read_last_results
+from vrcodec.batch.output_paths import choose_targets
 from vrcodec.batch.pool import run_in_pool
 from vrcodec.batch.processor import ItemProcessor
-from vrcodec.batch.targets import choose_targets
 from vrcodec.cli.shared.many_files import LOG_NAME, hash_settings
 from vrcodec.errors import InputError, UsageError
 from vrcodec.models.base import Latents, VariableRateModel

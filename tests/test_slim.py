@@ -27,8 +27,8 @@ from vrcodec.errors import CorruptError, UsageError, WeightsError
 from vrcodec.metrics import psnr
 from vrcodec.models import Slim
 from vrcodec.models.grouped_weights import GroupedWeights, group_name
-from vrcodec.models.slimming.increments import join_increments, split_increments
 from vrcodec.models.slimming.slicing import group_by_channel, switchable_layers, ungroup_channels
+from vrcodec.models.slimming.width_packing import join_increments, split_increments
 from vrcodec.models.slimming.widths import NETWORKS
 from vrcodec.models.weights import load_state, load_trainable, pack_model, unpack_model
 from vrcodec.picture.picture import Picture

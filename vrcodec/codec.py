@@ -28,7 +28,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from vrcodec.bitstream import schema
-from vrcodec.bitstream.assembly import AuxiliaryChunkCache, assemble_file
+from vrcodec.bitstream.assembly import (
+    AuxiliaryChunkCache,
+    assemble_file,
+    decode_lossless,
+    encode_lossless,
+)
 from vrcodec.bitstream.auxiliary import alpha_blocks, parse_metadata
 from vrcodec.bitstream.container import Chunk, Header, LazyPayloads, parse_container
 from vrcodec.bitstream.inspection import (
@@ -44,7 +49,6 @@ from vrcodec.bitstream.latent_stream import (
     parse_stream,
     read_tie_count,
 )
-from vrcodec.bitstream.lossless_picture import decode_lossless, encode_lossless
 from vrcodec.bitstream.progressive import build_progressive
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.bitstream.source import Source

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.conftest import GOLDEN, random_map
-from vrcodec.bitstream.lossless_picture import encode_lossless
+from vrcodec.bitstream.assembly import encode_lossless
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.codec import Encoder, Engine
 from vrcodec.picture.metadata import Metadata

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from vrcodec.models import GuardedModel
 from vrcodec.models.base import Latents, RateParameters
 from vrcodec.models.coding.coding_steps import CodedBlock
-from vrcodec.models.families.hyperprior import HyperpriorModel
 from vrcodec.models.families.qarv import Qarv
+from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.models.networks.layers import Pointwise
 from vrcodec.regions.tiling import Tiling
 

@@ -27,7 +27,7 @@ MAGIC = b"\x8dVRC\r\n"
 VERSION_MAJOR = 1
 VERSION_MINOR = 0
 
-# Numbers of the model families; 0 is a lossless codec, without a model (`vrcodec.bitstream.lossless_picture`).
+# Numbers of the model families; 0 is a lossless codec, without a model (`vrcodec.bitstream.assembly`).
 METHOD_LOSSLESS = 0
 LOSSLESS = "lossless"
 METHODS = {1: "gained", 2: "qvrf", 3: "qmap", 4: "slim", 5: "qarv"}

@@ -24,8 +24,8 @@ from vrcodec.catalog import (
 from vrcodec.errors import WeightsError
 from vrcodec.models import FAMILIES, VariableRateModel
 from vrcodec.models.base import ENCODER_PREFIX
-from vrcodec.models.families.hyperprior import HyperpriorModel
 from vrcodec.models.grouped_weights import GroupedWeights, hash_groups
+from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.models.networks.layers import uninitialised
 from vrcodec.regions.tiling import DEFAULT_TILING, Tiling

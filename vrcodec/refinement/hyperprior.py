@@ -11,7 +11,7 @@ from vrcodec.bitstream.latent_stream import Stream
 from vrcodec.bitstream.rans import SYMBOL_LIMIT, Symbols
 from vrcodec.models.base import Latents
 from vrcodec.models.coding.entropy import scale_index
-from vrcodec.models.families.hyperprior import GainParameters, HyperpriorModel
+from vrcodec.models.hyperprior import GainParameters, HyperpriorModel
 from vrcodec.models.networks.context import Pick
 from vrcodec.refinement.bit_cost import BitCostTables
 from vrcodec.refinement.surrogate import (

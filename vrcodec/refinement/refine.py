@@ -10,9 +10,9 @@ from vrcodec.bitstream.latent_stream import Stream
 from vrcodec.errors import UsageError
 from vrcodec.metrics import MS_SSIM_MIN_SIDE
 from vrcodec.models.base import Latents, Pixels, RateParameters, VariableRateModel
-from vrcodec.models.families.hyperprior import GainParameters, HyperpriorModel
 from vrcodec.models.families.qarv import ContinuousRate, Qarv
 from vrcodec.models.families.slim import Slim, WidthRateParameters
+from vrcodec.models.hyperprior import GainParameters, HyperpriorModel
 from vrcodec.refinement.descent import LatentOptimiser, StepBudget
 from vrcodec.refinement.distortion import Distortion, Original, SquaredError, StructuralLoss
 from vrcodec.refinement.effort import STEPS, Effort, SearchMonitor

@@ -13,9 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from vrcodec.bitstream.quality_map import MAP_STRIDE
 from vrcodec.models import VariableRateModel
 from vrcodec.models.base import DENSITY_INFIX
-from vrcodec.models.families.hyperprior import HyperpriorModel
 from vrcodec.models.families.qarv import Qarv
 from vrcodec.models.families.slim import Slim
+from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.models.networks.context import Pick
 from vrcodec.models.networks.hierarchy import Prior
 from vrcodec.models.networks.posterior import Posterior

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from vrcodec.errors import WeightsError
 from vrcodec.models import VariableRateModel
-from vrcodec.models.families.hyperprior import HyperpriorModel
 from vrcodec.models.families.qarv import Qarv
 from vrcodec.models.families.qvrf import Qvrf
 from vrcodec.models.families.slim import Slim
+from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.models.weights import load_hyperprior_model, load_size, load_state
 from vrcodec.training.data import CropSampler
 from vrcodec.training.klt import initialise_from_klt, principal_components

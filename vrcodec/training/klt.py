@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vrcodec.models.families.hyperprior import HyperpriorModel
 from vrcodec.models.families.slim import Slim
+from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.models.networks.layers import Pointwise
 from vrcodec.regions.grid import STRIDE
 

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vrcodec.models.families.hyperprior import HyperpriorModel
 from vrcodec.models.families.slim import Slim
+from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.models.networks.gains import KNOTS
 from vrcodec.models.networks.layers import ResidualBlock
 from vrcodec.models.slimming.widths import NETWORKS

@@ -175,7 +175,7 @@ def run_many(request: ManyFilesRequest) -> int:
 
 def _find_targets(request: ManyFilesRequest) -> dict[str, str]:
     """By source, where its result goes."""
-    from vrcodec.batch.targets import choose_targets
+    from vrcodec.batch.output_paths import choose_targets
 
     _check_output(request)
     if len(set(request.inputs)) < len(request.inputs):

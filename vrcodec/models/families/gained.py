@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vrcodec.models.base import register
-from vrcodec.models.families.hyperprior import Gains, HyperpriorModel
+from vrcodec.models.hyperprior import Gains, HyperpriorModel
 from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.models.networks.context import StepCoder
 from vrcodec.models.networks.gains import KNOTS, interpolate_gains

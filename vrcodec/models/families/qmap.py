@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from vrcodec.bitstream.quality_map import QualityMap
 from vrcodec.models.base import Latents, RateParameters, register
 from vrcodec.models.families.gained import Gained
-from vrcodec.models.families.hyperprior import GainParameters, Gains
+from vrcodec.models.hyperprior import GainParameters, Gains
 from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.models.networks.gains import interpolate_gain_map, upsample_levels
 from vrcodec.models.networks.modulation import Modulated, condition_net

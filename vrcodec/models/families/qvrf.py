@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from vrcodec.models.base import RateParameters, register
-from vrcodec.models.families.hyperprior import GainParameters, Gains, HyperpriorModel
+from vrcodec.models.hyperprior import GainParameters, Gains, HyperpriorModel
 from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.models.networks.context import ParallelContext, Pick, StepCoder
 from vrcodec.models.networks.gains import KNOTS, interpolate_gains

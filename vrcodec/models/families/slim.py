@@ -38,7 +38,7 @@ from vrcodec.models.networks import backbone
 from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.models.networks.gains import interpolate_gains
 from vrcodec.models.slimming.slicing import ParameterSource, group_by_channel, leading_part
-from vrcodec.models.slimming.storage import (
+from vrcodec.models.slimming.width_packing import (
     StoredWidths,
     join_parameter,
     read_group,

@@ -7,7 +7,7 @@ KODAK ?=
 
 demo: $(BIN)/python
 	$(BIN)/pip install --quiet '.[demo]'
-	$(BIN)/python benchmarks/demo.py
+	$(BIN)/python -m benchmarks.demo
 
 # One worker for each core, each with one thread: two that spin on the same core would slow each other down.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
@@ -41,7 +41,7 @@ fuzz: $(BIN)/python
 results: $(BIN)/python
 	@test -d "$(KODAK)" || { echo "name the folder of the Kodak pictures: make results KODAK=..." >&2; exit 2; }
 	$(BIN)/pip install --quiet '.[bench]'
-	VRCODEC_WEIGHTS=weights $(BIN)/python benchmarks/results.py "$(KODAK)"
+	VRCODEC_WEIGHTS=weights $(BIN)/python -m benchmarks.results "$(KODAK)"
 
 performance: $(BIN)/python
 	$(BIN)/pip install --quiet '.[bench,demo]'

@@ -1,6 +1,6 @@
 """Costs of whole commands: cold start against `import torch`, and peak memory by picture size.
 
-python benchmarks/command_costs.py
+python -m benchmarks.command_costs
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Measure the numerical noise that the guard band has to absorb, and how often it is needed.
 
-    python benchmarks/exactness.py gained /path/to/kodak
+    python -m benchmarks.exactness gained /path/to/kodak
 
 Computes the table indices of every picture under several kernels (memory layouts, one thread, without
 oneDNN, in tiles, sums in another order), in float64 and in float32, and counts the indices that differ;

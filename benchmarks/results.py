@@ -1,6 +1,6 @@
 """Measure every family on the Kodak pictures, with rivals and published curves.
 
-    python benchmarks/results.py /path/to/kodak [--resume]
+    python -m benchmarks.results /path/to/kodak [--resume]
 
 Writes docs/RESULTS.md and docs/results.svg, the measured figures of every card in weights/, and the tables of
 the README and of docs/FAMILIES.md. `make results KODAK=/path/to/kodak` runs it in an environment of its own.

@@ -12,7 +12,7 @@ from typing import Any
 import skimage.data
 from PIL import Image
 
-from vrcodec.batch.items import UnbatchedWork
+from vrcodec.batch.items import Item, UnbatchedWork
 from vrcodec.bitstream.inspection import inspect
 from vrcodec.cli import batch
 from vrcodec.cli.shared.encode_work import EncodeWork
@@ -104,6 +104,13 @@ def make_photographs(folder: Path, count: int, side: int = 64) -> list[Path]:
         Image.fromarray(photograph[top : top + side, 100 : 100 + side]).save(path)
         paths.append(path)
     return paths
+
+
+def make_sources(folder: Path, contents: dict[str, bytes]) -> list[Item]:
+    folder.mkdir(exist_ok=True)
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return [Item(str(folder / n), str(folder / "out" / f"{n}.x")) for n in contents]
 
 
 def is_whole(path: Path) -> bool:

@@ -21,7 +21,7 @@ from tests.extent import examples
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Chunk, build_container, parse_container
 from vrcodec.bitstream.quality_map import QualityMap
-from vrcodec.codec import Decoder, Encoder
+from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.picture.picture import Picture
 
 Pixels = npt.NDArray[np.uint8]
@@ -61,9 +61,23 @@ def with_chunks(chunk_type: int, data: bytes, *payloads: bytes) -> bytes:
     return build_container(replace(container, chunks=[*chunks, *others]))
 
 
+def file_names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 @pytest.fixture
 def encoder() -> Encoder:
     return Encoder("gained")
+
+
+@pytest.fixture
+def slim() -> Encoder:
+    return Encoder("slim", Engine("cpu", "float32"))
+
+
+@pytest.fixture
+def qarv() -> Encoder:
+    return Encoder("qarv", Engine("cpu", "float32"))
 
 
 @pytest.fixture
@@ -75,6 +89,11 @@ def decoder() -> Decoder:
 def photograph() -> Pixels:
     """A part of a public-domain photograph, (150, 200, 3)."""
     return np.ascontiguousarray(skimage.data.astronaut()[:150, 100:300])
+
+
+@pytest.fixture
+def picture(photograph: Pixels) -> Picture:
+    return Picture.from_array(photograph)
 
 
 @pytest.fixture

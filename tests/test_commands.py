@@ -25,7 +25,7 @@ from vrcodec.models import FAMILIES
 from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.models.weights import pack_model
 from vrcodec.training import recipes
-from vrcodec.training.recipes.recipe import Recipe
+from vrcodec.training.recipes import Recipe
 
 Run = Callable[..., int]
 
@@ -39,6 +39,8 @@ SHORTER = [
     (r"--efforts 0,3,5", "--efforts 0,1"),
     (r"--time-budget \d+", "--time-budget 0.2"),
     (r"(vrcodec bench .*)", r"\1 --quick"),
+    # Pictures at the same size are searched for with every rival.
+    (r"(vrcodec bench (?!.*--rivals).*--report .*)", r"\1 --rivals jpeg420,webp"),
     (r"--steps 30", "--steps 2"),
     # What the tiny one has.
     (r"--width \d+", "--width 16"),

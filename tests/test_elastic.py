@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 
 from tests.conftest import ROOT
+from tests.extent import extent
 
 # At which step which rank dies, by how often the processes have been started again.
-DEATHS = {"0": (3, 1), "1": (5, 0)}
+DEATHS = extent({"0": (3, 1)}, {"0": (3, 1), "1": (5, 0)})
 STEPS = 7
 
 # Each rank has a folder of its own, as machines that share none do.
@@ -24,7 +25,7 @@ import os, signal
 from pathlib import Path
 import torch
 from tests.test_elastic import DEATHS, STEPS
-from tests.test_train import TINY
+from tests.recipes import TINY
 from vrcodec.training import loop
 from vrcodec.training.session import Session, train
 
@@ -65,7 +66,9 @@ def test_processes_that_die_cost_nothing_but_time(tmp_path: Path) -> None:
     )
     first = {path.name: int(path.read_text()) for path in tmp_path.glob("first-*")}
     begun = [0, *(step for step, _ in DEATHS.values())]
-    assert first == {f"first-{start}-{rank}": begun[start] for start in range(3) for rank in (0, 1)}
+    assert first == {
+        f"first-{start}-{rank}": begun[start] for start in range(len(begun)) for rank in (0, 1)
+    }
     state = torch.load(tmp_path / "run0" / "checkpoint.pt", weights_only=True)
     assert state["step"] == STEPS
     card = json.loads((tmp_path / "run0" / "gained.json").read_text())

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import vrcodec
 from tests.conftest import GOLDEN, Pixels, random_map, with_chunks
 from tests.extent import examples
-from tests.test_qmaps import Cells, cell_arrays, level_maps, sides
+from tests.map_strategies import Cells, cell_arrays, level_maps, sides
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import parse_container
 from vrcodec.bitstream.quality_map import MAP_STRIDE, QualityMap, build_map, parse_map

@@ -97,6 +97,11 @@ def test_what_is_exported_is_what_the_readme_documents() -> None:
     assert all(callable(getattr(vrcodec, name)) for name in vrcodec.__all__)
 
 
+def test_the_architecture_page_shows_the_layers() -> None:
+    page = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+    assert "\n".join(", ".join(layer) for layer in reversed(LAYERS)) in page
+
+
 @pytest.mark.parametrize("room", sorted(rooms_at_the_top() - set(ENTRANCES)))
 def test_the_architecture_page_tells_of_every_room(room: str) -> None:
     page = (ROOT / "docs" / "ARCHITECTURE.md").read_text()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ from PIL import Image
 
 from vrcodec.bench.codecs import Codec
 from vrcodec.bench.measure import RoundTrip, Sample
+from vrcodec.picture.picture import Picture
+
+Measure = Callable[[RoundTrip, Codec, Picture, Sequence[float]], Iterator[Sample]]
 
 
 @pytest.fixture(autouse=True)
@@ -45,3 +48,19 @@ def measured_codecs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(RoundTrip, "measure", measure)
     return names
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of points of every call that measures."""
+    counts: list[int] = []
+    original: Measure = RoundTrip.measure
+
+    def measure(
+        self: RoundTrip, codec: Codec, picture: Picture, points: Sequence[float]
+    ) -> Iterator[Sample]:
+        counts.append(len(points))
+        return original(self, codec, picture, points)
+
+    monkeypatch.setattr(RoundTrip, "measure", measure)
+    return counts

@@ -32,7 +32,7 @@ from vrcodec.training.data import CropSampler
 from vrcodec.training.distributed import ProcessGroup
 from vrcodec.training.export import export_model
 from vrcodec.training.loop import Budget, Log, Trainer
-from vrcodec.training.recipes.recipe import Recipe
+from vrcodec.training.recipes import Recipe
 
 TINY = BackboneSize(channels=24, latent=32, hyper=8, blocks=1, prior=16)
 SIZES = {

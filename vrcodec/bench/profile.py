@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from vrcodec.bench.codecs import synchroniser
 from vrcodec.codec import Decoder, Encoder, Engine
@@ -54,8 +55,9 @@ def _import_times() -> dict[str, float]:
     return {"import torch": torch, "import the rest": max(0.0, package - torch)}
 
 
+@cache
 def _import_seconds(module: str) -> float:
-    """In a fresh process: this one has imported it already."""
+    """In a fresh process: this one has imported it already. The same for every family, so once is enough."""
     command = [sys.executable, "-c", _IMPORT.format(module)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:

@@ -31,7 +31,7 @@ from vrcodec.training.optim import (
     make_optimizers,
     set_learning_rate,
 )
-from vrcodec.training.recipes.recipe import Recipe
+from vrcodec.training.recipes import Recipe
 
 CHECKPOINT = "checkpoint.pt"
 _LOG_EVERY = 50

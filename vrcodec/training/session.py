@@ -22,7 +22,7 @@ from vrcodec.training.export import export_model
 from vrcodec.training.initialisation import initialise, load_transforms
 from vrcodec.training.loop import CHECKPOINT, Budget, Log, Trainer
 from vrcodec.training.loss_plot import plot_log
-from vrcodec.training.recipes.recipe import Recipe
+from vrcodec.training.recipes import Recipe
 
 # The central part of a held-out picture is cut to a multiple of 16 pixels.
 _MIN_HELD_OUT = 16

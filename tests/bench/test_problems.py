@@ -1,0 +1,105 @@
+"""`vrcodec bench`: pictures, packages, folders and options that are not as they should be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.bench.reports import FEW, document
+from vrcodec.bench.curves import read_curves
+from vrcodec.catalog import DEFAULT_MODEL
+from vrcodec.errors import InputError
+
+Run = Callable[..., int]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"results": {"bpp": [1], "psnr": [30, 31]}}', '{"results": 3}']
+)
+def test_what_is_no_results_file(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"bad\.json"):
+        read_curves(path)
+
+
+def test_a_broken_picture_is_reported_and_left_out(
+    run: Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "broken.png").write_bytes(b"no picture")
+    assert run("bench", folder, *FEW, "--json", "out.json") == 1
+    assert capsys.readouterr().err.count("broken.png") == 1
+    found = document(tmp_path / "out.json")
+    assert len(found["pictures"]) == 3
+    assert "broken.png" in found["problems"][0]
+
+
+def test_what_a_rival_cannot_code_is_reported(
+    run: Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """WebP ends at 16383 pixels a side."""
+    Image.new("RGB", (16400, 2)).save(folder / "long.png")
+    assert run("bench", folder, *FEW, "--json", "out.json") == 1
+    assert "long.png: WebP fails" in capsys.readouterr().err
+    assert len(document(tmp_path / "out.json")["pictures"]) == 3
+
+
+def test_a_missing_package_is_named(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("vrcodec.bench.request.find_spec", lambda name: None)
+    assert run("bench", folder) == 2
+    assert "pip install 'vrcodec[bench]'" in capsys.readouterr().err
+
+
+def test_only_broken_pictures(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "bad"
+    folder.mkdir()
+    (folder / "broken.png").write_bytes(b"no picture")
+    assert run("bench", folder, *FEW, "--json", "out.json") == 1
+    assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--rates", "0.5", "--bpps", "1"), 2, "not both"),
+        (("--rates", "0:2:0.5"), 2, "between 0 and 1"),
+        (("--rates", "0:1:0"), 2, "FIRST:LAST:STEP"),
+        (("--rates", "x"), 2, "FIRST:LAST:STEP"),
+        (("--bpps", "0,1"), 2, "more than 0"),
+        (("--plot", "out.gif"), 2, ".svg"),
+        (("--anchor", "vvc"), 2, f"there are: {DEFAULT_MODEL}"),
+        (("--show", "nobody.png"), 2, "astronaut.png"),
+        (("--models", "nobody"), 6, "nobody"),
+        (("--metrics", "nobody"), 2, "ssimulacra2"),
+        (("--rivals", "nobody"), 2, "jp2k"),
+        (("--json", "-", "--csv", "-"), 2, "stdout"),
+        (("--json", "nowhere/out.json"), 9, "does not exist"),
+        (("--json", "there.json"), 9, "-f"),
+    ],
+)
+def test_mistakes_are_found_before_the_work(
+    run: Run,
+    folder: Path,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    code: int,
+    words: str,
+    measured: list[int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "there.json").write_text("mine")
+    assert run("bench", folder, *arguments) == code
+    assert words in capsys.readouterr().err
+    assert measured == []
+    assert (tmp_path / "there.json").read_text() == "mine"
+
+
+def test_an_empty_folder(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    assert run("bench", "empty") == 3
+    assert "no pictures" in capsys.readouterr().err

@@ -1,0 +1,77 @@
+"""`vrcodec bench --resume`: what was measured is kept and taken up, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.bench.conftest import Measure
+from tests.bench.reports import FEW, document
+from vrcodec.bench.codecs import Codec
+from vrcodec.bench.measure import RoundTrip, Sample
+from vrcodec.picture.picture import Picture
+
+Run = Callable[..., int]
+
+
+def test_resuming_measures_only_what_is_missing(
+    run: Run, folder: Path, tmp_path: Path, measured: list[int]
+) -> None:
+    assert run("bench", folder, *FEW, "--json", "first.json") == 0
+    assert len(measured) == 6
+    measured.clear()
+    assert run("bench", folder, *FEW, "--resume", "--json", "second.json") == 0
+    assert measured == []
+    first, second = document(tmp_path / "first.json"), document(tmp_path / "second.json")
+    assert first["curves"] == second["curves"]
+    assert run("bench", folder, "--rates", "0:1:0.125", "--rivals", "none", "--resume") == 0
+    assert measured == [4, 4, 4]
+    measured.clear()
+    assert run("bench", folder, *FEW) == 0
+    assert len(measured) == 6, "without --resume nothing is taken from earlier runs"
+
+
+def test_other_weights_are_measured_anew(
+    run: Run, folder: Path, measured: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("bench", folder, "--rates", "0", "--rivals", "none", "--resume")
+    assert run(*arguments) == 0
+    monkeypatch.delenv("VRCODEC_WEIGHTS")
+    assert run(*arguments) == 0
+    assert measured == [1] * 6
+
+
+def test_a_torn_cache_is_no_obstacle(run: Run, folder: Path, tmp_path: Path) -> None:
+    arguments = ("bench", folder, *FEW, "--resume", "--cache", "kept")
+    assert run(*arguments) == 0
+    kept = tmp_path / "kept" / "results.jsonl"
+    kept.write_bytes(kept.read_bytes()[:-40] + b'\n[["x"], 3]\nnull\n')
+    assert run(*arguments) == 0
+
+
+def test_an_interrupt_keeps_what_was_finished(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original: Measure = RoundTrip.measure
+    calls = 0
+
+    def measure(
+        self: RoundTrip, codec: Codec, picture: Picture, points: Sequence[float]
+    ) -> Iterator[Sample]:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            raise KeyboardInterrupt
+        return original(self, codec, picture, points)
+
+    monkeypatch.setattr(RoundTrip, "measure", measure)
+    assert run("bench", folder, *FEW, "--json", "out.json") == 130
+    found = document(tmp_path / "out.json")
+    assert found["interrupted"]
+    assert [picture["name"] for picture in found["pictures"]] == ["astronaut.png"]
+    assert run("bench", folder, *FEW, "--json", "out.json", "-f", "--resume") == 0
+    # Three were there, three were not.
+    assert calls == 4 + 3
+    assert len(document(tmp_path / "out.json")["pictures"]) == 3

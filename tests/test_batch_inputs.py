@@ -1,0 +1,102 @@
+"""Which inputs a folder, a pattern or a list names, and the output path that each of them gets."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vrcodec.batch.inputs import ENCODE_SUFFIXES, find_inputs, parse_list, relative_output_path
+from vrcodec.batch.output_paths import choose_targets
+from vrcodec.errors import InputError, UsageError
+
+# What is found.
+
+
+def test_a_folder_is_walked(tmp_path: Path) -> None:
+    for name in ("a.png", "deep/er/b.JPG", ".hidden.png", ".hidden/c.png", "notes.txt", "d.vrc"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "deep" / "loop").symlink_to(tmp_path)
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    found = find_inputs([str(tmp_path)], [], ENCODE_SUFFIXES)
+    assert sorted(map(str, found.sources.values())) == ["a.png", "deep/er/b.JPG"]
+    assert found.ignored == 2
+    named = find_inputs([str(tmp_path / "notes.txt")], [], ENCODE_SUFFIXES)
+    assert list(named.sources.values()) == [PurePosixPath("notes.txt")]
+
+
+def test_patterns_that_the_shell_left(tmp_path: Path) -> None:
+    for name in ("a.png", "x/b.png", "x/y/c.png", "real[1].png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    below = find_inputs([f"{tmp_path}/**/*.png"], [], ENCODE_SUFFIXES).sources.values()
+    assert sorted(map(str, below)) == ["a.png", "real[1].png", "x/b.png", "x/y/c.png"]
+    assert len(find_inputs([f"{tmp_path}/real[1].png"], [], ENCODE_SUFFIXES).sources) == 1
+    with pytest.raises(InputError, match="nothing"):
+        find_inputs([f"{tmp_path}/*.gif"], [], ENCODE_SUFFIXES)
+
+
+def test_lists() -> None:
+    assert parse_list(b"a b.png\r\n\nc.png", null=False) == ["a b.png", "c.png"]
+    assert parse_list(b"a\nb.png\0c.png\0", null=True) == ["a\nb.png", "c.png"]
+    with pytest.raises(UsageError, match="--null"):
+        parse_list(b"a\0b", null=False)
+
+
+@pytest.mark.parametrize(
+    ("source", "below"),
+    [
+        ("x/a.png", "x/a.png"),
+        ("./x/a.png", "x/a.png"),
+        ("/photos/a.png", "photos/a.png"),
+        ("s3://bucket/key/a.png", "bucket/key/a.png"),
+        ("file:///photos/a.png", "photos/a.png"),
+    ],
+)
+def test_where_listed_files_go(source: str, below: str) -> None:
+    assert str(relative_output_path(source)) == below
+
+
+@pytest.mark.parametrize("source", ["../a.png", "x/../../a.png", "s3://bucket/../a.png", "/", ""])
+def test_nothing_leaves_the_output_folder(source: str) -> None:
+    with pytest.raises(InputError):
+        relative_output_path(source)
+
+
+# Where it goes.
+
+_names = st.builds(
+    lambda stem, suffix: stem + suffix,
+    st.sampled_from(["a", "b", "a.png", "x/a"]),
+    st.sampled_from([".png", ".jpg", ".jpeg"]),
+)
+
+
+@given(st.sets(_names, min_size=1))
+def test_no_two_inputs_share_a_target(names: set[str]) -> None:
+    try:
+        found = choose_targets(
+            {f"/in/{n}": PurePosixPath(n) for n in sorted(names)}, "/out", ".vrc"
+        )
+    except UsageError:
+        # a.png.jpg leaves no name for the second of a.png and a.jpg.
+        assert any(name.count(".") > 1 for name in names)
+        return
+    assert len(set(found.values())) == len(names)
+    for name in names:
+        target = found[f"/in/{name}"]
+        assert target in (f"/out/{PurePosixPath(name).with_suffix('.vrc')}", f"/out/{name}.vrc")
+
+
+def test_the_second_of_two_keeps_its_suffix() -> None:
+    sources = {"in/a.png": PurePosixPath("a.png"), "in/a.jpg": PurePosixPath("a.jpg")}
+    found = choose_targets(sources, "out", ".vrc")
+    assert found == {"in/a.png": "out/a.png.vrc", "in/a.jpg": "out/a.vrc"}
+    with pytest.raises(UsageError, match="one of the inputs"):
+        choose_targets({"a.vrc": PurePosixPath("a.vrc")}, None, ".vrc")

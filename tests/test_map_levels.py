@@ -1,0 +1,152 @@
+"""Quality maps from levels: arrays, pictures, files and regions, and how the rate moves them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from tests.map_strategies import Cells, cell_arrays, level_maps, sides
+from vrcodec.bitstream.quality_map import MAP_STRIDE, QualityMap
+from vrcodec.errors import InputError, LimitError, UsageError
+from vrcodec.limits import DEFAULT_LIMITS, Limits
+from vrcodec.maps.levels import (
+    RegionOfInterest,
+    check_levels,
+    map_from_levels,
+    map_from_regions,
+    read_levels,
+)
+from vrcodec.rate import RATE_CODE_MAX
+
+
+@given(st.floats(0, 1), sides, sides, st.integers(1, 50), st.integers(1, 50))
+def test_a_flat_map_is_flat_on_any_grid(
+    level: float, width: int, height: int, rows: int, columns: int
+) -> None:
+    found = map_from_levels(np.full((rows, columns), level), width, height)
+    assert found.uniform
+    assert found.mean_level == pytest.approx(level, abs=0.51 / 255)
+
+
+@given(level_maps, sides, sides)
+def test_a_grids_mean_is_the_maps(levels: npt.NDArray[np.float64], width: int, height: int) -> None:
+    """Each cell counts as much as the pixels that it covers."""
+    found = map_from_levels(levels, width, height)
+    assert found.cells.shape == QualityMap.grid_shape(width, height)
+    share = [
+        np.diff(np.minimum(np.arange(cells + 1) * MAP_STRIDE, pixels)) / pixels
+        for cells, pixels in zip(found.cells.shape, (height, width), strict=True)
+    ]
+    if levels.shape == found.cells.shape:
+        return
+    mean = share[0] @ (found.cells / 255) @ share[1]
+    assert mean == pytest.approx(levels.mean(), abs=0.51 / 255)
+
+
+@given(cell_arrays, st.integers(0, RATE_CODE_MAX))
+def test_a_moved_map_keeps_its_shape_and_has_the_rate_as_its_mean(cells: Cells, code: int) -> None:
+    moved = QualityMap(cells).levels(code)
+    assert moved.min() >= 0
+    assert moved.max() <= 1
+    mean = moved.mean()
+    assert code / RATE_CODE_MAX - 1 / 65280 <= mean <= code / RATE_CODE_MAX + 1e-9
+    offsets = (moved - cells / 255)[(moved > 0) & (moved < 1)]
+    assert not offsets.size or np.ptp(offsets) < 1e-12
+
+
+@given(cell_arrays, st.lists(st.integers(0, RATE_CODE_MAX), min_size=2, max_size=2).map(sorted))
+def test_no_level_falls_as_the_rate_rises(cells: Cells, codes: list[int]) -> None:
+    low, high = (QualityMap(cells).levels(code) for code in codes)
+    assert (low <= high).all()
+
+
+def test_regions_take_every_cell_that_they_touch() -> None:
+    regions = [
+        RegionOfInterest(31, 0, 2, 1, 1.0),
+        RegionOfInterest(64, 64, 500, 500, 0.4),
+        RegionOfInterest(-5, 70, 6, 1, 0.8),
+    ]
+    cells = map_from_regions(regions, 0.0, 100, 100).cells
+    expected = np.zeros((4, 4))
+    expected[0, :2], expected[2:, 2:], expected[2, 0] = 255, 102, 204
+    assert (cells == expected).all()
+    with pytest.raises(UsageError, match="outside the picture of 100x100"):
+        map_from_regions([RegionOfInterest(100, 0, 5, 5, 1.0)], 0.0, 100, 100)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "1,2,3",
+        "1,2,3,4,5",
+        "a,b,c,d",
+        "0,0,0,5",
+        "0,0,5,5:1.1",
+        "0,0,5,5:-0.1",
+        "0,0,5,5:e",
+        "0,0,-5,5",
+    ],
+)
+def test_regions_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError):
+        RegionOfInterest.parse(text, 0.5)
+
+
+def test_regions_as_words() -> None:
+    assert RegionOfInterest.parse("1,2,3,4", 0.5) == RegionOfInterest(1, 2, 3, 4, 0.5)
+    assert RegionOfInterest.parse("-1, 2, 3, 4:.25", 0.5) == RegionOfInterest(-1, 2, 3, 4, 0.25)
+
+
+def test_maps_from_files(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 255, 64).astype(np.uint8) * np.ones((32, 1), np.uint8)
+    Image.fromarray(ramp).save(tmp_path / "map.png")
+    np.save(tmp_path / "map.npy", ramp / 255)
+    from_picture, from_array = (
+        map_from_levels(read_levels(tmp_path / name, DEFAULT_LIMITS), 200, 100)
+        for name in ("map.png", "map.npy")
+    )
+    assert (from_picture.cells == from_array.cells).all()
+    assert (np.diff(from_array.cells[0].astype(int)) > 0).all()
+
+
+def test_sixteen_bit_maps_keep_their_levels(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 32768, 65535]], np.uint16)).save(tmp_path / "map.png")
+    levels = read_levels(tmp_path / "map.png", DEFAULT_LIMITS)
+    assert levels[0].tolist() == pytest.approx([0, 0.5, 1], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[[1.01]], [[-0.01]], [[float("nan")]], [0.5], [[[0.5]]], [[]], [["a"]], [[1 + 1j]]],
+)
+def test_arrays_that_are_no_maps(values: object) -> None:
+    with pytest.raises(InputError, match="quality map"):
+        check_levels(values, "map")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["map.npy", "map.png"])
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x93NUMPY", b"\x89PNG\r\n\x1a\n"])
+def test_files_that_are_no_maps(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=name):
+        read_levels(tmp_path / name, DEFAULT_LIMITS)
+
+
+def test_a_map_that_promises_too_much(tmp_path: Path) -> None:
+    """Before its memory is taken: more values than the file has, or more than the limit allows."""
+    np.save(tmp_path / "map.npy", np.zeros((20, 20)))
+    data = (tmp_path / "map.npy").read_bytes()
+    with pytest.raises(LimitError, match="--max-pixels"):
+        read_levels(tmp_path / "map.npy", Limits(max_pixels=300))
+    forged = data.replace(b"(20, 20), }      ", b"(99999, 999999), }")
+    assert len(forged) > len(data)
+    (tmp_path / "map.npy").write_bytes(forged)
+    with pytest.raises(InputError, match=r"map\.npy"):
+        read_levels(tmp_path / "map.npy", DEFAULT_LIMITS)

@@ -1,0 +1,79 @@
+"""Sessions of training, from Python and from the command line: what they leave, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import skimage.data
+from PIL import Image
+
+from tests.conftest import Pixels
+from tests.recipes import TINY, rows, save_pictures
+from vrcodec.catalog import find_by_family, weights_id
+from vrcodec.codec import Decoder, Encoder
+from vrcodec.picture.picture import Picture
+from vrcodec.training.session import Session, train
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_pictures(tmp_path_factory.mktemp("data"))
+
+
+def test_a_session_leaves_usable_weights(
+    data: Path, tmp_path: Path, photograph: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = replace(TINY, learning_rate=5e-3, batch=4)
+    session = Session(recipe, (data,), tmp_path / "run", steps=101, eval_folder=data, device="cpu")
+    train(session)
+    log = rows(tmp_path / "run" / "log.csv")
+    assert [int(row["step"]) for row in log] == [50, 100]
+    evaluated = rows(tmp_path / "run" / "eval.csv")
+    assert [float(row["rate"]) for row in evaluated] == [0, 0.25, 0.5, 0.75, 1]
+    with Image.open(tmp_path / "run" / "log.png") as plot:
+        assert min(plot.size) > 100
+    monkeypatch.setenv("VRCODEC_WEIGHTS", str(tmp_path / "run"))
+    entry = find_by_family("gained")
+    assert entry.path.parent == tmp_path / "run"
+    assert entry.card["training"][0]["samples"] == 404
+    decoded = Decoder().decode(Encoder("gained").encode(Picture.from_array(photograph), 30_000))
+    assert decoded.pixels.shape == photograph.shape
+
+
+def test_the_command_trains_and_resumes(data: Path, tmp_path: Path) -> None:
+    from vrcodec.cli.main import run
+
+    large = tmp_path / "large"
+    large.mkdir()
+    Image.fromarray(skimage.data.astronaut()).save(large / "a.png")
+    out = tmp_path / "run"
+    small = ["train", "gained", "--small", "--batch", "1", "--warmup", "1"]
+    common = [*small, "--data", str(large), "-o", str(out), "--device", "cpu", "-q"]
+    assert run([*common, "--resume", "--steps", "1"]) == 2
+    assert run([*common, "--steps", "2", "--pause", "0.0001"]) == 0
+    assert run([*common, "--steps", "2"]) == 9
+    assert run([*common, "--steps", "2", "--resume"]) == 0
+    card = json.loads((out / "gained.json").read_text())
+    assert card["training"][0]["steps"] == 2
+    assert card["training"][0]["batch"] == 1
+    assert card["id"] == weights_id((out / "gained.safetensors").read_bytes()).hex()
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments"),
+    [
+        (3, ["gained", "--steps", "1"]),  # no picture is large enough for the real recipe
+        (2, ["nonsense", "--steps", "1"]),
+        (2, ["gained"]),
+        (2, ["gained", "--minutes", "1", "--steps", "1"]),
+    ],
+)
+def test_what_cannot_be_trained(
+    data: Path, tmp_path: Path, code: int, arguments: list[str]
+) -> None:
+    from vrcodec.cli.main import run
+
+    assert run(["train", *arguments, "--data", str(data), "-o", str(tmp_path), "-q"]) == code

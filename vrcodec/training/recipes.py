@@ -1,0 +1,84 @@
+"""Recipes: what it takes to train each family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from vrcodec.errors import UsageError
+from vrcodec.models.networks.backbone import BackboneSize
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of one family's training; the command line may override batch and learning rate.
+
+    The learning rate rises over ``warmup_steps``, then follows a cosine down to ``final_fraction`` of
+    itself at the end of the budget. ``frozen_steps``: how long parameters that came from elsewhere
+    stand still while new ones learn. ``ema``: decay of the average whose weights are the product.
+    """
+
+    family: str
+    size: BackboneSize = field(default_factory=BackboneSize)
+    crop: int = 256
+    batch: int = 8
+    learning_rate: float = 1e-3
+    final_fraction: float = 0.01
+    warmup_steps: int = 300
+    frozen_steps: int = 300
+    clip_norm: float = 1.0
+    ema: float = 0.999
+    optimizer: Literal["adam", "muon"] = "adam"
+
+
+# Seven million parameters, rates uniform in [0, 1] per sample.
+_GAINED = Recipe(family="gained", optimizer="muon")
+
+# With the parallel context model; starts from the weights of `gained`.
+_QVRF = Recipe(
+    family="qvrf",
+    size=BackboneSize(groups=(16, 16, 32, 64, 192), context=144),
+    optimizer="muon",
+)
+
+# Starts from the weights of `gained`.
+_QMAP = Recipe(family="qmap", optimizer="muon")
+
+# Five widths.
+_SLIM = Recipe(
+    family="slim",
+    size=BackboneSize(
+        hyper=0, prior=0, widths=(64, 96, 128, 192, 256), reach=(0.45, 0.6, 0.7, 0.85, 1.0)
+    ),
+    optimizer="muon",
+)
+
+# A hierarchy of latents; starts from the weights of `qvrf`.
+_QARV = Recipe(
+    family="qarv",
+    size=BackboneSize(hyper=0, prior=256, groups=(16, 16, 32, 64, 192)),
+    # Its matrices are many, and what Muon does with them takes as long for any batch.
+    batch=16,
+    optimizer="muon",
+)
+
+_RECIPES = {recipe.family: recipe for recipe in (_GAINED, _QVRF, _QMAP, _SLIM, _QARV)}
+
+# To try training out: thirty times less work a pixel, and smaller crops.
+_SMALL = {
+    "gained": replace(
+        _GAINED, size=BackboneSize(channels=64, latent=96, hyper=32, blocks=2, prior=64), crop=128
+    )
+}
+
+FAMILIES = tuple(_RECIPES)
+
+
+def load_recipe(family: str, *, small: bool = False) -> Recipe:
+    """The recipe of ``family``, one of `FAMILIES`; ``small``: of a model for trying out.
+
+    Raises UsageError where the family has no small one.
+    """
+    if small and family not in _SMALL:
+        raise UsageError(f"{family} has no small recipe; gained has")
+    return (_SMALL if small else _RECIPES)[family]

@@ -40,6 +40,11 @@ GOLDEN = Path(__file__).parent / "golden"
 GOLDEN_NAMES = sorted(path.stem for path in GOLDEN.glob("*.vrc"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long comes first: at the end it would run alone, while other workers wait."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(autouse=True)
 def tiny_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Code with the frozen model beside the golden files, unless a test chooses otherwise."""

@@ -24,6 +24,7 @@ TINY = Recipe(
     batch=2,
     warmup_steps=3,
     optimizer="muon",
+    calibration_crops=10,
 )
 TINY_SLIM = replace(
     TINY,

@@ -27,6 +27,8 @@ from vrcodec.models.weights import pack_model
 from vrcodec.training import recipes
 from vrcodec.training.recipes import Recipe
 
+pytestmark = pytest.mark.long
+
 Run = Callable[..., int]
 
 COMMAND = re.compile(r"(export |unset )\w+|(\w+=\S+ )?vrcodec ")
@@ -98,7 +100,7 @@ def tiny_recipe(family: str, *, small: bool = False) -> Recipe:
     recipe = ORDINARY(family, small=small)
     # As many blocks as real ones have: weights of one family become those of another layer by layer.
     size = replace(BackboneSize(**card["architecture"]), blocks=recipe.size.blocks)
-    return replace(recipe, size=size, crop=64)
+    return replace(recipe, size=size, crop=64, calibration_crops=5)
 
 
 def untrained(family: str) -> bytes:

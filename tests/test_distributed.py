@@ -24,6 +24,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_pictures(tmp_path_factory.mktemp("data"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("recipe", ["TINY", "TINY_SLIM"])
 def test_two_processes_learn_the_same(data: Path, tmp_path: Path, recipe: str) -> None:
     """torchrun with gloo: each rank sees other crops, and both hold the same weights after them.

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import skimage.data
 import torch
 from PIL import Image
@@ -51,6 +52,7 @@ train(Session(TINY, (folder / "data",), folder / f"run{{rank}}", steps=STEPS, de
 """
 
 
+@pytest.mark.long
 def test_processes_that_die_cost_nothing_but_time(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()

@@ -50,6 +50,7 @@ ENCODE = ("encode", "picture.png", "-o", "out.vrc", "--model", "slim", "-q")
 DECODE = ("decode", "photograph.vrc", "-o", "out.png", "-q")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "number"),
     [(ENCODE, signal.SIGKILL), (DECODE, signal.SIGINT), (ENCODE, signal.SIGTERM)],

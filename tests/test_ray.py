@@ -60,6 +60,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(tmp_path: Path) -> None:
     assert (again.done, again.skipped, again.failed) == (0, 20, 1)
 
 
+@pytest.mark.long
 def test_the_command(run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_photographs(tmp_path / "in", 4)
     options = ("--out", "out", "--model", "gained", "--jobs", "1")

@@ -34,6 +34,7 @@ def test_bits_per_pixel_are_aimed_at(run: Run, folder: Path, tmp_path: Path) -> 
         assert 0.7 * float(row["setting"]) < float(row["bpp"]) <= float(row["setting"])
 
 
+@pytest.mark.long
 def test_several_processes_find_the_same(vrcodec: Command, folder: Path, tmp_path: Path) -> None:
     for jobs in ("1", "2"):
         arguments = (*FEW, "--jobs", jobs, "--csv", f"{jobs}.csv")

@@ -30,6 +30,8 @@ from vrcodec.picture.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX
 from vrcodec.regions.tiling import Tiling
 
+pytestmark = pytest.mark.long
+
 FAMILIES = sorted(path.stem for path in (ROOT / "weights").glob("*.json"))
 RATE_CODES = (0, 32768, 65535)
 # A flip in float32 is rare enough that a few small pictures may have none.

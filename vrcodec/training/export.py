@@ -21,6 +21,7 @@ from vrcodec.models.weights import pack_encoder, pack_model, unpack_model
 from vrcodec.training.activity_fit import fit_prior
 from vrcodec.training.calibration import calibrate_tables
 from vrcodec.training.complexity import count_kmac, width_figures
+from vrcodec.training.recipes import Recipe
 from vrcodec.training.width_schedule import find_schedule, measure_widths
 
 # Pictures that the schedule of a slimmable model is found on.
@@ -34,7 +35,8 @@ def export_model(
     folder: Path,
     history: History,
     pictures: Sequence[Tensor] = (),
-    crops: int = 200,
+    *,
+    crops: int = Recipe.calibration_crops,
 ) -> Path:
     """Freeze the tables of ``model`` and write ``<family>.safetensors`` and its card to ``folder``.
 

@@ -15,7 +15,7 @@ from vrcodec.models.families.slim import Slim
 from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.models.weights import load_hyperprior_model, load_size, load_state
 from vrcodec.training.data import CropSampler
-from vrcodec.training.klt import initialise_from_klt, principal_components
+from vrcodec.training.klt import can_carry_klt, initialise_from_klt, principal_components
 from vrcodec.training.loop import Trainer
 from vrcodec.training.transfer import (
     Transforms,
@@ -34,13 +34,13 @@ _EQUAL_FIELDS = ("channels", "latent", "blocks")
 def initialise(trainer: Trainer, init: Path | None, pictures: Sequence[Tensor], seed: int) -> None:
     """Set the weights of ``trainer`` to those at ``init``, converted if they are of another family.
 
-    Without ``init``: the Karhunen-Loeve transform of ``pictures``, uint8 (3, H, W), for the families
-    that support it. Raises WeightsError for unsuitable weights.
+    Without ``init``: the Karhunen-Loeve transform of ``pictures``, uint8 (3, H, W), for models that can carry it
+    (`can_carry_klt`); others keep their random weights. Raises WeightsError for unsuitable weights.
     """
     model = trainer.model
     if init:
         _load_initial_weights(trainer, init, pictures)
-    elif isinstance(model, HyperpriorModel | Slim):
+    elif isinstance(model, HyperpriorModel | Slim) and can_carry_klt(model.size):
         initialise_from_klt(model, *principal_components(pictures, seed))
         trainer.restart_average()
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from vrcodec.models.families.slim import Slim
 from vrcodec.models.hyperprior import HyperpriorModel
+from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.models.networks.layers import Pointwise
 from vrcodec.regions.grid import STRIDE
 
@@ -26,6 +27,11 @@ _SAMPLES = 100_000
 # sqrt(4.0e-4 / lambda); with gains exp(-1.5) .. exp(1.5) over the range of lambda, this factor before
 # the gains makes them the unit steps of rounding.
 LATENT_SCALE = 5.47
+
+
+def can_carry_klt(size: BackboneSize) -> bool:
+    """Whether a backbone has as many channels as a quarter of a patch has samples, 192."""
+    return size.channels >= _PATCH // 4
 
 
 def principal_components(pictures: Sequence[Tensor], seed: int) -> tuple[Tensor, Tensor]:
@@ -49,11 +55,9 @@ def principal_components(pictures: Sequence[Tensor], seed: int) -> tuple[Tensor,
 def initialise_from_klt(model: HyperpriorModel | Slim, basis: Tensor, deviations: Tensor) -> None:
     """Set the linear path of ``model``'s transforms to the first M components of ``basis``.
 
-    A backbone with fewer channels than a quarter of a patch (192) cannot carry them, and is left unchanged.
+    Its size must be one that can carry them (`can_carry_klt`).
     """
     size = model.size
-    if size.channels < _PATCH // 4:
-        return
     components = basis[:, : size.latent].to(torch.float32)
     # (M, 3, 2, 8, 2, 8) -> (M, 3 * 64, 2, 2): the channels of pixel-unshuffle by 8, at 2x2 positions.
     phases = components.T.reshape(-1, 3, 2, _HALF, 2, _HALF).permute(0, 1, 3, 5, 2, 4)

@@ -16,6 +16,7 @@ class Recipe:
     The learning rate rises over ``warmup_steps``, then follows a cosine down to ``final_fraction`` of
     itself at the end of the budget. ``frozen_steps``: how long parameters that came from elsewhere
     stand still while new ones learn. ``ema``: decay of the average whose weights are the product.
+    ``calibration_crops``: random crops to whose symbols the tables are fitted in the end.
     """
 
     family: str
@@ -28,6 +29,7 @@ class Recipe:
     frozen_steps: int = 300
     clip_norm: float = 1.0
     ema: float = 0.999
+    calibration_crops: int = 200
     optimizer: Literal["adam", "muon"] = "adam"
 
 

@@ -152,7 +152,13 @@ def _finish(
     }
     sources = {"init": session.init, "transforms": session.transforms}
     stage |= {name: path.name for name, path in sources.items() if path}
-    path = export_model(trainer.averaged_model(), session.folder, [*history, stage], pictures)
+    path = export_model(
+        trainer.averaged_model(),
+        session.folder,
+        [*history, stage],
+        pictures,
+        crops=trainer.recipe.calibration_crops,
+    )
     plot_log(session.folder / "log.csv", session.folder / "log.png")
     session.say(f"{path}: {trainer.step} steps, {trainer.samples} samples")
 

@@ -34,8 +34,8 @@ _EQUAL_FIELDS = ("channels", "latent", "blocks")
 def initialise(trainer: Trainer, init: Path | None, pictures: Sequence[Tensor], seed: int) -> None:
     """Set the weights of ``trainer`` to those at ``init``, converted if they are of another family.
 
-    Without ``init``: the Karhunen-Loeve transform of ``pictures``, uint8 (3, H, W), for models that can carry it
-    (`can_carry_klt`); others keep their random weights. Raises WeightsError for unsuitable weights.
+    Without ``init``: the Karhunen-Loeve transform of ``pictures``, uint8 (3, H, W), for models that can carry
+    it (`can_carry_klt`); others keep their random weights. Raises WeightsError for unsuitable weights.
     """
     model = trainer.model
     if init:

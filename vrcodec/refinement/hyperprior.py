@@ -10,6 +10,7 @@ from torch import Tensor
 from vrcodec.bitstream.latent_stream import Stream
 from vrcodec.bitstream.rans import SYMBOL_LIMIT, Symbols
 from vrcodec.models.base import Latents
+from vrcodec.models.coding.decode_plan import HYPER_HALO
 from vrcodec.models.coding.entropy import scale_index
 from vrcodec.models.hyperprior import GainParameters, HyperpriorModel
 from vrcodec.models.networks.context import Pick
@@ -22,9 +23,6 @@ from vrcodec.refinement.surrogate import (
 )
 from vrcodec.regions.grid import HYPER_STRIDE, Block, LatentGrid
 from vrcodec.regions.window import crop_to, expand, relative_to
-
-# Samples of z on each side on which the output of the hyper-synthesis depends.
-_HYPER_HALO = 2
 
 
 class HyperpriorSurrogate(Surrogate):
@@ -83,7 +81,7 @@ class HyperpriorSurrogate(Surrogate):
     def _hyper_features(self, block: Block, z: Tensor) -> Tensor:
         """The hyper-synthesis of a block, with ``z`` there and the stored hyper latent around it."""
         hyper_block = block.hyper()
-        window = expand(hyper_block, _HYPER_HALO, self._z.shape[-2:])
+        window = expand(hyper_block, HYPER_HALO, self._z.shape[-2:])
         z_window = crop_to(self._z, window).round()
         inside = relative_to(hyper_block, window)
         crop_to(z_window, inside).copy_(z)

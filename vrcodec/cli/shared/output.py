@@ -172,6 +172,9 @@ def for_each(
         for name in inputs:
             try:
                 results.append(work(name))
+            except StdoutError:
+                # No fault of this input, and no better for the next.
+                raise
             except VrcError as problem:
                 code = report(problem)
             advance()

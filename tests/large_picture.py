@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-import pytest
 from hypothesis import strategies as st
 
-from tests.conftest import GOLDEN, Pixels, random_map
+from tests.conftest import Pixels, random_map
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.picture.picture import Picture
@@ -20,14 +19,6 @@ KINDS = (*FAMILIES, "map", "alpha", "lossless")
 WIDTH, HEIGHT = 1100, 1061
 SIDES = st.sampled_from([None, 1, 3, 7, 16, 40])
 FLOAT32 = Engine("cpu", "float32")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def golden_weights() -> object:
-    """For the cached files below, which outlive a test."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VRCODEC_WEIGHTS", str(GOLDEN))
-        yield
 
 
 @cache

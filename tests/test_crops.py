@@ -21,7 +21,6 @@ from tests.large_picture import (
     WIDTH,
     data,
     decoder,
-    golden_weights,  # noqa: F401
     picture_of,
     pixels,
     whole,

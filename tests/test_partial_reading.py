@@ -11,7 +11,6 @@ from tests.large_picture import (
     FLOAT32,
     data,
     decoder,
-    golden_weights,  # noqa: F401
     pixels,
     whole,
 )

@@ -27,7 +27,7 @@ def pictures() -> list[Picture]:
 
 
 def test_a_region_is_as_good_as_if_all_were(coder: Coder) -> None:
-    """Region 0.9, background 0.2, beside 0.9 everywhere; the means of issue and document."""
+    """Region 0.9, background 0.2, beside 0.9 everywhere; the means of docs/QMAP.md."""
     found = [region_figures(coder, picture) for picture in pictures()]
     assert float(np.mean([f.after - f.before for f in found])) > -0.3
     assert float(np.mean([f.saved for f in found])) > 0.3

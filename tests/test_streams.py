@@ -117,6 +117,6 @@ def test_the_ties_of_all_streams_together_are_bounded_on_both_sides(
         list(parse_streams([payload] * (count + 1)))
     with pytest.raises(LimitError):
         list(build_streams([stream] * (count + 1)))
-    ladder = bytes([2]) + payload[4:] * (count + 1)
+    progressive = bytes([2]) + payload[4:] * (count + 1)
     with pytest.raises(LimitError):
-        parse_progressive(ladder, count + 1)
+        parse_progressive(progressive, count + 1)

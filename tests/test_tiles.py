@@ -15,7 +15,6 @@ from tests.large_picture import (
     data,
     decoder,
     encoded,
-    golden_weights,  # noqa: F401
     pixels,
     whole,
 )

@@ -19,7 +19,14 @@ from tests.fuzz.container_mutations import (
     payload_front,
     seal,
 )
-from tests.fuzz.payload_mutations import ladder, metadata, quality_map, samples, setting, stream
+from tests.fuzz.payload_mutations import (
+    metadata,
+    progressive,
+    quality_map,
+    samples,
+    setting,
+    stream,
+)
 from tests.fuzz.scratches import scratched
 from tests.fuzz.sketch import Sketch, take_apart
 
@@ -69,8 +76,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     payload_filled,
     stream,
     stream,
-    ladder,
-    ladder,
+    progressive,
+    progressive,
     setting,
     quality_map,
     samples,

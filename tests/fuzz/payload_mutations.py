@@ -31,7 +31,7 @@ def stream(sketch: Sketch, rng: random.Random) -> None:
             part.payload = scratched(part.payload, rng)
 
 
-def ladder(sketch: Sketch, rng: random.Random) -> None:
+def progressive(sketch: Sketch, rng: random.Random) -> None:
     """The same for the streams of a picture that comes in levels; and levels that are missing or doubled."""
     found = sketch.of_type(schema.CHUNK_PROGRESSIVE)
     if not found:

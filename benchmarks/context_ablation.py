@@ -28,6 +28,7 @@ from vrcodec.bitstream.latent_stream import build_stream
 from vrcodec.catalog import find_by_family
 from vrcodec.metrics import psnr
 from vrcodec.models import Gained, Qvrf
+from vrcodec.models.device import mixed_precision
 from vrcodec.models.hyperprior import Gains, HyperpriorModel
 from vrcodec.models.networks.context import StepCoder
 from vrcodec.models.trade_off import LAMBDA_MIN, rate_to_lambda
@@ -37,7 +38,7 @@ from vrcodec.picture.picture import Picture
 from vrcodec.rate import code_from_rate
 from vrcodec.training.calibration import calibrate_tables
 from vrcodec.training.data import CropSampler, load_pictures
-from vrcodec.training.optim import learning_rate_factor
+from vrcodec.training.schedule import learning_rate_factor
 
 _CROPS, _BATCH, _LEARNING_RATE, _WARMUP = 1600, 16, 1e-3, 100
 _TRANSFORMS = ("analysis_net.", "synthesis_net.", "regulator.", "log_restoration")
@@ -98,7 +99,7 @@ def train(arm: str, folder: Path, minutes: float) -> dict[str, Tensor]:
     torch.manual_seed(0)
     model = _new_model(arm)
     crops = load_pictures(find_pictures((folder,)), print)
-    latents = _latents(model, CropSampler(crops, 256, 0, "cpu"))
+    latents = _latents(model, CropSampler(crops, 256, "cpu"))
     transforms = model.analysis_net, model.synthesis_net
     # The model is trained on latents, so its transforms are replaced by the identity.
     model.analysis_net, model.synthesis_net = nn.Sequential(), nn.Sequential()
@@ -125,8 +126,10 @@ def _new_model(arm: str) -> Qvrf:
 @torch.no_grad()
 def _latents(model: HyperpriorModel, sampler: CropSampler) -> Tensor:
     net = model.analysis_net
-    batches = (sampler.batch(_BATCH) - 0.5 for _ in range(_CROPS // _BATCH))
-    with torch.autocast("cpu", torch.bfloat16):
+    random = np.random.default_rng(0)
+    levels = [0.5] * _BATCH
+    batches = (sampler.batch(levels, random) - 0.5 for _ in range(_CROPS // _BATCH))
+    with mixed_precision(torch.device("cpu")):
         return torch.cat([net(x).float() for x in batches])
 
 
@@ -138,11 +141,11 @@ def _optimise(model: HyperpriorModel, latents: Tensor, minutes: float) -> int:
     random = torch.Generator().manual_seed(1)
     start, step = time.perf_counter(), 0
     while (progress := (time.perf_counter() - start) / (60 * minutes)) < 1:
-        factor = learning_rate_factor(step, progress, _WARMUP, 0.02)
+        factor = learning_rate_factor("cosine", step, progress, _WARMUP, 0.02)
         optimizer.param_groups[0]["lr"] = _LEARNING_RATE * factor
         y = latents[torch.randint(len(latents), (_BATCH,), generator=random)]
         rate = torch.rand(_BATCH, generator=random)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision(torch.device("cpu")):
             likelihoods: Mapping[str, Tensor] = model(y + 0.5, rate)["likelihoods"]  # type: ignore[assignment]
         bits = sum(-torch.log2(p).flatten(1).sum(1) for p in likelihoods.values())
         bpp = bits / (256 * y.shape[-2] * y.shape[-1])

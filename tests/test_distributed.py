@@ -15,7 +15,8 @@ import torch
 from tests.conftest import ROOT
 from tests.recipes import TINY, TINY_SLIM, save_pictures, state, trainer_in
 from vrcodec.errors import OutputError
-from vrcodec.training.loop import Budget, Trainer
+from vrcodec.training.loop import Trainer
+from vrcodec.training.schedule import Schedule
 from vrcodec.training.session import Session, train
 
 
@@ -40,7 +41,9 @@ from tests.recipes import TINY, TINY_SLIM, pictures, state
 from vrcodec.training.calibration import fit_tables
 from vrcodec.training.complexity import count_kmac
 from vrcodec.training.data import CropSampler
-from vrcodec.training.loop import Budget, Log, Trainer
+from vrcodec.training.log import Log
+from vrcodec.training.loop import Trainer
+from vrcodec.training.schedule import Schedule
 from vrcodec.training.distributed import ProcessGroup
 
 torch.set_num_threads(1)
@@ -48,10 +51,9 @@ with ProcessGroup.join("cpu") as group:
     assert group.world_size == 2
     folder = Path({str(tmp_path)!r})
     trainer = Trainer({recipe}, folder, "cpu", group, seed=0)
-    torch.manual_seed(group.rank)
-    sampler = CropSampler(pictures(Path({str(data)!r})), 64, group.rank, "cpu")
-    crops = sampler.batch(1).sum()
-    trainer.run(sampler, Budget(steps=3), Log(None, print))
+    sampler = CropSampler(pictures(Path({str(data)!r})), 64, "cpu")
+    crops = sampler.batch([0.5], trainer._seed_step()).sum()
+    trainer.run(sampler, Schedule(steps=3), Log(None, print))
     layer = torch.nn.Linear(2, 1)
     layer.weight.grad = torch.full((1, 2), 1.0 + group.rank)
     layer.bias.grad = torch.ones(1) if group.rank else None
@@ -87,9 +89,9 @@ def test_a_run_that_torchrun_starts_anew_goes_on(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same command again, after a process has died: neither refused nor begun anew."""
-    session = Session(TINY, (data,), tmp_path / "run", steps=6, device="cpu")
+    session = Session(TINY, (data,), tmp_path / "run", schedule=Schedule(steps=6), device="cpu")
     with monkeypatch.context() as patch:
-        patch.setattr(Budget, "progress", lambda *_: 0.0)
+        patch.setattr(Schedule, "progress", lambda *_: 0.0)
         patch.setattr(Trainer, "_train_step", dying_after(3))
         with pytest.raises(RuntimeError, match="killed"):
             train(session)
@@ -108,7 +110,7 @@ def dying_after(steps: int) -> object:
     take_step = Trainer._train_step
 
     def take_or_die(trainer: Trainer, *arguments: object) -> object:
-        if trainer.step == steps:
+        if trainer.position.step == steps:
             raise RuntimeError("killed")
         return take_step(trainer, *arguments)
 

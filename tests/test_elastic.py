@@ -28,6 +28,7 @@ import torch
 from tests.test_elastic import DEATHS, STEPS
 from tests.recipes import TINY
 from vrcodec.training import loop
+from vrcodec.training.schedule import Schedule
 from vrcodec.training.session import Session, train
 
 torch.set_num_threads(1)
@@ -39,8 +40,8 @@ take_step = loop.Trainer._train_step
 def take_step_or_die(trainer, *arguments):
     note = folder / f"first-{{start}}-{{rank}}"
     if not note.exists():
-        note.write_text(str(trainer.step))
-    if trainer.step == last:
+        note.write_text(str(trainer.position.step))
+    if trainer.position.step == last:
         trainer.save()
         torch.distributed.barrier()
         if rank == victim:
@@ -48,7 +49,7 @@ def take_step_or_die(trainer, *arguments):
     return take_step(trainer, *arguments)
 
 loop.Trainer._train_step = take_step_or_die
-train(Session(TINY, (folder / "data",), folder / f"run{{rank}}", steps=STEPS, device="cpu"))
+train(Session(TINY, (folder / "data",), folder / f"run{{rank}}", Schedule(steps=STEPS), device="cpu"))
 """
 
 
@@ -72,7 +73,7 @@ def test_processes_that_die_cost_nothing_but_time(tmp_path: Path) -> None:
         f"first-{start}-{rank}": begun[start] for start in range(len(begun)) for rank in (0, 1)
     }
     state = torch.load(tmp_path / "run0" / "checkpoint.pt", weights_only=True)
-    assert state["step"] == STEPS
+    assert state["position"]["step"] == STEPS
     card = json.loads((tmp_path / "run0" / "gained.json").read_text())
     # Both ranks, every step, none twice.
     assert card["training"][-1]["samples"] == STEPS * 2 * 2

@@ -24,7 +24,7 @@ from vrcodec.training.export import export_model
 from vrcodec.training.initialisation import initialise
 from vrcodec.training.klt import initialise_from_klt, principal_components
 from vrcodec.training.loop import Trainer
-from vrcodec.training.objectives import choose_objective, rate_distortion_loss, slimmable_loss
+from vrcodec.training.objectives import SlimmableWidths, choose_objective, rate_distortion_loss
 from vrcodec.training.recipes import Recipe
 from vrcodec.training.width_transfer import initialise_from_wide
 
@@ -96,10 +96,11 @@ def test_gradient_reaches_every_parameter(photograph: Pixels) -> None:
         torch.nn.init.normal_(parameter, std=0.1)
     torch.manual_seed(1)
     objective = choose_objective(model)
-    assert objective is slimmable_loss
+    assert isinstance(objective, SlimmableWidths)
     # Levels are drawn: a few steps meet all knots of the gains, and all middle widths.
     for _ in range(8):
-        objective(model, crops(photograph).repeat(4, 1, 1, 1)).total.backward()
+        x = crops(photograph).repeat(4, 1, 1, 1)
+        objective.loss(x, objective.draw_levels(len(x))).total.backward()
     templates = {
         id(p)
         for w in model.all_widths().values()
@@ -118,10 +119,8 @@ def test_one_width_alone_has_the_plain_loss(photograph: Pixels) -> None:
     )
     model = new_model(size).eval()
     x = crops(photograph)
-    torch.manual_seed(3)
-    found = choose_objective(model)(model, x)
-    torch.manual_seed(3)
-    rate, _ = torch.rand(2, 1)
+    rate = torch.tensor([0.3])
+    found = choose_objective(model).loss(x, rate.unsqueeze(1))
     out = model(x, rate, 24)
     expected = rate_distortion_loss(x, out["x_hat"], out["likelihoods"], rate)
     assert float(found.total.detach()) == pytest.approx(float(expected.total.detach()))
@@ -142,7 +141,7 @@ def test_narrow_networks_learn_from_the_widest(
         model = new_model(size)
         torch.manual_seed(0)
         monkeypatch.setattr(model, "forward", forward)
-        return float(slimmable_loss(model, x).total)
+        return float(SlimmableWidths(model).loss(x, torch.full((len(x), 2), 0.5)).total)
 
     # Both are as far from the picture itself.
     assert total(x + 0.1) < total(x - 0.1)
@@ -162,7 +161,8 @@ def test_half_of_the_crops_are_where_the_schedule_uses_a_width(
 
     monkeypatch.setattr(model, "forward", forward)
     torch.manual_seed(0)
-    slimmable_loss(model, x)
+    objective = SlimmableWidths(model)
+    objective.loss(x, objective.draw_levels(64))
     there = torch.isin((seen[16] * RATE_CODE_MAX).round(), torch.tensor([20000.0, 20001.0]))
     assert 16 <= int(there.sum()) <= 48
     assert seen[16].min() < 0.1

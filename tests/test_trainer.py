@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,9 +18,13 @@ from tests.recipes import TINY, pictures, rows, save_pictures, state, trainer_in
 from vrcodec.errors import CorruptError, UsageError, WeightsError
 from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.models.weights import load_state
+from vrcodec.training.checkpoint import read_checkpoint
 from vrcodec.training.data import CropSampler
-from vrcodec.training.loop import Budget, Log
-from vrcodec.training.optim import GradientGuard, learning_rate_factor
+from vrcodec.training.distributed import ProcessGroup
+from vrcodec.training.log import Log
+from vrcodec.training.loop import Trainer
+from vrcodec.training.optim import GradientGuard
+from vrcodec.training.schedule import Position, Schedule, Shape, learning_rate_factor
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +34,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_training_lowers_the_loss(data: Path, tmp_path: Path) -> None:
     trainer = trainer_in(tmp_path, replace(TINY, learning_rate=5e-3, batch=4))
-    crops = CropSampler(pictures(data), 64, 1, "cpu").batch(8)
+    levels = torch.linspace(0, 1, 8)
+    crops = CropSampler(pictures(data), 64, "cpu").batch(levels.tolist(), np.random.default_rng(1))
 
     def loss() -> float:
         torch.manual_seed(0)
         with torch.no_grad():
-            return float(trainer.objective(trainer.model, crops).total)
+            return float(trainer.objective.loss(crops, levels.unsqueeze(1)).total)
 
     before = loss()
     log = Log(tmp_path / "log.csv", lambda line: None)
-    trainer.run(CropSampler(pictures(data), 64, 0, "cpu"), Budget(steps=301), log)
+    trainer.run(CropSampler(pictures(data), 64, "cpu"), Schedule(steps=301), log)
     assert loss() < 0.7 * before
     assert len(rows(tmp_path / "log.csv")) == 6
 
@@ -53,73 +62,132 @@ def test_weights_start_a_new_run(data: Path, tmp_path: Path) -> None:
     trainer.load_matching(partial)
     held = trainer.model.get_parameter("analysis_net.1.weight").clone()
     new = trainer.model.get_parameter("hyper_synthesis_net.0.weight").clone()
-    sampler = CropSampler(pictures(data), 64, 0, "cpu")
-    trainer.run(sampler, Budget(steps=2), Log(None, print))
+    sampler = CropSampler(pictures(data), 64, "cpu")
+    trainer.run(sampler, Schedule(steps=2), Log(None, print))
     assert torch.equal(trainer.model.get_parameter("analysis_net.1.weight"), held)
     assert not torch.equal(trainer.model.get_parameter("hyper_synthesis_net.0.weight"), new)
-    trainer.run(sampler, Budget(steps=4), Log(None, print))
+    trainer.run(sampler, Schedule(steps=4), Log(None, print))
     assert not torch.equal(trainer.model.get_parameter("analysis_net.1.weight"), held)
 
 
 def test_a_resumed_run_is_where_it_was(data: Path, tmp_path: Path) -> None:
-    first = trainer_in(tmp_path / "run")
-    first.run(CropSampler(pictures(data), 64, 0, "cpu"), Budget(steps=4), Log(None, print))
-    first.save()
-    second = trainer_in(tmp_path / "run")
-    second.resume()
-    assert (second.step, second.seconds) == (first.step, first.seconds)
-    for trainer in (first, second):
-        torch.manual_seed(5)
-        trainer.run(CropSampler(pictures(data), 64, 9, "cpu"), Budget(steps=7), Log(None, print))
-    expected = state(first)
-    assert all(torch.equal(v, expected[k]) for k, v in state(second).items())
-    averages = second.average.state
-    assert all(torch.equal(v, averages[k]) for k, v in first.average.state.items())
+    """To the bit: weights, averages, optimizers, and what it draws."""
+    sampler = CropSampler(pictures(data), 64, "cpu")
+    whole, first = trainer_in(tmp_path / "whole"), trainer_in(tmp_path / "run")
+    whole.run(sampler, Schedule(steps=30, shape="constant"), Log(None, print))
+    first.run(sampler, Schedule(steps=23, shape="constant"), Log(None, print))
+    torch.rand(5)
+    second = loaded_in(tmp_path / "run")
+    assert second.position == first.position
+    second.run(sampler, Schedule(steps=7, shape="constant"), Log(None, print))
+    for expected, got in zip(saved(whole), saved(second), strict=True):
+        assert torch.equal(expected, got)
+
+
+def saved(trainer: Trainer) -> list[torch.Tensor]:
+    """Every tensor of the checkpoint of ``trainer``."""
+
+    def tensors(value: object) -> Iterator[torch.Tensor]:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, dict | list):
+            for part in value.values() if isinstance(value, dict) else value:
+                yield from tensors(part)
+
+    return list(tensors(read_checkpoint(trainer.folder, "cpu", ProcessGroup())))
+
+
+def loaded_in(folder: Path) -> Trainer:
+    state = read_checkpoint(folder, "cpu", ProcessGroup())
+    assert state is not None
+    trainer = trainer_in(folder)
+    trainer.load(state)
+    return trainer
 
 
 def test_the_schedule_does_not_know_of_interruptions(data: Path, tmp_path: Path) -> None:
     rates = []
     trainer = trainer_in(tmp_path)
-    sampler = CropSampler(pictures(data), 64, 0, "cpu")
+    sampler = CropSampler(pictures(data), 64, "cpu")
     for stop in (3, 8):
-        budget = Budget(steps=8)
-        while trainer.step < stop:
-            trainer._train_step(sampler, budget.progress(0, trainer.step))
+        schedule = Schedule(steps=8)
+        while trainer.position.step < stop:
+            trainer._train_step(sampler, schedule.progress(Position(), trainer.position))
             rates.append(trainer.optimizers[0].param_groups[0]["lr"])
         trainer.save()
-        trainer = trainer_in(tmp_path)
-        trainer.resume()
-    expected = [1e-3 * learning_rate_factor(step, step / 8, 3, 0.01) for step in range(8)]
+        trainer = loaded_in(tmp_path)
+    expected = [1e-3 * learning_rate_factor("cosine", step, step / 8, 3, 0.01) for step in range(8)]
     assert rates == pytest.approx(expected)
     assert expected[2] > expected[3] > expected[7] > 1e-5
 
 
+def test_the_learning_rate_of_a_trunk_stays_and_that_of_a_branch_falls() -> None:
+    def factors(shape: Shape) -> list[float]:
+        return [learning_rate_factor(shape, 9 + k, k / 4, 4, 0.01) for k in range(5)]
+
+    assert factors("constant") == [1.0] * 5
+    assert factors("decay") == pytest.approx([1, 0.5, 1 - 0.5**0.5, 1 - 0.75**0.5, 0])
+    assert learning_rate_factor("constant", 0, 0, 4, 0.01) == 0.25
+
+
 def test_pause_ends_a_process_early(data: Path, tmp_path: Path) -> None:
     trainer = trainer_in(tmp_path)
-    sampler = CropSampler(pictures(data), 64, 0, "cpu")
-    trainer.run(sampler, Budget(minutes=60, pause_minutes=0.001), Log(None, print))
-    assert 1 <= trainer.step < 1000
+    sampler = CropSampler(pictures(data), 64, "cpu")
+    trainer.run(sampler, Schedule(minutes=60, pause_minutes=0.001), Log(None, print))
+    assert 1 <= trainer.position.step < 1000
 
 
 def test_budget_is_one_of_two() -> None:
     for minutes, steps in ((None, None), (1.0, 5)):
         with pytest.raises(UsageError):
-            Budget(minutes, steps)
-    assert Budget(minutes=2).progress(60, 0) == pytest.approx(0.5)
+            Schedule(minutes, steps)
+    half = Position(seconds=60)
+    assert Schedule(minutes=2).progress(Position(), half) == pytest.approx(0.5)
+    assert Schedule(shape="constant").progress(Position(), half) == 0
+    with pytest.raises(UsageError):
+        Schedule(1.0, 5, shape="constant")
 
 
 def test_outlying_gradients_are_left_out() -> None:
     weight = nn.Parameter(torch.zeros(3))
-    guard = GradientGuard(clip_norm=1.0)
-    for _ in range(30):
-        weight.grad = torch.full((3,), 0.1)
-        assert guard.clip([weight])[0]
-    weight.grad = torch.full((3,), 100.0)
-    assert not guard.clip([weight])[0]
-    weight.grad = torch.full((3,), float("nan"))
-    assert not guard.clip([weight])[0]
-    weight.grad = torch.full((3,), 0.1)
-    assert guard.clip([weight])[0]
+    guard = GradientGuard(clip_norm=1.0, device="cpu")
+
+    def is_rejected(value: float) -> bool:
+        weight.grad = torch.full((3,), value)
+        return bool(guard.clip([weight])[0])
+
+    assert not any(is_rejected(0.1) for _ in range(30))
+    assert is_rejected(100.0)
+    assert is_rejected(float("nan"))
+    assert not is_rejected(0.1)
+    assert int(guard.rejected) == 2
+    # What it remembers goes on with a run, until gradients are of another kind.
+    other = GradientGuard(clip_norm=1.0, device="cpu")
+    other.load(guard.state())
+    guard = other
+    assert is_rejected(100.0)
+    guard.forget()
+    assert not is_rejected(100.0)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_a_rejected_step_changes_nothing(
+    data: Path, tmp_path: Path, optimizer: Literal["adam", "muon"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = trainer_in(tmp_path, replace(TINY, optimizer=optimizer))
+    sampler = CropSampler(pictures(data), 64, "cpu")
+    trainer.run(sampler, Schedule(steps=3), Log(None, print))
+    before, momenta = state(trainer), [o.state_dict()["state"] for o in trainer.optimizers]
+    momenta = deepcopy(momenta)
+    monkeypatch.setattr(sampler, "batch", lambda *_: torch.full((2, 3, 64, 64), float("nan")))
+    trainer.run(sampler, Schedule(steps=4), Log(None, print))
+    assert int(trainer.guard.rejected) == 1
+    for key, value in state(trainer).items():
+        assert torch.equal(value, before[key]), key
+    for optimizer_state, former in zip(trainer.optimizers, momenta, strict=True):
+        for number, values in optimizer_state.state_dict()["state"].items():
+            for name, value in values.items():
+                assert torch.equal(value, former[number][name]), name
 
 
 def test_foreign_weights_are_no_start(tmp_path: Path) -> None:
@@ -128,8 +196,9 @@ def test_foreign_weights_are_no_start(tmp_path: Path) -> None:
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
-    trainer = trainer_in(tmp_path)
     for content in (b"", b"nonsense"):
         (tmp_path / "checkpoint.pt").write_bytes(content)
         with pytest.raises(CorruptError, match="checkpoint"):
-            trainer.resume()
+            read_checkpoint(tmp_path, "cpu", ProcessGroup())
+    with pytest.raises(CorruptError, match="checkpoint"):
+        trainer_in(tmp_path).load({"model": {}})

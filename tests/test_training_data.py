@@ -13,7 +13,7 @@ from PIL import Image
 from tests.recipes import pictures, save_pictures
 from vrcodec.errors import InputError
 from vrcodec.picture.folders import find_pictures
-from vrcodec.training.data import CropSampler, load_pictures
+from vrcodec.training.data import CropSampler, draw_factor, load_pictures
 
 
 @pytest.fixture(scope="module")
@@ -22,15 +22,40 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_crops_come_from_the_pictures(data: Path) -> None:
-    sampler = CropSampler(pictures(data), 64, 0, "cpu")
-    batch = sampler.batch(8)
+    sampler = CropSampler(pictures(data), 64, "cpu")
+    levels = np.linspace(0, 1, 8).tolist()
+    batch = sampler.batch(levels, np.random.default_rng(0))
     assert batch.shape == (8, 3, 64, 64)
     assert 0 <= float(batch.min()) <= float(batch.max()) <= 1
-    again = CropSampler(pictures(data), 64, 0, "cpu").batch(8)
+    again = sampler.batch(levels, np.random.default_rng(0))
     assert torch.equal(batch, again)
     assert np.unique(batch.flatten(1).sum(1).numpy()).size == 8
     with pytest.raises(InputError):
-        CropSampler(pictures(data), 500, 0, "cpu")
+        CropSampler(pictures(data), 500, "cpu")
+
+
+def test_crops_of_high_levels_are_shrunk() -> None:
+    """What another codec has left in a photograph would else be learnt where nothing else is left to learn."""
+    random = np.random.default_rng(0)
+
+    def factors(level: float) -> list[float]:
+        return [draw_factor(level, random) for _ in range(400)]
+
+    low, middle, high = factors(0.2), factors(0.65), factors(0.9)
+    assert 0.4 < low.count(1.0) / 400 < 0.6
+    assert 0.15 < middle.count(1.0) / 400 < 0.35
+    assert max(high) < 0.71
+    assert max(f for f in low if f < 1) > 0.85
+    assert min(min(low), min(high)) > 0.49
+
+
+def test_crops_are_turned_in_all_eight_ways() -> None:
+    picture = torch.arange(12, dtype=torch.uint8).reshape(3, 2, 2)
+    sampler, random = CropSampler([picture], 2, "cpu"), np.random.default_rng(0)
+    batch = (sampler.batch([0.0] * 200, random) * 255).round().byte()
+    whole = {bytes(crop.contiguous().numpy().tobytes()) for crop in batch}
+    turned = [torch.rot90(p, k, (1, 2)) for p in (picture, picture.flip(-1)) for k in range(4)]
+    assert {crop.contiguous().numpy().tobytes() for crop in turned} == whole
 
 
 def test_pictures_that_cannot_be_read_are_named_and_left_out(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tests.recipes import TINY, rows, save_pictures
 from vrcodec.catalog import find_by_family, weights_id
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.picture.picture import Picture
+from vrcodec.training.schedule import Schedule
 from vrcodec.training.session import Session, train
 
 
@@ -27,7 +28,14 @@ def test_a_session_leaves_usable_weights(
     data: Path, tmp_path: Path, photograph: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = replace(TINY, learning_rate=5e-3, batch=4)
-    session = Session(recipe, (data,), tmp_path / "run", steps=101, eval_folder=data, device="cpu")
+    session = Session(
+        recipe,
+        (data,),
+        tmp_path / "run",
+        Schedule(steps=101),
+        eval_folder=data,
+        device="cpu",
+    )
     train(session)
     log = rows(tmp_path / "run" / "log.csv")
     assert [int(row["step"]) for row in log] == [50, 100]

@@ -31,8 +31,10 @@ from vrcodec.picture.picture import Picture
 from vrcodec.training.data import CropSampler
 from vrcodec.training.distributed import ProcessGroup
 from vrcodec.training.export import export_model
-from vrcodec.training.loop import Budget, Log, Trainer
+from vrcodec.training.log import Log
+from vrcodec.training.loop import Trainer
 from vrcodec.training.recipes import Recipe
+from vrcodec.training.schedule import Schedule
 
 TINY = BackboneSize(channels=24, latent=32, hyper=8, blocks=1, prior=16)
 SIZES = {
@@ -74,8 +76,8 @@ def make_weights(family: str, folder: Path) -> None:
     ]
     recipe = Recipe(family=family, size=SIZES[family], crop=128, learning_rate=5e-3)
     trainer = Trainer(recipe, folder, "cpu", ProcessGroup(), seed=0)
-    sampler = CropSampler(photographs, recipe.crop, seed=0, device="cpu")
-    trainer.run(sampler, Budget(steps=STEPS), Log(None, print))
+    sampler = CropSampler(photographs, recipe.crop, "cpu")
+    trainer.run(sampler, Schedule(steps=STEPS), Log(None, print))
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     model = trainer.averaged_model()
     with torch.no_grad():

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from vrcodec.cli.shared import options, output, signals
 from vrcodec.errors import UsageError
+
+if TYPE_CHECKING:
+    from vrcodec.training.schedule import Shape
 
 
 @click.command()
@@ -32,13 +34,26 @@ from vrcodec.errors import UsageError
 )
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in the output folder.")
 @click.option(
+    "--trunk",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of a run without an end: begun there, or gone on with, at a constant learning rate, until it "
+    "is stopped; --minutes or --steps then bound this process.",
+)
+@click.option(
+    "--branch",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="TRUNK",
+    help="Start from the present state of this trunk, which is not changed, and let the learning rate fall to "
+    "nothing over the budget: that makes weights of it.",
+)
+@click.option(
     "-o",
     "--output",
     "target",
     default="runs",
     show_default=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for checkpoint, logs, plot and weights.",
+    help="Folder for checkpoint, logs, plot and weights; a trunk has its own.",
 )
 @click.option(
     "--init",
@@ -90,6 +105,8 @@ def command(
     steps: int | None,
     pause: float | None,
     resume: bool,
+    trunk: Path | None,
+    branch: Path | None,
     target: Path,
     init: Path | None,
     transforms: Path | None,
@@ -107,38 +124,45 @@ def command(
     """Train the weights of FAMILY on a folder of photographs.
 
     Stops by itself when the budget is used up, and writes the weights and their card. Under torchrun,
-    all processes train one model.
+    all processes train one model. Ctrl-C ends it behind the present step, with nothing lost.
     """
     from vrcodec.training.recipes import FAMILIES, load_recipe
+    from vrcodec.training.schedule import Schedule
     from vrcodec.training.session import Session, train
 
     if family not in FAMILIES:
         raise UsageError(f"no recipe for {family!r}; there are: {', '.join(FAMILIES)}")
+    if trunk and (branch or resume):
+        raise UsageError(
+            "--trunk begins or goes on with a trunk by itself: leave out --branch and --resume"
+        )
+    if branch and (init or transforms):
+        raise UsageError("a branch has the weights of its trunk: leave out --init and --transforms")
     options.set_threads(threads)
-    recipe = load_recipe(family, small=small)
-    recipe = replace(
-        recipe,
-        batch=batch or recipe.batch,
-        learning_rate=learning_rate or recipe.learning_rate,
-        warmup_steps=warmup or recipe.warmup_steps,
-        frozen_steps=recipe.frozen_steps if freeze is None else freeze,
-        optimizer=optimizer or recipe.optimizer,
-    )
-    with signals.as_exceptions():
+    settings = {
+        "batch": batch,
+        "learning_rate": learning_rate,
+        "warmup_steps": warmup,
+        "frozen_steps": freeze,
+        "optimizer": optimizer,
+    }
+    shape: Shape = "constant" if trunk else "decay" if branch else "cosine"
+    with signals.as_requests() as stop:
         train(
             Session(
-                recipe=recipe,
+                recipe=load_recipe(family, small=small),
                 data=folders,
-                folder=target,
-                say=output.say,
-                minutes=minutes,
-                steps=steps,
-                pause_minutes=pause,
+                folder=trunk or target,
+                schedule=Schedule(minutes, steps, pause, shape),
+                overrides={k: v for k, v in settings.items() if v is not None},
                 resume=resume,
                 init=init,
                 transforms=transforms,
+                trunk=branch,
                 eval_folder=eval_folder,
                 device=device,
                 seed=seed,
+                say=output.say,
+                stop=stop,
             )
         )

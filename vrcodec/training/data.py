@@ -14,9 +14,14 @@ from torch.nn import functional as F
 from vrcodec.errors import InputError, VrcError
 from vrcodec.picture.reading import open_colours
 
-# Half of the crops are shrunk by a factor drawn from this range: it averages away sensor noise and
-# compression artefacts of the training pictures, which otherwise set a floor at high rates.
+# Crops are shrunk by a factor drawn from this range: it averages away sensor noise and compression artefacts of
+# the training pictures, which otherwise set a floor at high rates.
 SHRINK = (0.5, 0.9)
+# At levels up to the first of these, half of the crops are; at the second and above all of them, by the lesser
+# factors of the range. Photographs are stored at 40 dB or so: what a crop as it is has to teach at such a level
+# is the residue of another codec.
+_SHRINK_LEVELS = (0.5, 0.8)
+_MAX_FACTOR_AT_HIGH_LEVELS = 0.7
 
 
 def load_pictures(
@@ -53,36 +58,49 @@ class CropSampler:
     """Draws random square crops from pictures held in memory.
 
     A picture is drawn with probability proportional to its area. Pictures smaller than the crop are
-    left out. Draws come from ``seed`` alone, so that ranks and resumed runs can be told apart.
+    left out.
     """
 
-    def __init__(self, pictures: Sequence[Tensor], crop: int, seed: int, device: str) -> None:
+    def __init__(self, pictures: Sequence[Tensor], crop: int, device: str) -> None:
         usable = filter_by_side(pictures, crop)
         self._pictures = [p.to(device) for p in usable]
         areas = np.array([p.shape[-2] * p.shape[-1] for p in usable], dtype=np.float64)
         self._weights = areas / areas.sum()
         self._crop = crop
-        self._random = np.random.default_rng(seed)
 
-    def batch(self, count: int) -> Tensor:
-        """``count`` crops as float32 (count, 3, crop, crop) in [0, 1], channels last."""
-        crops = torch.stack([self._draw_crop() for _ in range(count)])
+    def batch(self, levels: Sequence[float], random: np.random.Generator) -> Tensor:
+        """A crop for each of ``levels`` (in [0, 1]): float32 (B, 3, crop, crop) in [0, 1], channels last.
+
+        Draws come from ``random`` alone.
+        """
+        crops = torch.stack([self._draw_crop(level, random) for level in levels])
         return crops.contiguous(memory_format=torch.channels_last)
 
-    def _draw_crop(self) -> Tensor:
-        picture = self._pictures[self._random.choice(len(self._pictures), p=self._weights)]
-        factor = self._random.uniform(*SHRINK) if self._random.random() < 0.5 else 1.0
-        side = round(self._crop / factor)
-        if side > min(picture.shape[-2:]):
-            side = self._crop
-        top = self._random.integers(picture.shape[-2] - side + 1)
-        left = self._random.integers(picture.shape[-1] - side + 1)
+    def _draw_crop(self, level: float, random: np.random.Generator) -> Tensor:
+        picture = self._pictures[random.choice(len(self._pictures), p=self._weights)]
+        height, width = picture.shape[-2:]
+        side = min(round(self._crop / draw_factor(level, random)), height, width)
+        top, left = random.integers(height - side + 1), random.integers(width - side + 1)
         crop = picture[:, top : top + side, left : left + side].float() / 255
         if side != self._crop:
             size = (self._crop, self._crop)
             crop = F.interpolate(crop[None], size, mode="bilinear", antialias=True)[0]
-        if self._random.random() < 0.5:
-            crop = crop.flip(-1)
-        if self._random.random() < 0.5:
-            crop = crop.transpose(-1, -2)
-        return crop
+        return _turn(crop, int(random.integers(8)))
+
+
+def draw_factor(level: float, random: np.random.Generator) -> float:
+    """By how much to shrink a crop for ``level`` (0 .. 1): 1, or a factor within `SHRINK`."""
+    low, high = _SHRINK_LEVELS
+    highness = min(max((level - low) / (high - low), 0.0), 1.0)
+    share, longest = 0.5 + 0.5 * highness, SHRINK[1]
+    longest += highness * (_MAX_FACTOR_AT_HIGH_LEVELS - longest)
+    return float(random.uniform(SHRINK[0], longest)) if random.random() < share else 1.0
+
+
+def _turn(crop: Tensor, symmetry: int) -> Tensor:
+    """One of the eight symmetries of the square, 0 .. 7, of ``crop`` (C, S, S)."""
+    if symmetry & 1:
+        crop = crop.flip(-1)
+    if symmetry & 2:
+        crop = crop.flip(-2)
+    return crop.transpose(-1, -2) if symmetry & 4 else crop

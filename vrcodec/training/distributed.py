@@ -6,13 +6,13 @@ import contextlib
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
@@ -39,7 +39,8 @@ class ProcessGroup:
             yield ProcessGroup()
             return
         store, rank, world_size = next(rendezvous("env://"))
-        backend = "nccl" if device.startswith("cuda") else "gloo"
+        # What the ranks tell each other of their state is on the CPU, so that nobody waits for a GPU.
+        backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
         fresh = fresh_store(store, rank, world_size)
         dist.init_process_group(backend, store=fresh, rank=rank, world_size=world_size)
         try:
@@ -63,6 +64,17 @@ class ProcessGroup:
                 dist.broadcast(parameter, 0)
 
     @torch.no_grad()
+    def exchange(self, tensors: Sequence[Sequence[Tensor]]) -> None:
+        """Set ``tensors[rank]`` to what they are on that rank, for every rank; all know sizes and types."""
+        if self.world_size == 1:
+            return
+        for rank, theirs in enumerate(tensors):
+            if theirs:
+                flat = torch.cat([tensor.flatten() for tensor in theirs])
+                dist.broadcast(flat, rank)
+                _copy_parts(flat, theirs)
+
+    @torch.no_grad()
     def average_gradients(self, model: nn.Module) -> None:
         """Set gradients to their means over the ranks.
 
@@ -78,9 +90,14 @@ class ProcessGroup:
         gradients = [p.grad for p in parameters if p.grad is not None]
         flat = torch.cat([g.flatten() for g in gradients])
         dist.all_reduce(flat)
-        parts = torch.split(flat / self.world_size, [g.numel() for g in gradients])
-        for gradient, mean in zip(gradients, parts, strict=True):
-            gradient.copy_(mean.view_as(gradient))
+        _copy_parts(flat / self.world_size, gradients)
+
+
+def _copy_parts(flat: Tensor, tensors: Sequence[Tensor]) -> None:
+    """Copy the parts of ``flat`` into ``tensors``, one after the other."""
+    parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
+        tensor.copy_(part.view_as(tensor))
 
 
 def fresh_store(store: Store, rank: int, world_size: int) -> Store:

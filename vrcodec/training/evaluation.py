@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from vrcodec.models import VariableRateModel
 from vrcodec.models.device import mixed_precision
+from vrcodec.training.log import Record
+from vrcodec.training.loop import Trainer
 from vrcodec.training.objectives import rate_distortion_loss
 
 RATES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -71,3 +74,28 @@ def _central_crop(picture: Tensor) -> Tensor:
     height, width = (min(side, _SIDE) // 16 * 16 for side in picture.shape[-2:])
     top, left = (picture.shape[-2] - height) // 2, (picture.shape[-1] - width) // 2
     return picture[:, top : top + height, left : left + width]
+
+
+class HeldOut:
+    """Evaluates a trainer's average each time it is called: a row of the CSV ``path`` for each point.
+
+    ``loss``: the mean over the points of the last time.
+    """
+
+    _COLUMNS = ("step", "samples", "width", "rate", "loss", "bpp", "psnr")
+
+    def __init__(self, path: Path, pictures: Sequence[Tensor], say: Callable[[str], None]) -> None:
+        self.record = Record(path, self._COLUMNS, say)
+        self.loss: float | None = None
+        self._pictures = pictures
+        self._say = say
+
+    def __call__(self, trainer: Trainer) -> None:
+        points = evaluate(trainer.averaged_model(), self._pictures, trainer.device)
+        position = trainer.position
+        for p in points:
+            figures = (f"{p.loss:.4f}", f"{p.bpp:.4f}", f"{p.psnr:.3f}")
+            values = (position.step, position.samples, p.width or "", p.rate, *figures)
+            self.record.add(dict(zip(self._COLUMNS, values, strict=True)))
+        self.loss = sum(p.loss for p in points) / len(points)
+        self._say(f"step {position.step} held-out loss {self.loss:.4f}")

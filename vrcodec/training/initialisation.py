@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from vrcodec.errors import WeightsError
@@ -86,8 +87,9 @@ def _check_size(model: VariableRateModel, path: Path) -> None:
 
 def _draw_crops(trainer: Trainer, pictures: Sequence[Tensor]) -> Tensor:
     """Random crops to measure channels on, (32, 3, H, W) in [0, 1]."""
-    sampler = CropSampler(pictures, trainer.recipe.crop, 0, "cpu")
-    return sampler.batch(_MEASURED_CROPS).to(trainer.device)
+    sampler = CropSampler(pictures, trainer.recipe.crop, "cpu")
+    levels = [0.5] * _MEASURED_CROPS
+    return sampler.batch(levels, np.random.default_rng(0)).to(trainer.device)
 
 
 def _load_qvrf(path: Path) -> Qvrf:

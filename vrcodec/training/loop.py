@@ -1,68 +1,55 @@
-"""The training loop, its budget, checkpoints and log.
+"""The training loop.
 
-The budget is in minutes or steps, and the learning rate a function of the share of it that is used up, so
-that a resumed run follows the same schedule as one without an interruption.
+All random numbers of a step follow from the seed, the rank and the number of the step: a run that is resumed
+from a checkpoint draws what it would have drawn without the interruption.
 """
 
 from __future__ import annotations
 
-import io
-import pickle
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from vrcodec.errors import CorruptError, UsageError, WeightsError
+from vrcodec.errors import CorruptError, OutputError, WeightsError
 from vrcodec.models import FAMILIES, VariableRateModel
 from vrcodec.models.device import mixed_precision
+from vrcodec.training.checkpoint import CHECKPOINT, State, write_checkpoint
 from vrcodec.training.data import CropSampler
 from vrcodec.training.distributed import ProcessGroup
+from vrcodec.training.log import Log
 from vrcodec.training.objectives import Loss, choose_objective
 from vrcodec.training.optim import (
     GradientGuard,
     WeightAverage,
-    learning_rate_factor,
     make_optimizers,
     set_learning_rate,
 )
 from vrcodec.training.recipes import Recipe
+from vrcodec.training.schedule import Position, Schedule, Shape, learning_rate_factor
 
-CHECKPOINT = "checkpoint.pt"
 _LOG_EVERY = 50
 _SAVE_SECONDS = 120.0
 _EVALUATE_SECONDS = 600.0
 
 
-@dataclass(frozen=True)
-class Budget:
-    """How long to train: ``minutes`` or ``steps`` for the whole schedule, and when to pause.
-
-    ``pause_minutes`` ends this process earlier; the run is then resumed by another.
-    """
-
-    minutes: float | None = None
-    steps: int | None = None
-    pause_minutes: float | None = None
-
-    def __post_init__(self) -> None:
-        if (self.minutes is None) == (self.steps is None):
-            raise UsageError("give a budget in minutes or in steps, one of the two")
-
-    def progress(self, seconds: float, step: int) -> float:
-        """Share of the schedule that is used up, from 0."""
-        if self.steps is not None:
-            return step / self.steps
-        return seconds / (60 * (self.minutes or 0) + 1e-9)
+def never() -> bool:
+    """Whether to stop early: no."""
+    return False
 
 
 class Trainer:
-    """One run: model, optimizers, average, and the files in ``folder``."""
+    """One run: model, optimizers, average, and the checkpoint in ``folder``.
+
+    ``position``: how far it has come; ``origin``: where its present stage began. ``history``: the stages before
+    that, oldest first, for the card.
+    """
 
     def __init__(
         self, recipe: Recipe, folder: Path, device: str, group: ProcessGroup, seed: int
@@ -72,24 +59,20 @@ class Trainer:
         self.folder = folder
         self.device = device
         self.group = group
+        self.seed = seed
         model = FAMILIES[recipe.family](recipe.size)
         model.attach_training()
         model.train()
         self.model: VariableRateModel = model.to(device).to(memory_format=torch.channels_last)
         self.inherited: set[str] = set()
         self.objective = choose_objective(self.model)
-        self.step = 0
-        self.seconds = 0.0
-        # Crops of all ranks together.
-        self.samples = 0
-        self.skipped = 0
-        self._set_up_optimizers()
+        self.position = self.origin = Position()
+        self.shape: Shape = "cosine"
+        self.history: list[dict[str, Any]] = []
+        self.optimizers = make_optimizers(self.model, recipe.optimizer, recipe.learning_rate, group)
+        self.guard = GradientGuard(recipe.clip_norm, device)
+        self._updating = False
         self.restart_average()
-
-    def _set_up_optimizers(self) -> None:
-        recipe = self.recipe
-        self.optimizers = make_optimizers(self.model, recipe.optimizer, recipe.learning_rate)
-        self.guard = GradientGuard(recipe.clip_norm)
 
     def load_matching(self, state: dict[str, Tensor]) -> None:
         """Load every tensor of ``state`` that matches by name and shape; the others keep their initial values.
@@ -110,153 +93,160 @@ class Trainer:
         """Restart the average at the present weights, after they were set from outside."""
         self.average = WeightAverage(self.model, self.recipe.ema)
 
+    def branch(self, stage: dict[str, Any]) -> None:
+        """Begin a branch here, at the end of ``stage``; its average is to be that of its own weights."""
+        self.shape = "decay"
+        self.origin = self.position
+        self.history = [*self.history, stage]
+        self.restart_average()
+
     def run(
         self,
         sampler: CropSampler,
-        budget: Budget,
+        schedule: Schedule,
         log: Log,
         evaluator: Callable[[Trainer], None] | None = None,
+        stop: Callable[[], bool] = never,
     ) -> None:
-        """Train until the budget, or this process's share of it, is used up.
+        """Train until the schedule or this process's share of it is used up or ``stop`` of rank 0 says so.
 
         ``evaluator`` is called every few minutes, and at the end, on rank 0.
         """
+        self.shape = schedule.shape
         self.group.broadcast_parameters(self.model)
-        before, start = self.seconds, time.perf_counter()
-        saved = evaluated = before
+        called = self.position
+        begin = called if schedule.shape == "constant" else self.origin
+        clock = time.perf_counter() - called.seconds
+        saved = evaluated = called.seconds
+        evaluator = None if self.group.rank else evaluator
         while True:
-            self.seconds = before + time.perf_counter() - start
-            progress, pause = self._shared_progress(budget, self.seconds - before)
+            now = time.perf_counter() - clock
+            self.position = replace(self.position, seconds=now)
+            pause = stop() or _is_over(schedule.pause_minutes, now - called.seconds)
+            progress, pause = self._agree(schedule.progress(begin, self.position), pause)
             if progress >= 1 or pause:
                 break
             loss, norm = self._train_step(sampler, progress)
-            if self.step % _LOG_EVERY == 0:
-                log.add(self, loss, norm)
-            if self.seconds - saved > _SAVE_SECONDS:
-                self.save()
-                saved = self.seconds
-            if evaluator and self.group.rank == 0 and self.seconds - evaluated > _EVALUATE_SECONDS:
+            if self.position.step % _LOG_EVERY == 0:
+                learning_rate = self.optimizers[0].param_groups[0]["lr"]
+                log.add(self.position, loss, norm, learning_rate, self.guard.rejected)
+            if now - saved > _SAVE_SECONDS:
+                self._save_if_possible(log.say)
+                saved = now
+            if evaluator and now - evaluated > _EVALUATE_SECONDS:
                 evaluator(self)
-                evaluated = self.seconds
-        if evaluator and self.group.rank == 0:
+                evaluated = now
+        # First of all: whoever asks for an end may not wait for the evaluation.
+        self.save()
+        if evaluator:
             evaluator(self)
 
-    def _shared_progress(self, budget: Budget, elapsed: float) -> tuple[float, bool]:
-        """Progress and whether to pause, both of rank 0: all ranks must take the same steps."""
-        pause = budget.pause_minutes is not None and elapsed >= 60 * budget.pause_minutes
-        state = torch.tensor([budget.progress(self.seconds, self.step), float(pause)]).double()
-        if self.group.world_size > 1:
-            state = state.to(self.device)
-            dist.broadcast(state, 0)
+    def _agree(self, progress: float, pause: bool) -> tuple[float, bool]:
+        """What rank 0 says of both: all ranks must take the same steps."""
+        if self.group.world_size == 1:
+            return progress, pause
+        state = torch.tensor([progress, float(pause)], dtype=torch.float64)
+        dist.broadcast(state, 0)
         return float(state[0]), bool(state[1])
 
-    def _train_step(self, sampler: CropSampler, progress: float) -> tuple[Loss, float]:
-        recipe = self.recipe
+    def _train_step(self, sampler: CropSampler, progress: float) -> tuple[Loss, Tensor]:
+        recipe, step = self.recipe, self.position.step
         factor = learning_rate_factor(
-            self.step, progress, recipe.warmup_steps, recipe.final_fraction
+            self.shape, step, progress, recipe.warmup_steps, recipe.final_fraction
         )
         set_learning_rate(self.optimizers, recipe.learning_rate * factor)
-        x = sampler.batch(recipe.batch)
+        random = self._seed_step()
+        levels = self.objective.draw_levels(recipe.batch)
+        x = sampler.batch(levels.amax(1).tolist(), random)
         with mixed_precision(torch.device(self.device)):
-            loss = self.objective(self.model, x)
+            loss = self.objective.loss(x, levels.to(self.device, non_blocking=True))
         loss.total.backward()  # type: ignore[no-untyped-call]
         self.group.average_gradients(self.model)
         self._freeze_inherited()
-        accepted, norm = self.guard.clip(self.model.parameters())
-        self.skipped += not accepted
+        reject, norm = self.guard.clip(self.model.parameters())
+        # A checkpoint written between here and the end would hold half of a step.
+        self._updating = True
         for optimizer in self.optimizers:
-            if accepted:
-                optimizer.step()
+            optimizer.found_inf = reject.float()  # type: ignore[attr-defined]
+            optimizer.step()
             optimizer.zero_grad()
-        self.step += 1
-        self.samples += recipe.batch * self.group.world_size
-        self.average.update(self.model, self.step)
+        self.average.update(self.model)
+        samples = self.position.samples + recipe.batch * self.group.world_size
+        self.position = replace(self.position, step=step + 1, samples=samples)
+        self._updating = False
         return loss, norm
+
+    def _seed_step(self) -> np.random.Generator:
+        """Random numbers for the crops of this step; those of PyTorch are seeded, too."""
+        random = np.random.default_rng((self.seed, self.group.rank, self.position.step))
+        torch.manual_seed(int(random.integers(2**63)))
+        return random
 
     def _freeze_inherited(self) -> None:
         if not self.inherited:
             return
-        if self.step >= self.recipe.frozen_steps:
-            # Gradients are of another magnitude from here on: earlier norms no longer apply.
+        if self.position.step >= self.recipe.frozen_steps:
             self.inherited = set()
-            self.guard = GradientGuard(self.recipe.clip_norm)
+            self.guard.forget()
             return
         for name, parameter in self.model.named_parameters():
             if name in self.inherited:
                 parameter.grad = None
 
     def save(self) -> None:
-        """Write the checkpoint atomically, on rank 0 only."""
-        if self.group.rank:
+        """Write the checkpoint, on rank 0 only. Raises OutputError.
+
+        Where a step was broken off in the middle of its update, the checkpoint before stays.
+        """
+        if self.group.rank or self._updating:
             return
         state = {
+            "recipe": asdict(self.recipe),
+            "seed": self.seed,
+            "shape": self.shape,
+            "history": self.history,
+            "position": asdict(self.position),
+            "origin": asdict(self.origin),
             "model": self.model.state_dict(),
-            "average": self.average.state,
+            "average": self.average.state(),
             "optimizers": [o.state_dict() for o in self.optimizers],
+            "guard": self.guard.state(),
             "inherited": sorted(self.inherited),
-            "step": self.step,
-            "samples": self.samples,
-            "seconds": self.seconds,
-            "skipped": self.skipped,
         }
-        partial = self.folder / (CHECKPOINT + ".part")
-        torch.save(state, partial)
-        partial.replace(self.folder / CHECKPOINT)
+        write_checkpoint(self.folder, state)
 
-    def resume(self) -> None:
-        """Continue from the checkpoint in the folder of rank 0. Raises CorruptError when it does not fit."""
-        path = self.folder / CHECKPOINT
-        # Machines need not share a folder: rank 0 reads, and sends the data.
-        exists = self.group.rank == 0 and path.exists()
-        data = self.group.broadcast(path.read_bytes() if exists else None)
-        if data is None:
-            raise UsageError(f"{path}: no checkpoint to resume; leave out --resume")
+    def _save_if_possible(self, say: Callable[[str], None]) -> None:
         try:
-            state: dict[str, Any] = torch.load(io.BytesIO(data), self.device, weights_only=True)
+            self.save()
+        except OutputError as error:
+            say(f"{error}; training goes on, and the checkpoint is tried again later")
+
+    def load(self, state: State) -> None:
+        """Continue from ``state``, as `save` has written it. Raises CorruptError when it does not fit."""
+        try:
             self.model.load_state_dict(state["model"])
             self.average.load(state["average"])
             for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(saved)
-        except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
+            self.guard.load(state["guard"])
+            self.inherited = set(state["inherited"])
+            self.position = Position(**state["position"])
+            self.origin = Position(**state["origin"])
+            self.seed, self.shape = state["seed"], state["shape"]
+            self.history = state["history"]
+        except (RuntimeError, KeyError, ValueError, TypeError) as error:
             raise CorruptError(
-                f"{path}: this checkpoint does not fit the recipe: {error}"
+                f"{CHECKPOINT}: this checkpoint does not fit the recipe: {error}"
             ) from error
-        self.inherited = set(state["inherited"])
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.samples, self.skipped = state["samples"], state["skipped"]
 
     def averaged_model(self) -> VariableRateModel:
         """A copy of the model with the averaged weights, in evaluation mode, on the CPU."""
         model = FAMILIES[self.recipe.family](self.recipe.size)
         model.attach_training()
-        state = self.model.state_dict() | self.average.state
+        state = self.model.state_dict() | self.average.weights
         model.load_state_dict({k: v.cpu() for k, v in state.items()})
         return model.eval()
 
 
-class Log:
-    """The loss log: one CSV row every few steps, and a line for the user."""
-
-    _COLUMNS = "step,minutes,samples,loss,bpp,psnr,gradient_norm,learning_rate,skipped"
-
-    def __init__(self, path: Path | None, echo: Any) -> None:
-        self._path = path
-        self._echo = echo
-        if path and not path.exists():
-            path.write_text(self._COLUMNS + "\n")
-
-    def add(self, trainer: Trainer, loss: Loss, norm: float) -> None:
-        """Record the state of ``trainer`` after a step."""
-        if self._path is None:
-            return
-        psnr = float((-10 * torch.log10(loss.mse.detach())).mean())
-        learning_rate = trainer.optimizers[0].param_groups[0]["lr"]
-        total, bpp = float(loss.total.detach()), float(loss.bpp.detach().mean())
-        minutes = trainer.seconds / 60
-        row = (
-            f"{trainer.step},{minutes:.3f},{trainer.samples},{total:.4f},{bpp:.4f},{psnr:.3f},"
-            f"{norm:.4f},{learning_rate:.3g},{trainer.skipped}"
-        )
-        with self._path.open("a") as file:
-            file.write(row + "\n")
-        self._echo(f"step {trainer.step} {minutes:.1f} min loss {total:.3f} psnr {psnr:.2f}")
+def _is_over(minutes: float | None, seconds: float) -> bool:
+    return minutes is not None and seconds >= 60 * minutes

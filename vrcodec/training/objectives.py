@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -55,70 +55,102 @@ def rate_distortion_loss(
     return Loss(loss.mean(), bpp, errors.flatten(1).mean(1))
 
 
-# The loss of a model on pictures (B, 3, H, W) in [0, 1].
-Objective = Callable[[Any, Tensor], Loss]
+class Objective(Protocol):
+    """What a training step asks of a model.
+
+    Levels are drawn first, on the CPU: which crops are of use depends on them.
+    """
+
+    def draw_levels(self, count: int) -> Tensor:
+        """Random levels in [0, 1] for ``count`` pictures: (count, K)."""
+
+    def loss(self, x: Tensor, levels: Tensor) -> Loss:
+        """The loss of pictures (B, 3, H, W) in [0, 1] at ``levels`` (B, K), both where the model is."""
 
 
 def choose_objective(model: VariableRateModel) -> Objective:
     """The objective that suits ``model``."""
     if isinstance(model, Slim):
-        return slimmable_loss
-    return quality_map_loss if model.takes_quality_map else uniform_rate_loss
+        return SlimmableWidths(model)
+    return QualityMaps(model) if model.takes_quality_map else UniformRates(model)
 
 
-def uniform_rate_loss(model: VariableRateModel, x: Tensor) -> Loss:
-    """The loss at a random rate for each picture."""
-    rate = stratified_levels(len(x), x.device)
-    out = model(x, rate)
-    return rate_distortion_loss(x, out["x_hat"], out["likelihoods"], rate)
-
-
-def stratified_levels(count: int, device: torch.device) -> Tensor:
+def stratified_levels(count: int) -> Tensor:
     """Random levels (count,) in [0, 1), in random order, one in each of ``count`` equal parts of it.
 
     Every step has low and high rates, so that gradients vary less from step to step.
     """
-    return (torch.randperm(count, device=device) + torch.rand(count, device=device)) / count
+    return (torch.randperm(count) + torch.rand(count)) / count
 
 
-def quality_map_loss(model: VariableRateModel, x: Tensor) -> Loss:
-    """The loss at a random quality map for each picture."""
-    maps = draw_maps(x)
-    out = model(x, maps)
-    return rate_distortion_loss(x, out["x_hat"], out["likelihoods"], maps)
+class UniformRates:
+    """A random rate for each picture."""
+
+    def __init__(self, model: VariableRateModel) -> None:
+        self._model = model
+
+    def draw_levels(self, count: int) -> Tensor:
+        """The rates, (count, 1)."""
+        return stratified_levels(count).unsqueeze(1)
+
+    def loss(self, x: Tensor, levels: Tensor) -> Loss:
+        """The loss at these rates."""
+        rate = levels[:, 0]
+        out = self._model(x, rate)
+        return rate_distortion_loss(x, out["x_hat"], out["likelihoods"], rate)
 
 
-def slimmable_loss(model: Slim, x: Tensor) -> Loss:
+class QualityMaps:
+    """A random quality map for each picture."""
+
+    def __init__(self, model: VariableRateModel) -> None:
+        self._model = model
+
+    def draw_levels(self, count: int) -> Tensor:
+        """The two levels that a map lies between, (count, 2)."""
+        return torch.stack((stratified_levels(count), torch.rand(count)), dim=1)
+
+    def loss(self, x: Tensor, levels: Tensor) -> Loss:
+        """The loss with random maps between these levels."""
+        maps = draw_maps(x, levels)
+        out = self._model(x, maps)
+        return rate_distortion_loss(x, out["x_hat"], out["likelihoods"], maps)
+
+
+class SlimmableWidths:
     """The widest, the narrowest and some other widths in one step; the others are distilled from the widest.
 
     Yu and Huang, "Universally Slimmable Networks and Improved Training Techniques", ICCV 2019, sections 3.2
-    and 3.3. Returns the sum of the losses, with bpp and mse of the widest.
+    and 3.3.
     """
-    levels, reach = (
-        _draw_width_levels(model, x),
-        dict(zip(model.size.widths, model.size.reach, strict=True)),
-    )
-    *others, widest = reach
-    out = model(x, levels[widest], widest)
-    rate = levels[widest] * reach[widest]
-    loss = rate_distortion_loss(x, out["x_hat"], out["likelihoods"], rate)
-    teacher, total = out["x_hat"].detach(), loss.total
-    middle = (1 + torch.randperm(max(0, len(others) - 1)))[:_MIDDLE_WIDTHS].tolist()
-    for width in (*others[:1], *(others[k] for k in middle)):
-        out = model(x, levels[width], width)
-        rate = levels[width] * reach[width]
-        total = total + _distilled_loss(x, teacher, out["x_hat"], out["likelihoods"], rate)
-    return Loss(total, loss.bpp, loss.mse)
 
+    def __init__(self, model: Slim) -> None:
+        self._model = model
+        self._reach = dict(zip(model.size.widths, model.size.reach, strict=True))
 
-def _draw_width_levels(model: Slim, x: Tensor) -> dict[int, Tensor]:
-    """Random levels (B,) for each width; those of a crop lie equally far along the range of every width."""
-    position, scheduled = stratified_levels(len(x), x.device), torch.rand(len(x), device=x.device)
-    ranges = (model.schedule[:, 1:] / RATE_CODE_MAX).tolist()
-    return {
-        width: torch.where(scheduled < _SCHEDULED_SHARE, low + (high - low) * position, position)
-        for width, (low, high) in zip(model.size.widths, ranges, strict=True)
-    }
+    def draw_levels(self, count: int) -> Tensor:
+        """For each width, (count, widths); those of a crop lie equally far along the range of every width."""
+        position, scheduled = stratified_levels(count), torch.rand(count) < _SCHEDULED_SHARE
+        ranges = (self._model.schedule[:, 1:] / RATE_CODE_MAX).tolist()
+        of_widths = [
+            torch.where(scheduled, low + (high - low) * position, position) for low, high in ranges
+        ]
+        return torch.stack(of_widths, dim=1)
+
+    def loss(self, x: Tensor, levels: Tensor) -> Loss:
+        """The sum of the losses of the widths, with bpp and mse of the widest."""
+        by_width = dict(zip(self._reach, levels.unbind(1), strict=True))
+        *others, widest = self._reach
+        out = self._model(x, by_width[widest], widest)
+        rate = by_width[widest] * self._reach[widest]
+        loss = rate_distortion_loss(x, out["x_hat"], out["likelihoods"], rate)
+        teacher, total = out["x_hat"].detach(), loss.total
+        middle = (1 + torch.randperm(max(0, len(others) - 1)))[:_MIDDLE_WIDTHS].tolist()
+        for width in (*others[:1], *(others[k] for k in middle)):
+            out = self._model(x, by_width[width], width)
+            rate = by_width[width] * self._reach[width]
+            total = total + _distilled_loss(x, teacher, out["x_hat"], out["likelihoods"], rate)
+        return Loss(total, loss.bpp, loss.mse)
 
 
 def _distilled_loss(

@@ -1,25 +1,27 @@
-"""Optimizer, learning-rate schedule, gradient guard and weight average."""
+"""Optimizers, gradient guard and weight average."""
 
 from __future__ import annotations
 
 import math
-import statistics
-from collections import deque
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Muon, Optimizer
+from torch.optim import Adam, Optimizer
 
 from vrcodec.models.networks.layers import Pointwise
+from vrcodec.training.distributed import ProcessGroup
+from vrcodec.training.muon import Muon
 
 # A gradient whose norm is this many times the median would undo many steps; its step is left out.
 OUTLIER_RATIO = 10.0
+# So many norms must be known first.
+MIN_NORMS = 20
 
 
 def make_optimizers(
-    model: nn.Module, name: Literal["adam", "muon"], learning_rate: float
+    model: nn.Module, name: Literal["adam", "muon"], learning_rate: float, group: ProcessGroup
 ) -> list[Optimizer]:
     """``adam`` for everything, or ``muon`` for the matrices of 1x1 convolutions and Adam for the rest."""
     matrices: list[nn.Parameter] = []
@@ -35,16 +37,8 @@ def make_optimizers(
     others = [p for p in model.parameters() if p.requires_grad and id(p) not in matrix_ids]
     optimizers: list[Optimizer] = [Adam(others, learning_rate, fused=True)]
     if matrices:
-        optimizers.append(
-            Muon(matrices, learning_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
-        )
+        optimizers.append(Muon(matrices, learning_rate, group))
     return optimizers
-
-
-def learning_rate_factor(step: int, progress: float, warmup: int, final: float) -> float:
-    """Linear warm-up in steps, then cosine in ``progress`` (0 .. 1 of the budget) down to ``final``."""
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-    return min(1.0, (step + 1) / warmup) * (final + (1 - final) * cosine)
 
 
 def set_learning_rate(optimizers: Iterable[Optimizer], value: float) -> None:
@@ -55,20 +49,43 @@ def set_learning_rate(optimizers: Iterable[Optimizer], value: float) -> None:
 
 
 class GradientGuard:
-    """Clips the gradient, and rejects steps whose norm is far above the recent ones."""
+    """Clips the gradient, and rejects steps whose norm is far above the recent ones.
 
-    def __init__(self, clip_norm: float, window: int = 100) -> None:
+    All of it happens on ``device``: nothing waits for it. ``rejected`` (), int64: how many steps were.
+    """
+
+    def __init__(self, clip_norm: float, device: str, window: int = 100) -> None:
         self._clip_norm = clip_norm
-        self._norms: deque[float] = deque(maxlen=window)
+        # Infinite where there has been no step yet.
+        self._norms = torch.full((window,), math.inf, device=device)
+        self.rejected = torch.zeros((), dtype=torch.int64, device=device)
 
-    def clip(self, parameters: Iterable[nn.Parameter]) -> tuple[bool, float]:
-        """Clip in place; returns (whether to accept the step, the norm before clipping)."""
-        norm = float(nn.utils.clip_grad_norm_(parameters, self._clip_norm))
-        median = statistics.median(self._norms) if len(self._norms) >= 20 else math.inf
-        if not math.isfinite(norm):
-            return False, norm
-        self._norms.append(norm)
-        return norm <= OUTLIER_RATIO * median, norm
+    def clip(self, parameters: Iterable[nn.Parameter]) -> tuple[Tensor, Tensor]:
+        """Clip in place; returns whether to reject the step (), bool, and the norm before clipping ()."""
+        norm = nn.utils.clip_grad_norm_(parameters, self._clip_norm).detach()
+        # Those that are infinite are sorted last.
+        count = self._norms.isfinite().sum()
+        middle = (count - 1).clamp_min(0).div(2, rounding_mode="floor")
+        median = self._norms.sort().values.gather(0, middle.unsqueeze(0))[0]
+        outlying = (count >= MIN_NORMS) & (norm > OUTLIER_RATIO * median)
+        finite = norm.isfinite()
+        self._norms = torch.where(finite, torch.cat((self._norms[1:], norm[None])), self._norms)
+        reject = outlying | ~finite
+        self.rejected += reject
+        return reject, norm
+
+    def forget(self) -> None:
+        """Forget the norms so far: from here on, gradients are of another magnitude."""
+        self._norms.fill_(math.inf)
+
+    def state(self) -> dict[str, Tensor]:
+        """What `load` continues from."""
+        return {"norms": self._norms, "rejected": self.rejected}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from a saved state."""
+        self._norms = state["norms"].to(self._norms)
+        self.rejected = state["rejected"].to(self.rejected)
 
 
 class WeightAverage:
@@ -76,20 +93,27 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._decay = decay
-        self.state = {k: v.detach().clone() for k, v in _float_state(model).items()}
+        self._updates = 0
+        self.weights = {k: v.detach().clone() for k, v in _float_state(model).items()}
 
     @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
+    def update(self, model: nn.Module) -> None:
         """Move towards ``model``; by more at early steps, so that the initial weights are soon forgotten."""
-        decay = min(self._decay, (1 + step) / (10 + step))
+        self._updates += 1
+        decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
         current = _float_state(model)
-        averages = [self.state[k] for k in current]
+        averages = [self.weights[k] for k in current]
         torch._foreach_lerp_(averages, list(current.values()), 1 - decay)
 
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from a saved average."""
-        for key, value in self.state.items():
-            value.copy_(state[key])
+    def state(self) -> dict[str, Any]:
+        """What `load` continues from."""
+        return {"weights": self.weights, "updates": self._updates}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Continue from a saved state."""
+        self._updates = state["updates"]
+        for key, value in self.weights.items():
+            value.copy_(state["weights"][key])
 
 
 def _float_state(model: nn.Module) -> dict[str, Tensor]:

@@ -20,20 +20,23 @@ _UNIFORM_SHARE = 0.4
 _MAX_BUMPS = 8
 
 
-def draw_maps(x: Tensor) -> Tensor:
-    """One map for each picture of (B, 3, 32h, 32w): (B, 1, h, w), levels in steps of 1/255."""
+def draw_maps(x: Tensor, levels: Tensor) -> Tensor:
+    """One map for each picture of (B, 3, 32h, 32w), between its two of ``levels`` (B, 2) in [0, 1].
+
+    Returns (B, 1, h, w), in steps of 1/255. A uniform map has the first level.
+    """
     shape = x.shape[-2] // MAP_STRIDE, x.shape[-1] // MAP_STRIDE
-    maps = torch.stack([_draw_map(picture, shape) for picture in x])
+    maps = torch.stack([_draw_map(*pair, shape) for pair in zip(x, levels, strict=True)])
     return (maps * _STEPS).round() / _STEPS
 
 
-def _draw_map(picture: Tensor, shape: tuple[int, int]) -> Tensor:
-    low, high = torch.rand(2, 1, 1, device=picture.device)
+def _draw_map(picture: Tensor, levels: Tensor, shape: tuple[int, int]) -> Tensor:
+    first, second = levels
     if torch.rand(()) < _UNIFORM_SHARE:
-        return low.expand(1, *shape)
+        return first.expand(1, *shape)
     shapes: tuple[Callable[[Tensor, tuple[int, int]], Tensor], ...] = (_ramp, _bumps, _regions)
     mask = shapes[int(torch.randint(len(shapes), ()))](picture, shape)
-    return low + (high - low) * mask.unsqueeze(0)
+    return first + (second - first) * mask.unsqueeze(0)
 
 
 def _cell_centres(picture: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from vrcodec.errors import UsageError
 from vrcodec.models.networks.backbone import BackboneSize
@@ -13,8 +14,8 @@ from vrcodec.models.networks.backbone import BackboneSize
 class Recipe:
     """Settings of one family's training; the command line may override batch and learning rate.
 
-    The learning rate rises over ``warmup_steps``, then follows a cosine down to ``final_fraction`` of
-    itself at the end of the budget. ``frozen_steps``: how long parameters that came from elsewhere
+    The learning rate rises over ``warmup_steps``, then follows the schedule; a cosine ends at
+    ``final_fraction`` of it. ``frozen_steps``: how long parameters that came from elsewhere
     stand still while new ones learn. ``ema``: decay of the average whose weights are the product.
     ``calibration_crops``: random crops to whose symbols the tables are fitted in the end.
     """
@@ -31,6 +32,11 @@ class Recipe:
     ema: float = 0.999
     calibration_crops: int = 200
     optimizer: Literal["adam", "muon"] = "adam"
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Recipe:
+        """The recipe that `dataclasses.asdict` made ``values`` of. Raises TypeError or KeyError for others."""
+        return Recipe(**{**values, "size": BackboneSize(**values["size"])})
 
 
 # Seven million parameters, rates uniform in [0, 1] per sample.

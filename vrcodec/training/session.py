@@ -1,79 +1,119 @@
-"""A training run from pictures to weights and card."""
+"""A training run from pictures to weights and card: one with an end, a trunk without, or a branch of it."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from vrcodec.errors import OutputError
+from vrcodec.errors import CorruptError, OutputError, UsageError
 from vrcodec.models.device import resolve_device
 from vrcodec.picture.folders import find_pictures
+from vrcodec.training.checkpoint import CHECKPOINT, State, locked, read_checkpoint
 from vrcodec.training.data import CropSampler, filter_by_side, load_pictures
 from vrcodec.training.distributed import ProcessGroup
-from vrcodec.training.evaluation import evaluate
+from vrcodec.training.evaluation import HeldOut
 from vrcodec.training.export import export_model
 from vrcodec.training.initialisation import initialise, load_transforms
-from vrcodec.training.loop import CHECKPOINT, Budget, Log, Trainer
+from vrcodec.training.log import Log, Record
+from vrcodec.training.loop import Trainer, never
 from vrcodec.training.loss_plot import plot_log
 from vrcodec.training.recipes import Recipe
+from vrcodec.training.schedule import Position, Schedule
 
 # The central part of a held-out picture is cut to a multiple of 16 pixels.
 _MIN_HELD_OUT = 16
 
+_CALL_COLUMNS = ("ended", "device", "batch", "step", "samples", "of_this_call", "hours", "held_out")
+
 
 @dataclass(frozen=True)
 class Session:
-    """Options of a training run; see `vrcodec train --help`. ``say`` takes messages for the user."""
+    """Options of a training run; see `vrcodec train --help`.
+
+    ``overrides``: fields of the recipe that were asked for; they count also where a run goes on, whose other
+    settings are those that it began with. ``trunk``: the folder of which this is a branch. ``say`` takes
+    messages for the user; ``stop`` is asked before each step whether to end early.
+    """
 
     recipe: Recipe
     data: tuple[Path, ...]
     folder: Path
-    minutes: float | None = None
-    steps: int | None = None
-    pause_minutes: float | None = None
+    schedule: Schedule
+    overrides: Mapping[str, Any] = field(default_factory=dict)
     resume: bool = False
     init: Path | None = None
     transforms: Path | None = None
+    trunk: Path | None = None
     eval_folder: Path | None = None
     device: str = "auto"
     seed: int = 0
     say: Callable[[str], None] = print
+    stop: Callable[[], bool] = never
 
 
 def train(session: Session) -> None:
-    """Run ``session``. Rank 0 leaves checkpoint, logs, plot, weights and card in its folder."""
-    budget = Budget(session.minutes, session.steps, session.pause_minutes)
-    restarted = _is_restart()
-    _prepare_folder(session, restarted)
-    with ProcessGroup.join(str(resolve_device(session.device))) as group:
-        device = _rank_device(session.device, group)
-        pictures = filter_by_side(_load_folders(session, session.data), session.recipe.crop)
-        trainer = Trainer(session.recipe, session.folder, device, group, session.seed)
-        resume = session.resume or (restarted and (session.folder / CHECKPOINT).exists())
-        history = _initialise(trainer, session, group.broadcast(resume), pictures)
-        # Crops differ between ranks, and after a resume from those seen before it.
-        seed = (session.seed * 1000 + trainer.step) * 1000 + group.rank
-        torch.manual_seed(seed)
-        sampler = CropSampler(pictures, session.recipe.crop, seed, device)
-        log = Log(session.folder / "log.csv" if group.rank == 0 else None, session.say)
-        held_out: list[Tensor] = []
-        if session.eval_folder and group.rank == 0:
-            held_out = filter_by_side(_load_folders(session, (session.eval_folder,)), _MIN_HELD_OUT)
-        evaluator = _Evaluator(session.folder / "eval.csv", held_out, session.say)
-        try:
-            trainer.run(sampler, budget, log, evaluator if held_out else None)
-        finally:
-            # Also when the user interrupts.
-            trainer.save()
-        if group.rank == 0:
-            _finish(trainer, session, history, pictures)
+    """Run ``session``. Rank 0 leaves checkpoint, logs, plot, weights and card in its folder.
+
+    A trunk leaves no weights, since its learning rate does not come down: a branch does.
+    """
+    resume = _prepare_folder(session)
+    with (
+        ProcessGroup.join(str(resolve_device(session.device))) as group,
+        nullcontext() if group.rank else locked(session.folder),
+    ):
+        _train(session, group.broadcast(resume), group)
+
+
+def _train(session: Session, resume: bool, group: ProcessGroup) -> None:
+    device = _rank_device(session.device, group)
+    pictures = _load_folders(session, session.data)
+    trainer = _make_trainer(session, resume, device, group, pictures)
+    pictures = filter_by_side(pictures, trainer.recipe.crop)
+    sampler = CropSampler(pictures, trainer.recipe.crop, device)
+    first = group.rank == 0
+    log = Log(session.folder / "log.csv" if first else None, session.say)
+    if log.record:
+        log.record.forget_after(trainer.position.step)
+    held_out = _held_out(session, trainer.position.step) if first else None
+    before = trainer.position
+    try:
+        trainer.run(sampler, session.schedule, log, held_out, session.stop)
+    except BaseException:
+        trainer.save()
+        raise
+    if first and session.schedule.shape == "constant":
+        _record_call(trainer, session, before, held_out)
+    elif first and not session.stop():
+        _finish(trainer, session, pictures)
+
+
+def _prepare_folder(session: Session) -> bool:
+    """Create the output folder; returns whether there is a run in it that is to go on.
+
+    Raises OutputError where there is one that is not, UsageError where there should be one.
+    """
+    try:
+        session.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{session.folder}: cannot be created: {error.strerror}") from error
+    exists = (session.folder / CHECKPOINT).exists()
+    if session.schedule.shape == "constant" or _is_restart():
+        return exists
+    if exists and not session.resume:
+        raise OutputError(
+            f"{session.folder}: holds a run already; add --resume to go on with it, or name another "
+            "folder with -o"
+        )
+    return session.resume
 
 
 def _is_restart() -> bool:
@@ -81,17 +121,57 @@ def _is_restart() -> bool:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 
-def _prepare_folder(session: Session, restarted: bool) -> None:
-    """Create the output folder. Raises OutputError where there is a run to resume, unless this continues it."""
+def _make_trainer(
+    session: Session, resume: bool, device: str, group: ProcessGroup, pictures: list[Tensor]
+) -> Trainer:
+    """A trainer that goes on with a run, branches off a trunk, or begins anew."""
+    source = session.folder if resume else session.trunk
+    if source is None:
+        recipe = replace(session.recipe, **session.overrides)
+        trainer = Trainer(recipe, session.folder, device, group, session.seed)
+        _initialise(trainer, session, filter_by_side(pictures, recipe.crop))
+        return trainer
+    state = read_checkpoint(source, device, group)
+    if state is None:
+        raise UsageError(f"{source / CHECKPOINT}: there is no checkpoint to go on with")
+    recipe = _saved_recipe(state, source, session)
+    trainer = Trainer(recipe, session.folder, device, group, session.seed)
+    trainer.load(state)
+    if not resume:
+        trainer.branch(_stage(trainer, session))
+    return trainer
+
+
+def _saved_recipe(state: State, source: Path, session: Session) -> Recipe:
+    """The recipe of a saved run, with the overrides. Raises UsageError where that run is another one."""
     try:
-        session.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{session.folder}: cannot be created: {error.strerror}") from error
-    if not session.resume and not restarted and (session.folder / CHECKPOINT).exists():
-        raise OutputError(
-            f"{session.folder}: holds a run already; add --resume to go on with it, or name another "
-            "folder with -o"
+        recipe, shape = Recipe.from_dict(state["recipe"]), state["shape"]
+    except (KeyError, TypeError) as error:
+        raise CorruptError(
+            f"{source / CHECKPOINT}: this checkpoint is of another version"
+        ) from error
+    expected = "constant" if source == session.trunk else session.schedule.shape
+    if shape != expected:
+        kinds = {
+            "constant": "a trunk: name it with --trunk, or branch off it with --branch",
+            "decay": "a branch: go on with it by --branch and --resume",
+            "cosine": "a run with an end: go on with it by --resume",
+        }
+        raise UsageError(f"{source}: holds {kinds[shape]}")
+    if recipe.family != session.recipe.family:
+        raise UsageError(
+            f"{source}: holds a run of {recipe.family}, not of {session.recipe.family}"
         )
+    return replace(recipe, **session.overrides)
+
+
+def _held_out(session: Session, step: int) -> HeldOut | None:
+    if session.eval_folder is None:
+        return None
+    pictures = filter_by_side(_load_folders(session, (session.eval_folder,)), _MIN_HELD_OUT)
+    held_out = HeldOut(session.folder / "eval.csv", pictures, session.say)
+    held_out.record.forget_after(step)
+    return held_out
 
 
 def _load_folders(session: Session, folders: tuple[Path, ...]) -> list[Tensor]:
@@ -103,64 +183,81 @@ def _rank_device(name: str, group: ProcessGroup) -> str:
     return f"cuda:{group.local_rank}" if device == "cuda" and group.world_size > 1 else device
 
 
-def _initialise(
-    trainer: Trainer, session: Session, resume: bool, pictures: list[Tensor]
-) -> list[dict[str, Any]]:
-    """Set the initial weights of ``trainer``; returns the training history of these weights."""
-    if resume:
-        trainer.resume()
-        return _read_history(session.folder / "history.json")
+def _initialise(trainer: Trainer, session: Session, pictures: list[Tensor]) -> None:
+    """Set the initial weights of ``trainer``, and the training history of these weights."""
     initialise(trainer, session.init, pictures, session.seed)
     if session.transforms:
         load_transforms(trainer, session.transforms)
     # The history is that of the transforms, where most of the training went.
-    history = _weights_history(session.transforms or session.init)
-    if trainer.group.rank == 0:
-        (session.folder / "history.json").write_text(json.dumps({"training": history}))
-    return history
+    trainer.history = _weights_history(session.transforms or session.init)
 
 
 def _weights_history(weights: Path | None) -> list[dict[str, Any]]:
     if weights is None:
         return []
-    card = weights.with_suffix(".json")
-    return _read_history(card) if card.exists() else [{"start": weights.name}]
-
-
-def _read_history(path: Path) -> list[dict[str, Any]]:
     try:
-        history: list[dict[str, Any]] = json.loads(path.read_text())["training"]
-    except (OSError, ValueError, KeyError):
-        return []
+        card: dict[str, Any] = json.loads(weights.with_suffix(".json").read_text())
+    except (OSError, ValueError):
+        return [{"start": weights.name}]
+    history: list[dict[str, Any]] = card.get("training", [])
     return history
 
 
-def _finish(
-    trainer: Trainer, session: Session, history: list[dict[str, Any]], pictures: list[Tensor]
-) -> None:
-    stage = {
-        "family": trainer.recipe.family,
-        "data": [folder.name for folder in session.data],
-        "crop": trainer.recipe.crop,
-        "batch": trainer.recipe.batch * trainer.group.world_size,
-        "optimizer": trainer.recipe.optimizer,
-        "learning_rate": trainer.recipe.learning_rate,
-        "steps": trainer.step,
-        "samples": trainer.samples,
-        "hours": round(trainer.seconds / 3600, 3),
-        "device": _describe_device(trainer.device, trainer.group),
-    }
-    sources = {"init": session.init, "transforms": session.transforms}
-    stage |= {name: path.name for name, path in sources.items() if path}
+def _finish(trainer: Trainer, session: Session, pictures: list[Tensor]) -> None:
     path = export_model(
         trainer.averaged_model(),
         session.folder,
-        [*history, stage],
+        [*trainer.history, _stage(trainer, session)],
         pictures,
         crops=trainer.recipe.calibration_crops,
     )
-    plot_log(session.folder / "log.csv", session.folder / "log.png")
-    session.say(f"{path}: {trainer.step} steps, {trainer.samples} samples")
+    log = session.folder / "log.csv"
+    # A run of a few steps has logged none.
+    if log.exists():
+        plot_log(log, log.with_suffix(".png"))
+    position = trainer.position
+    session.say(f"{path}: {position.step} steps, {position.samples} samples")
+
+
+def _stage(trainer: Trainer, session: Session) -> dict[str, Any]:
+    """The present stage of ``trainer``, for the card."""
+    recipe, now, origin = trainer.recipe, trainer.position, trainer.origin
+    stage = {
+        "family": recipe.family,
+        "data": [folder.name for folder in session.data],
+        "crop": recipe.crop,
+        "batch": recipe.batch * trainer.group.world_size,
+        "optimizer": recipe.optimizer,
+        "schedule": trainer.shape,
+        "learning_rate": recipe.learning_rate,
+        "steps": now.step - origin.step,
+        "samples": now.samples - origin.samples,
+        "hours": round((now.seconds - origin.seconds) / 3600, 3),
+        "device": _describe_device(trainer.device, trainer.group),
+    }
+    sources = {"init": session.init, "transforms": session.transforms}
+    return stage | {name: path.name for name, path in sources.items() if path}
+
+
+def _record_call(
+    trainer: Trainer, session: Session, before: Position, held_out: HeldOut | None
+) -> None:
+    """Append a row for this process to the trunk's ``calls.csv``."""
+    now, batch = trainer.position, trainer.recipe.batch * trainer.group.world_size
+    loss = held_out.loss if held_out else None
+    values = (
+        datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M"),
+        _describe_device(trainer.device, trainer.group),
+        batch,
+        now.step,
+        now.samples,
+        now.samples - before.samples,
+        f"{(now.seconds - before.seconds) / 3600:.2f}",
+        "" if loss is None else f"{loss:.4f}",
+    )
+    record = Record(session.folder / "calls.csv", _CALL_COLUMNS, session.say)
+    record.add(dict(zip(_CALL_COLUMNS, values, strict=True)))
+    session.say(f"{session.folder}: {now.step} steps, {now.samples} samples")
 
 
 def _describe_device(device: str, group: ProcessGroup) -> str:
@@ -173,23 +270,3 @@ def _describe_device(device: str, group: ProcessGroup) -> str:
     if group.world_size > 1:
         each = f"{group.world_size} processes" + (f" of {each}" if each else "")
     return ", ".join(filter(None, (name, each)))
-
-
-class _Evaluator:
-    """Appends one row per rate to a CSV each time it is called."""
-
-    def __init__(self, path: Path, pictures: list[Tensor], say: Callable[[str], None]) -> None:
-        self._path = path
-        self._pictures = pictures
-        self._say = say
-
-    def __call__(self, trainer: Trainer) -> None:
-        points = evaluate(trainer.averaged_model(), self._pictures, trainer.device)
-        if not self._path.exists():
-            self._path.write_text("step,samples,width,rate,loss,bpp,psnr\n")
-        with self._path.open("a") as file:
-            for p in points:
-                row = f"{p.width or ''},{p.rate},{p.loss:.4f},{p.bpp:.4f},{p.psnr:.3f}"
-                file.write(f"{trainer.step},{trainer.samples},{row}\n")
-        mean = sum(p.loss for p in points) / len(points)
-        self._say(f"step {trainer.step} held-out loss {mean:.4f}")

@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 from vrcodec.cli.shared import output
@@ -36,9 +36,35 @@ def ignore() -> None:
 @contextlib.contextmanager
 def as_exceptions() -> Iterator[None]:
     """Signals raise KeyboardInterrupt and SystemExit in the body."""
+    with _handled_by(_raise):
+        yield
+
+
+@contextlib.contextmanager
+def as_requests() -> Iterator[Callable[[], bool]]:
+    """The first signal is only noted: the body asks whether there was one, and ends when it suits it.
+
+    A second one raises in the body; the first one does behind it.
+    """
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if noted:
+            _raise(number, frame)
+        noted.append(number)
+        output.say("stopping behind this step; once more to stop at once")
+
+    with _handled_by(note):
+        yield lambda: bool(noted)
+    if noted:
+        _raise(noted[0], None)
+
+
+@contextlib.contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     installed = [number for number in _SIGNALS if signal.getsignal(number) is _end_process]
     for number in installed:
-        signal.signal(number, _raise)
+        signal.signal(number, handler)
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ In training it is a differentiable likelihood of noisy latents, in coding intege
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +38,10 @@ class FactorizedPrior(TableBuffers):
 
     def attach_density(self) -> None:
         """Create the trainable density."""
-        from compressai.entropy_models import EntropyBottleneck
+        with warnings.catch_warnings():
+            # What that package calls at import is deprecated in PyTorch: nothing that a user could change.
+            warnings.simplefilter("ignore", FutureWarning)
+            from compressai.entropy_models import EntropyBottleneck
 
         self.density = EntropyBottleneck(self.channels, likelihood_bound=LIKELIHOOD_FLOOR)
         # Medians stay at zero: symbols are plain integers, and no auxiliary loss is needed.

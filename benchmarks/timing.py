@@ -35,9 +35,12 @@ def median_seconds(work: Callable[[], object], repeats: int = REPEATS, warm_up: 
 
 
 def matrix_product_rates() -> dict[torch.dtype, float]:
+    """`matrix_product_rate` of the types that are in use."""
+    types = (torch.float64, torch.float32, torch.bfloat16)
+    return {dtype: matrix_product_rate(dtype) for dtype in types}
+
+
+def matrix_product_rate(dtype: torch.dtype) -> float:
     """Operations per second (a multiplication and an addition are two) of a plain matrix product."""
-    rates = {}
-    for dtype in (torch.float64, torch.float32, torch.bfloat16):
-        a = torch.randn(_MATRIX_SIDE, _MATRIX_SIDE, dtype=torch.float64).to(dtype)
-        rates[dtype] = 2 * _MATRIX_SIDE**3 / median_seconds(lambda a=a: a @ a, 7)
-    return rates
+    a = torch.randn(_MATRIX_SIDE, _MATRIX_SIDE, dtype=torch.float64).to(dtype)
+    return 2 * _MATRIX_SIDE**3 / median_seconds(lambda: a @ a, 7)

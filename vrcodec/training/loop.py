@@ -20,6 +20,7 @@ from torch import Tensor
 from vrcodec.errors import CorruptError, OutputError, WeightsError
 from vrcodec.models import FAMILIES, VariableRateModel
 from vrcodec.models.device import mixed_precision
+from vrcodec.timing import stage
 from vrcodec.training.checkpoint import CHECKPOINT, State, write_checkpoint
 from vrcodec.training.data import CropSampler
 from vrcodec.training.distributed import ProcessGroup
@@ -156,21 +157,28 @@ class Trainer:
         )
         set_learning_rate(self.optimizers, recipe.learning_rate * factor)
         random = self._seed_step()
-        levels = self.objective.draw_levels(recipe.batch)
-        x = sampler.batch(levels.amax(1).tolist(), random)
-        with mixed_precision(torch.device(self.device)):
-            loss = self.objective.loss(x, levels.to(self.device, non_blocking=True))
-        loss.total.backward()  # type: ignore[no-untyped-call]
-        self.group.average_gradients(self.model)
+        with stage("data"):
+            levels = self.objective.draw_levels(recipe.batch)
+            x = sampler.batch(levels.amax(1).tolist(), random)
+            levels = levels.to(self.device, non_blocking=True)
+        with stage("forward"), mixed_precision(torch.device(self.device)):
+            loss = self.objective.loss(x, levels)
+        with stage("backward"):
+            loss.total.backward()  # type: ignore[no-untyped-call]
+        with stage("exchange"):
+            self.group.average_gradients(self.model)
         self._freeze_inherited()
-        reject, norm = self.guard.clip(self.model.parameters())
+        with stage("norm"):
+            reject, norm = self.guard.clip(self.model.parameters())
         # A checkpoint written between here and the end would hold half of a step.
         self._updating = True
         for optimizer in self.optimizers:
-            optimizer.found_inf = reject.float()  # type: ignore[attr-defined]
-            optimizer.step()
-            optimizer.zero_grad()
-        self.average.update(self.model)
+            with stage(type(optimizer).__name__):
+                optimizer.found_inf = reject.float()  # type: ignore[attr-defined]
+                optimizer.step()
+                optimizer.zero_grad()
+        with stage("average"):
+            self.average.update(self.model)
         samples = self.position.samples + recipe.batch * self.group.world_size
         self.position = replace(self.position, step=step + 1, samples=samples)
         self._updating = False

@@ -190,6 +190,22 @@ def test_a_rejected_step_changes_nothing(
                 assert torch.equal(value, former[number][name]), name
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("family", ["gained", "qvrf", "qmap", "qarv"])
+def test_no_step_waits_for_a_gpu(data: Path, tmp_path: Path, family: str) -> None:
+    groups = () if family in ("gained", "qmap") else (2, 2, 8)
+    size = BackboneSize(8, 12, 4, 1, 8, groups, 8 if family == "qvrf" else 0)
+    recipe = replace(TINY, family=family, size=size)
+    trainer = Trainer(recipe, tmp_path, "cuda", ProcessGroup(), seed=0)
+    sampler = CropSampler(pictures(data), 64, "cuda")
+    trainer._train_step(sampler, 0.0)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        trainer._train_step(sampler, 0.0)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 def test_foreign_weights_are_no_start(tmp_path: Path) -> None:
     with pytest.raises(WeightsError):
         trainer_in(tmp_path).load_matching({"unknown": torch.zeros(3)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -131,11 +132,16 @@ class SlimmableWidths:
     def draw_levels(self, count: int) -> Tensor:
         """For each width, (count, widths); those of a crop lie equally far along the range of every width."""
         position, scheduled = stratified_levels(count), torch.rand(count) < _SCHEDULED_SHARE
-        ranges = (self._model.schedule[:, 1:] / RATE_CODE_MAX).tolist()
         of_widths = [
-            torch.where(scheduled, low + (high - low) * position, position) for low, high in ranges
+            torch.where(scheduled, low + (high - low) * position, position)
+            for low, high in self._scheduled_ranges
         ]
         return torch.stack(of_widths, dim=1)
+
+    @cached_property
+    def _scheduled_ranges(self) -> list[tuple[float, float]]:
+        """The levels at which the schedule uses each width, fetched once: no step should wait for a GPU."""
+        return [(low, high) for low, high in (self._model.schedule[:, 1:] / RATE_CODE_MAX).tolist()]
 
     def loss(self, x: Tensor, levels: Tensor) -> Loss:
         """The sum of the losses of the widths, with bpp and mse of the widest."""

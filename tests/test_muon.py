@@ -91,3 +91,21 @@ def test_each_rank_orthogonalises_its_share() -> None:
     assert min(computed.values()) >= 2
     for matrix, expected in zip(matrices, alone, strict=True):
         assert torch.allclose(matrix, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_it_computes_as_networks_do(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bfloat16 only where the processor multiplies it: emulated, it takes longer than the rest of a step."""
+    monkeypatch.setattr(muon, "float_dtype", lambda *_: dtype)
+    seen: set[torch.dtype] = set()
+
+    def watched(matrices: Tensor) -> Tensor:
+        seen.add(matrices.dtype)
+        return orthogonalise(matrices)
+
+    monkeypatch.setattr(muon, "orthogonalise", watched)
+    matrices = parameters()
+    set_gradients(matrices, 0)
+    Muon(matrices, 0.1, ProcessGroup()).step()
+    assert seen == {dtype}
+    assert all(p.dtype == torch.float32 for p in matrices)

@@ -68,6 +68,6 @@ def test_choosing() -> None:
 
 
 def test_a_metric_whose_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vrcodec.metrics.find_spec", lambda name: None)
+    monkeypatch.setattr("vrcodec.metrics.pictures.find_spec", lambda name: None)
     with pytest.raises(UsageError, match="pip install"):
         choose_metrics(["ssimulacra2"])

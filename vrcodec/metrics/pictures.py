@@ -1,4 +1,4 @@
-"""Quality metrics on 8-bit pictures: PSNR, MS-SSIM and SSIMULACRA 2.
+"""Metrics of 8-bit pictures: PSNR, MS-SSIM and SSIMULACRA 2.
 
 Two are missing: LPIPS, because its packages download the weights of its network when they run, and
 butteraugli, for which there is no package.

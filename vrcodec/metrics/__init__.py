@@ -1,0 +1,29 @@
+"""Quality metrics: of 8-bit pictures (`pictures`), and SSIMULACRA 2 with gradients (`differentiable`)."""
+
+from vrcodec.metrics.pictures import (
+    MAX_DECIBELS,
+    METRICS,
+    MS_SSIM_MIN_SIDE,
+    Metric,
+    Pixels,
+    as_decibels,
+    capped_psnr,
+    choose_metrics,
+    ms_ssim,
+    psnr,
+    ssimulacra2,
+)
+
+__all__ = [
+    "MAX_DECIBELS",
+    "METRICS",
+    "MS_SSIM_MIN_SIDE",
+    "Metric",
+    "Pixels",
+    "as_decibels",
+    "capped_psnr",
+    "choose_metrics",
+    "ms_ssim",
+    "psnr",
+    "ssimulacra2",
+]

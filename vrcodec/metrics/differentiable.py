@@ -117,7 +117,7 @@ _EXPONENT = 0.6276336467831387
 
 
 def ssimulacra2_score(x: Tensor, x_hat: Tensor) -> Tensor:
-    """Scores (B,) of ``x_hat`` against its original ``x``, both (B, 3, H, W) sRGB in [0, 1]: 100 for equal ones.
+    """Scores (B,) of ``x_hat`` against its original ``x``, both (B, 3, H, W) sRGB in [0, 1]: 100 where equal.
 
     90 is hard to tell from the original, 70 high, 50 medium, 10 low quality; worse ones fall below zero,
     without a bound. Not symmetric. Gradients with respect to ``x_hat`` are finite everywhere, and zero where it

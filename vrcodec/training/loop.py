@@ -111,7 +111,7 @@ class Trainer:
     ) -> None:
         """Train until the schedule or this process's share of it is used up or ``stop`` of rank 0 says so.
 
-        ``evaluator`` is called every few minutes, and at the end, on rank 0.
+        ``evaluator`` is called every few minutes on rank 0, and at the end, unless it is ``stop`` that ends it.
         """
         self.shape = schedule.shape
         self.group.broadcast_parameters(self.model)
@@ -137,9 +137,9 @@ class Trainer:
             if evaluator and now - evaluated > _EVALUATE_SECONDS:
                 evaluator(self)
                 evaluated = now
-        # First of all: whoever asks for an end may not wait for the evaluation.
         self.save()
-        if evaluator:
+        # Whoever asks for an end does not wait for an evaluation.
+        if evaluator and not stop():
             evaluator(self)
 
     def _agree(self, progress: float, pause: bool) -> tuple[float, bool]:

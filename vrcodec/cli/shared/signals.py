@@ -52,7 +52,8 @@ def as_requests() -> Iterator[Callable[[], bool]]:
         if noted:
             _raise(number, frame)
         noted.append(number)
-        output.say("stopping behind this step; once more to stop at once")
+        if output.verbosity >= output.NORMAL:
+            _write_unbuffered(b"vrcodec: stopping behind this step; once more to stop at once\n")
 
     with _handled_by(note):
         yield lambda: bool(noted)
@@ -83,7 +84,11 @@ def _end_process(number: int, frame: FrameType | None) -> None:
     discard_partials()
     output.clear_bar()
     if number == signal.SIGINT:
-        # Not through Python's buffers: the interrupted code may hold their locks.
-        with contextlib.suppress(OSError):
-            os.write(2, b"vrcodec: interrupted\n")
+        _write_unbuffered(b"vrcodec: interrupted\n")
     os._exit(128 + number)
+
+
+def _write_unbuffered(message: bytes) -> None:
+    """Write to stderr, not through Python's buffers: the interrupted code may hold their locks."""
+    with contextlib.suppress(OSError):
+        os.write(2, message)

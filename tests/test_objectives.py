@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import skimage.data
 import torch
 
 from vrcodec.catalog import find_by_family
+from vrcodec.errors import UsageError
 from vrcodec.models import Slim
+from vrcodec.models.trade_off import LAMBDA_MIN, rate_to_lambda
 from vrcodec.models.weights import load_trainable
-from vrcodec.training.objectives import choose_objective, stratified_levels
+from vrcodec.training.objectives import choose_objective, perceptual_loss, stratified_levels
 from vrcodec.training.random_maps import draw_maps
 
 
@@ -55,3 +58,30 @@ def test_random_maps_are_what_files_can_hold() -> None:
     levels = maps[maps.amax((1, 2, 3)) == maps.amin((1, 2, 3))][:, 0, 0, 0]
     assert float(levels.min()) < 0.1
     assert float(levels.max()) > 0.9
+
+
+def test_the_perceptual_loss_follows_the_score_and_the_rate() -> None:
+    x = torch.from_numpy(skimage.data.astronaut()[:64, :64] / 255).permute(2, 0, 1).float()[None]
+    likelihoods = {"y": torch.full((1, 64), 0.5)}
+
+    def distortion(x_hat: torch.Tensor, rate: float) -> float:
+        """The loss in bits per pixel, without those of the likelihoods."""
+        level = torch.tensor([rate])
+        loss = perceptual_loss(x, x_hat, likelihoods, level)
+        assert float(loss.bpp) == pytest.approx(64 / 64**2)
+        divisor = (rate_to_lambda(level) / LAMBDA_MIN).sqrt()
+        return float(loss.total * divisor - loss.bpp)
+
+    noise = 0.05 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    noisy, shifted = (x + noise).clamp(0, 1), (x + 0.05).clamp(0, 1)
+    assert distortion(x, 0.5) == pytest.approx(0, abs=1e-6)
+    # Noise of the energy of a shift is seen, the shift is not.
+    assert distortion(noisy, 0.5) > 1.5 * distortion(shifted, 0.5) > 0
+    assert distortion(noisy, 1.0) / distortion(noisy, 0.0) > 50
+
+
+@pytest.mark.parametrize("family", ["slim", "qmap"])
+def test_families_without_uniform_rates_are_trained_for_psnr(family: str) -> None:
+    model = load_trainable(find_by_family(family))
+    with pytest.raises(UsageError, match="PSNR"):
+        choose_objective(model, "ssimulacra2")

@@ -94,6 +94,12 @@ if TYPE_CHECKING:
     "must get used to them.",
 )
 @click.option("--optimizer", type=click.Choice(["adam", "muon"]))
+@click.option(
+    "--tune",
+    type=click.Choice(["psnr", "ssimulacra2"]),
+    help="What to train for; ssimulacra2 (with gained, qvrf and qarv) sees more as people do.  "
+    "[default: psnr]",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @options.device_option
 @options.threads_option
@@ -117,6 +123,7 @@ def command(
     warmup: int | None,
     freeze: int | None,
     optimizer: Literal["adam", "muon"] | None,
+    tune: Literal["psnr", "ssimulacra2"] | None,
     seed: int,
     device: str,
     threads: int | None,
@@ -145,6 +152,7 @@ def command(
         "warmup_steps": warmup,
         "frozen_steps": freeze,
         "optimizer": optimizer,
+        "tune": tune,
     }
     shape: Shape = "constant" if trunk else "decay" if branch else "cosine"
     with signals.as_requests() as stop:

@@ -13,7 +13,7 @@ from vrcodec.models import VariableRateModel
 from vrcodec.models.device import mixed_precision
 from vrcodec.training.log import Record
 from vrcodec.training.loop import Trainer
-from vrcodec.training.objectives import rate_distortion_loss
+from vrcodec.training.objectives import LOSSES, LossFunction, rate_distortion_loss
 
 RATES = (0.0, 0.25, 0.5, 0.75, 1.0)
 # Side of the central crop that is evaluated: a multiple of every stride.
@@ -35,14 +35,19 @@ class Point:
 
 
 @torch.inference_mode()
-def evaluate(model: VariableRateModel, pictures: Sequence[Tensor], device: str) -> list[Point]:
+def evaluate(
+    model: VariableRateModel,
+    pictures: Sequence[Tensor],
+    device: str,
+    loss: LossFunction = rate_distortion_loss,
+) -> list[Point]:
     """Evaluate ``model`` (in evaluation mode), at each of its widths, on uint8 pictures (3, H, W)."""
     model = model.to(device).to(memory_format=torch.channels_last)
     reaches: dict[int | None, float] = {None: 1.0}
     if model.size.widths:
         reaches = dict(zip(model.size.widths, model.size.reach, strict=True))
     return [
-        _evaluate_point(model, pictures, rate, width, reach, device)
+        _evaluate_point(model, pictures, rate, width, reach, device, loss)
         for width, reach in reaches.items()
         for rate in RATES
     ]
@@ -55,6 +60,7 @@ def _evaluate_point(
     width: int | None,
     reach: float,
     device: str,
+    loss_function: LossFunction,
 ) -> Point:
     options = {} if width is None else {"width": width}
     rows = []
@@ -63,7 +69,7 @@ def _evaluate_point(
         levels = torch.tensor([level], device=device)
         with mixed_precision(torch.device(device)):
             out = model(x, levels, **options)
-        loss = rate_distortion_loss(x, out["x_hat"].clamp(0, 1), out["likelihoods"], levels * reach)
+        loss = loss_function(x, out["x_hat"].clamp(0, 1), out["likelihoods"], levels * reach)
         psnr = -10 * torch.log10(loss.mse)
         rows.append(torch.stack([loss.total, loss.bpp[0], psnr[0]]))
     total, bpp, quality = torch.stack(rows).mean(0).tolist()
@@ -91,7 +97,8 @@ class HeldOut:
         self._say = say
 
     def __call__(self, trainer: Trainer) -> None:
-        points = evaluate(trainer.averaged_model(), self._pictures, trainer.device)
+        loss = LOSSES[trainer.recipe.tune]
+        points = evaluate(trainer.averaged_model(), self._pictures, trainer.device, loss)
         position = trainer.position
         for p in points:
             figures = (f"{p.loss:.4f}", f"{p.bpp:.4f}", f"{p.psnr:.3f}")

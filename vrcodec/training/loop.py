@@ -66,7 +66,7 @@ class Trainer:
         model.train()
         self.model: VariableRateModel = model.to(device).to(memory_format=torch.channels_last)
         self.inherited: set[str] = set()
-        self.objective = choose_objective(self.model)
+        self.objective = choose_objective(self.model, recipe.tune)
         self.position = self.origin = Position()
         self.shape: Shape = "cosine"
         self.history: list[dict[str, Any]] = []

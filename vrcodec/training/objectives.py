@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vrcodec.errors import UsageError
+from vrcodec.metrics.differentiable import ssimulacra2_score
 from vrcodec.models import VariableRateModel
 from vrcodec.models.families.slim import Slim
 from vrcodec.models.networks.gains import upsample_levels
@@ -18,6 +20,7 @@ from vrcodec.models.trade_off import LAMBDA_MIN, rate_to_lambda
 from vrcodec.rate import RATE_CODE_MAX
 from vrcodec.regions.grid import STRIDE
 from vrcodec.training.random_maps import draw_maps
+from vrcodec.training.recipes import Tune
 
 # Widths beside the widest and the narrowest that take part in a step.
 _MIDDLE_WIDTHS = 2
@@ -25,6 +28,11 @@ _MIDDLE_WIDTHS = 2
 _DISTILLED_SHARE = 0.3
 # Share of the crops whose level is drawn where the schedule uses a width; the others cover its whole range.
 _SCHEDULED_SHARE = 0.5
+# Bits per pixel that a point of SSIMULACRA 2 is worth at rate 0, and the exponent of its growth with the rate.
+_POINT_WORTH = 0.0028
+_POINT_WORTH_GROWTH = 4.83
+# Share of the squared error beside it.
+_SQUARED_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -46,14 +54,38 @@ def rate_distortion_loss(
     is that of their mean level; x and x_hat are (B, 3, H, W) in [0, 1].
     """
     maps = rate.float().reshape(-1, 1, 1, 1) if rate.dim() == 1 else upsample_levels(rate.float())
-    pixels = x.shape[-2] * x.shape[-1]
-    bits = [-torch.log2(p).flatten(1).sum(1) for p in likelihoods.values()]
-    bpp = torch.stack(bits).sum(0) / pixels
+    bpp = _bits_per_pixel(x, likelihoods)
     errors = F.avg_pool2d((x_hat.float() - x.float()).square().mean(1, keepdim=True), STRIDE)
     weighted = (rate_to_lambda(maps) * errors).flatten(1).mean(1)
-    mean_lambda = rate_to_lambda(maps.flatten(1).mean(1))
-    loss = (bpp + 255.0**2 * weighted) / torch.sqrt(mean_lambda / LAMBDA_MIN)
+    loss = (bpp + 255.0**2 * weighted) / _divisor(maps.flatten(1).mean(1))
     return Loss(loss.mean(), bpp, errors.flatten(1).mean(1))
+
+
+def perceptual_loss(
+    x: Tensor, x_hat: Tensor, likelihoods: Mapping[str, Tensor], rate: Tensor
+) -> Loss:
+    """`rate_distortion_loss` with a distortion that is mostly what a SSIMULACRA 2 score lacks of 100.
+
+    What a point of it is worth grows with ``rate`` (B,) about as what a squared error is worth does. The rest
+    is that squared error: it holds colours and flat areas, to which the score pays little attention.
+    """
+    bpp = _bits_per_pixel(x, likelihoods)
+    mse = (x_hat.float() - x.float()).square().flatten(1).mean(1)
+    worth = _POINT_WORTH * torch.exp(_POINT_WORTH_GROWTH * rate.float())
+    missing = 100 - ssimulacra2_score(x, x_hat)
+    squared = 255.0**2 * rate_to_lambda(rate.float()) * mse
+    distortion = _SQUARED_SHARE * squared + (1 - _SQUARED_SHARE) * worth * missing
+    return Loss(((bpp + distortion) / _divisor(rate.float())).mean(), bpp, mse)
+
+
+def _bits_per_pixel(x: Tensor, likelihoods: Mapping[str, Tensor]) -> Tensor:
+    bits = [-torch.log2(p).flatten(1).sum(1) for p in likelihoods.values()]
+    return torch.stack(bits).sum(0) / (x.shape[-2] * x.shape[-1])
+
+
+def _divisor(level: Tensor) -> Tensor:
+    """What keeps the gradients of high rates from dominating those of low ones, (B,)."""
+    return torch.sqrt(rate_to_lambda(level) / LAMBDA_MIN)
 
 
 class Objective(Protocol):
@@ -69,11 +101,21 @@ class Objective(Protocol):
         """The loss of pictures (B, 3, H, W) in [0, 1] at ``levels`` (B, K), both where the model is."""
 
 
-def choose_objective(model: VariableRateModel) -> Objective:
-    """The objective that suits ``model``."""
+# Of pictures, their reconstructions, likelihoods and rates.
+LossFunction = Callable[[Tensor, Tensor, Mapping[str, Tensor], Tensor], Loss]
+LOSSES: dict[Tune, LossFunction] = {"psnr": rate_distortion_loss, "ssimulacra2": perceptual_loss}
+
+
+def choose_objective(model: VariableRateModel, tune: Tune = "psnr") -> Objective:
+    """The objective that suits ``model``. Raises UsageError where it is not for what ``tune`` names."""
+    uniform = not (isinstance(model, Slim) or model.takes_quality_map)
+    if tune != "psnr" and not uniform:
+        raise UsageError(
+            f"{model.family} is trained for PSNR only; gained, qvrf and qarv also for {tune}"
+        )
     if isinstance(model, Slim):
         return SlimmableWidths(model)
-    return QualityMaps(model) if model.takes_quality_map else UniformRates(model)
+    return UniformRates(model, LOSSES[tune]) if uniform else QualityMaps(model)
 
 
 def stratified_levels(count: int) -> Tensor:
@@ -87,8 +129,9 @@ def stratified_levels(count: int) -> Tensor:
 class UniformRates:
     """A random rate for each picture."""
 
-    def __init__(self, model: VariableRateModel) -> None:
+    def __init__(self, model: VariableRateModel, loss: LossFunction = rate_distortion_loss) -> None:
         self._model = model
+        self._loss = loss
 
     def draw_levels(self, count: int) -> Tensor:
         """The rates, (count, 1)."""
@@ -98,7 +141,7 @@ class UniformRates:
         """The loss at these rates."""
         rate = levels[:, 0]
         out = self._model(x, rate)
-        return rate_distortion_loss(x, out["x_hat"], out["likelihoods"], rate)
+        return self._loss(x, out["x_hat"], out["likelihoods"], rate)
 
 
 class QualityMaps:

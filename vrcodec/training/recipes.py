@@ -9,6 +9,9 @@ from typing import Any, Literal
 from vrcodec.errors import UsageError
 from vrcodec.models.networks.backbone import BackboneSize
 
+# What a model is trained for: the metric of its distortion.
+Tune = Literal["psnr", "ssimulacra2"]
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -32,6 +35,7 @@ class Recipe:
     ema: float = 0.999
     calibration_crops: int = 200
     optimizer: Literal["adam", "muon"] = "adam"
+    tune: Tune = "psnr"
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Recipe:

@@ -228,6 +228,7 @@ def _stage(trainer: Trainer, session: Session) -> dict[str, Any]:
         "crop": recipe.crop,
         "batch": recipe.batch * trainer.group.world_size,
         "optimizer": recipe.optimizer,
+        "tune": recipe.tune,
         "schedule": trainer.shape,
         "learning_rate": recipe.learning_rate,
         "steps": now.step - origin.step,

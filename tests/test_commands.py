@@ -43,7 +43,9 @@ SHORTER = [
     (r"(vrcodec bench .*)", r"\1 --quick"),
     # Pictures at the same size are searched for with every rival.
     (r"(vrcodec bench (?!.*--rivals).*--report .*)", r"\1 --rivals jpeg420,webp"),
-    (r"--steps 30", "--steps 2"),
+    (r"--steps (30|200)", "--steps 2"),
+    # Else it would not end.
+    (r"(--trunk \S+)", r"\1 --steps 2 --batch 1"),
     # What the tiny one has.
     (r"--width \d+", "--width 16"),
     # Inside of small pictures.

@@ -21,6 +21,7 @@ from vrcodec.codec import Decoder, Encoder
 from vrcodec.picture.folders import read_folder
 from vrcodec.rate import code_from_rate
 from vrcodec.training.recipes import load_recipe
+from vrcodec.training.schedule import Schedule
 from vrcodec.training.session import Session, train
 
 
@@ -46,7 +47,7 @@ def main() -> None:
                 recipe=recipe,
                 data=tuple(arguments.data),
                 folder=arguments.run,
-                steps=arguments.steps,
+                schedule=Schedule(steps=arguments.steps),
                 init=arguments.init,
             )
         )

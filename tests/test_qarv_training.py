@@ -18,6 +18,7 @@ from vrcodec.models import Qarv, Qvrf
 from vrcodec.models.weights import load_trainable
 from vrcodec.picture.picture import Picture
 from vrcodec.training.recipes import Recipe
+from vrcodec.training.schedule import Schedule
 from vrcodec.training.session import Session, train
 from vrcodec.training.transfer import initialise_qarv
 
@@ -55,7 +56,7 @@ def test_a_session_leaves_both_files(
     size = load_trainable(find_by_family("qarv")).size
     recipe = Recipe(family="qarv", size=size, crop=64, batch=2, optimizer="muon")
     init = GOLDEN / f"{source}.safetensors" if source else None
-    train(Session(recipe, (folder,), target, steps=2, init=init, device="cpu"))
+    train(Session(recipe, (folder,), target, Schedule(steps=2), init=init, device="cpu"))
     monkeypatch.setenv("VRCODEC_WEIGHTS", str(target))
     entry = find_by_family("qarv")
     assert entry.path.parent == target
@@ -71,7 +72,11 @@ def test_other_families_are_no_start(tmp_path: Path, photograph: Pixels) -> None
     recipe = Recipe(family="qarv", size=size, crop=64, batch=2)
     init = GOLDEN / "gained.safetensors"
     with pytest.raises(WeightsError, match="starts from the weights of qvrf"):
-        train(Session(recipe, (tmp_path,), tmp_path / "run", steps=1, init=init, device="cpu"))
+        train(
+            Session(
+                recipe, (tmp_path,), tmp_path / "run", Schedule(steps=1), init=init, device="cpu"
+            )
+        )
 
 
 def test_gradient_reaches_every_parameter(photograph: Pixels) -> None:

@@ -18,6 +18,7 @@ from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.models.networks.gains import interpolate_gains
 from vrcodec.models.weights import load_size, load_state, load_trainable
 from vrcodec.training.recipes import load_recipe
+from vrcodec.training.schedule import Schedule
 from vrcodec.training.session import Session, train
 from vrcodec.training.transfer import Transforms, convert_gained, replace_transforms
 
@@ -45,7 +46,8 @@ def test_how_long_a_start_stands_still(
     monkeypatch.setattr("vrcodec.training.session.train", sessions.append)
     folders = ["--data", str(data), "-o", str(tmp_path / "run")]
     assert run(["train", "qarv", *folders, "--steps", "9", *options]) == 0
-    assert [session.recipe.frozen_steps for session in sessions] == [steps]
+    recipes = [replace(session.recipe, **session.overrides) for session in sessions]
+    assert [recipe.frozen_steps for recipe in recipes] == [steps]
 
 
 @pytest.mark.parametrize("family", ["qvrf", "slim"])
@@ -53,7 +55,7 @@ def test_weights_of_another_size_are_no_start(family: str, data: Path, tmp_path:
     recipe = replace(load_recipe(family), crop=64)
     init = GOLDEN / "gained.safetensors"
     with pytest.raises(WeightsError, match=r"channels = \d+, and this recipe has 256"):
-        train(Session(recipe, (data,), tmp_path, steps=1, init=init))
+        train(Session(recipe, (data,), tmp_path, Schedule(steps=1), init=init))
 
 
 def test_a_regulated_model_starts_where_the_gained_one_is() -> None:
@@ -152,7 +154,12 @@ def test_transforms_that_do_not_fit(data: Path, tmp_path: Path) -> None:
         recipe = replace(recipe, size=load_size(GOLDEN / f"{family}.safetensors"))
         init, transforms = (GOLDEN / f"{name}.safetensors" for name in (family, source))
         session = Session(
-            recipe, (data,), tmp_path / family, steps=1, init=init, transforms=transforms
+            recipe,
+            (data,),
+            tmp_path / family,
+            Schedule(steps=1),
+            init=init,
+            transforms=transforms,
         )
         with pytest.raises(WeightsError, match=words):
             train(session)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 
 from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.picture.folders import find_pictures
+from vrcodec.training.checkpoint import read_checkpoint
 from vrcodec.training.data import load_pictures
 from vrcodec.training.distributed import ProcessGroup
 from vrcodec.training.loop import Trainer
@@ -65,3 +67,18 @@ def state(trainer: Trainer) -> dict[str, torch.Tensor]:
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open() as file:
         return list(csv.DictReader(file))
+
+
+def tensors(folder: Path) -> list[torch.Tensor]:
+    """All tensors of a checkpoint: weights, averages, optimizers."""
+
+    def walk(value: object) -> Iterator[torch.Tensor]:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, dict | list):
+            for part in value.values() if isinstance(value, dict) else value:
+                yield from walk(part)
+
+    state = read_checkpoint(folder, "cpu", ProcessGroup())
+    assert state is not None
+    return list(walk(state))

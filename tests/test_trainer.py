@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from torch import nn
 
 from tests.conftest import GOLDEN
-from tests.recipes import TINY, pictures, rows, save_pictures, state, trainer_in
+from tests.recipes import TINY, pictures, rows, save_pictures, state, tensors, trainer_in
 from vrcodec.errors import CorruptError, UsageError, WeightsError
 from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.models.weights import load_state
@@ -80,21 +79,8 @@ def test_a_resumed_run_is_where_it_was(data: Path, tmp_path: Path) -> None:
     second = loaded_in(tmp_path / "run")
     assert second.position == first.position
     second.run(sampler, Schedule(steps=7, shape="constant"), Log(None, print))
-    for expected, got in zip(saved(whole), saved(second), strict=True):
+    for expected, got in zip(tensors(whole.folder), tensors(second.folder), strict=True):
         assert torch.equal(expected, got)
-
-
-def saved(trainer: Trainer) -> list[torch.Tensor]:
-    """Every tensor of the checkpoint of ``trainer``."""
-
-    def tensors(value: object) -> Iterator[torch.Tensor]:
-        if isinstance(value, torch.Tensor):
-            yield value
-        elif isinstance(value, dict | list):
-            for part in value.values() if isinstance(value, dict) else value:
-                yield from tensors(part)
-
-    return list(tensors(read_checkpoint(trainer.folder, "cpu", ProcessGroup())))
 
 
 def loaded_in(folder: Path) -> Trainer:

@@ -9,7 +9,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from PIL import Image
 
 from tests.conftest import ROOT
 from tests.extent import extent
-from tests.recipes import TINY, pictures, rows, save_pictures, trainer_in
+from tests.recipes import TINY, pictures, rows, save_pictures, tensors, trainer_in
 from vrcodec import files
 from vrcodec.errors import OutputError
 from vrcodec.training import loop
@@ -61,21 +61,6 @@ def train(data: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
     monkeypatch.setitem(recipes._RECIPES, "gained", TINY)
     common = ["train", "gained", "--data", str(data), "--device", "cpu", "-q"]
     return lambda *arguments: run([*common, *map(str, arguments)])
-
-
-def tensors(folder: Path) -> list[torch.Tensor]:
-    """All tensors of a checkpoint: weights, averages, optimizers."""
-
-    def walk(value: object) -> Iterator[torch.Tensor]:
-        if isinstance(value, torch.Tensor):
-            yield value
-        elif isinstance(value, dict | list):
-            for part in value.values() if isinstance(value, dict) else value:
-                yield from walk(part)
-
-    state = read_checkpoint(folder, "cpu", ProcessGroup())
-    assert state is not None
-    return list(walk(state))
 
 
 def are_equal(one: Path, other: Path) -> bool:

@@ -103,6 +103,6 @@ class HeldOut:
         for p in points:
             figures = (f"{p.loss:.4f}", f"{p.bpp:.4f}", f"{p.psnr:.3f}")
             values = (position.step, position.samples, p.width or "", p.rate, *figures)
-            self.record.add(dict(zip(self._COLUMNS, values, strict=True)))
+            self.record.add(values)
         self.loss = sum(p.loss for p in points) / len(points)
         self._say(f"step {position.step} held-out loss {self.loss:.4f}")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,14 +37,14 @@ class Record:
             with contextlib.suppress(OutputError):
                 write_atomically(self.path, data, overwrite=True)
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Append ``row``, by name of the column."""
+    def add(self, row: Sequence[object]) -> None:
+        """Append ``row``: a value for each column."""
         try:
             new = not self.path.exists()
             with self.path.open("a", newline="") as file:
-                writer = csv.DictWriter(file, self._columns, lineterminator="\n")
+                writer = csv.writer(file, lineterminator="\n")
                 if new:
-                    writer.writeheader()
+                    writer.writerow(self._columns)
                 writer.writerow(row)
         except OSError as error:
             self._say(f"{self.path}: a row was not written: {error.strerror or error}")
@@ -97,7 +96,7 @@ class Log:
             f"{learning_rate:.3g}",
             int(rejected),
         )
-        self.record.add(dict(zip(self.COLUMNS, values, strict=True)))
+        self.record.add(values)
         self.say(f"step {position.step} {minutes:.1f} min loss {total:.3f} psnr {psnr:.2f}")
 
 

@@ -257,7 +257,7 @@ def _record_call(
         "" if loss is None else f"{loss:.4f}",
     )
     record = Record(session.folder / "calls.csv", _CALL_COLUMNS, session.say)
-    record.add(dict(zip(_CALL_COLUMNS, values, strict=True)))
+    record.add(values)
     session.say(f"{session.folder}: {now.step} steps, {now.samples} samples")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -10,11 +11,12 @@ from hypothesis import strategies as st
 from tests.conftest import Pixels, random_map
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.codec import Decoder, Encoder, Engine
+from vrcodec.picture.graphics import CELL
 from vrcodec.picture.picture import Picture
 from vrcodec.regions.tiling import Tiling
 
 FAMILIES = ("gained", "qvrf", "qmap", "slim", "qarv")
-KINDS = (*FAMILIES, "map", "alpha", "lossless")
+KINDS = (*FAMILIES, "map", "alpha", "lossless", "cells")
 # Two rows of two blocks; the last ones are a few samples wide.
 WIDTH, HEIGHT = 1100, 1061
 SIDES = st.sampled_from([None, 1, 3, 7, 16, 40])
@@ -33,6 +35,11 @@ def pixels() -> Pixels:
 def picture_of(kind: str) -> Picture:
     if kind == "alpha":
         return Picture(pixels(), "RGB", np.ascontiguousarray(pixels()[..., 1] | 1))
+    if kind == "cells":
+        cells = np.random.default_rng(1).random((-(-HEIGHT // CELL), -(-WIDTH // CELL))) < 0.3
+        # The last block has none.
+        cells[1024 // CELL :, 1024 // CELL :] = False
+        return replace(Picture.from_array(pixels()), lossless_cells=cells)
     return Picture.from_array(pixels())
 
 
@@ -43,7 +50,7 @@ def encoded(kind: str, tiling: Tiling) -> bytes:
     if kind == "lossless":
         return Encoder("slim", engine).encode_lossless(picture)
     setting = RateSetting(30_000, qmap=random_map(picture) if kind == "map" else None)
-    family = {"map": "qmap", "alpha": "slim"}.get(kind, kind)
+    family = {"map": "qmap", "alpha": "slim", "cells": "gained"}.get(kind, kind)
     return Encoder(family, engine).encode(picture, setting)
 
 

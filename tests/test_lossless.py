@@ -19,10 +19,13 @@ from vrcodec.bitstream import schema
 from vrcodec.bitstream.assembly import encode_lossless
 from vrcodec.bitstream.container import Chunk, build_container, parse_container
 from vrcodec.bitstream.inspection import check_structure, inspect
+from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, FormatError, TargetError, UsageError
 from vrcodec.lossless.packing import pack
 from vrcodec.picture.picture import Mode, Picture
+from vrcodec.refinement.effort import Effort
+from vrcodec.search.lossless_choice import encode_smallest
 from vrcodec.search.rate_control import encode_to_target
 from vrcodec.search.target import Target
 
@@ -59,17 +62,51 @@ def test_everything_comes_back(seed: int, size: tuple[int, int], mode: Mode, alp
     assert opacity is None or (decoded.alpha == opacity).all()
 
 
-def test_the_fallback_takes_what_is_smaller(encoder: Encoder, photograph: Pixels) -> None:
-    flat, photo = graphic(), Picture(photograph)
-    assert inspect(encoder.encode(flat, 30_000, lossless_fallback=True)).lossless
-    assert not inspect(encoder.encode(flat, 30_000)).lossless
-    plain = encoder.encode(photo, 30_000)
-    assert encoder.encode(photo, 30_000, lossless_fallback=True) == plain
-    exact = vrcodec.encode(flat.pixels, lossless_fallback=True)
+def test_what_is_smaller_is_taken(encoder: Encoder, photograph: Pixels) -> None:
+    flat, photo, setting = graphic(), Picture(photograph), RateSetting(30_000)
+    assert inspect(encode_smallest(encoder, flat, setting)).lossless
+    assert not inspect(encode_smallest(encoder, flat, setting, lossless="never")).lossless
+    assert inspect(encode_smallest(encoder, photo, setting, lossless="always")).lossless
+    assert encode_smallest(encoder, photo, setting) == encoder.encode(photo, setting)
+    exact = vrcodec.encode(flat.pixels)
     info = vrcodec.inspect(exact)
     assert (info.model, info.lossless, info.rate) == ("lossless", True, None)
     assert info.bytes < 300
     assert (np.asarray(vrcodec.decode(exact)) == flat.pixels).all()
+    assert vrcodec.encode(flat.pixels, lossless_fallback=True) == exact
+
+
+@pytest.mark.parametrize("kind", ["tiny", "two colours"])
+def test_where_equal_neighbours_say_nothing_both_are_tried(
+    kind: str, encoder: Encoder, photograph: Pixels
+) -> None:
+    random = np.random.default_rng(3)
+    pixels = photograph[:5, :4]
+    if kind == "two colours":
+        pixels = random.choice(photograph[:2, 0], (80, 90))
+    picture = Picture(np.ascontiguousarray(pixels))
+    for code in (0, 65_535):
+        data = encode_smallest(encoder, picture, RateSetting(code))
+        files = encoder.encode_lossless(picture), encoder.encode(picture, code)
+        assert data == min(files, key=len)
+
+
+def test_a_search_does_not_spoil_the_choice(encoder: Encoder, photograph: Pixels) -> None:
+    """Also where no loss is a little larger than what the model makes without a search."""
+    effort = Effort(1)
+    for picture in (graphic(), Picture(photograph)):
+        setting = RateSetting(30_000)
+        found = encode_smallest(encoder, picture, setting, effort=effort)
+        assert len(found) <= len(encode_smallest(encoder, picture, setting))
+
+
+def test_modes_that_there_are_not(photograph: Pixels, run: Callable[..., int]) -> None:
+    with pytest.raises(UsageError, match="auto, never, always"):
+        vrcodec.encode(photograph, lossless="sometimes")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="another word"):
+        vrcodec.encode(photograph, lossless="never", lossless_fallback=True)
+    assert run("encode", "a.png", "--lossless", "sometimes") == 2
+    assert run("encode", "a.png", "--lossless", "never", "--lossless-fallback") == 2
 
 
 def test_a_bilevel_picture_is_exact_at_any_rate(encoder: Encoder) -> None:
@@ -100,10 +137,8 @@ def test_a_bilevel_picture_is_exact_at_any_rate(encoder: Encoder) -> None:
         (Target("psnr", 101), True, False),
     ],
 )
-def test_targets_with_the_fallback(
-    encoder: Encoder, target: Target, lossless: bool, met: bool
-) -> None:
-    found = encode_to_target(encoder, Decoder(), graphic(), target, lossless_fallback=True)
+def test_targets_of_graphics(encoder: Encoder, target: Target, lossless: bool, met: bool) -> None:
+    found = encode_to_target(encoder, Decoder(), graphic(), target)
     assert (inspect(found.data).lossless, found.met) == (lossless, met)
     if target.kind == "size":
         assert found.achieved == len(found.data)
@@ -112,13 +147,21 @@ def test_targets_with_the_fallback(
 def test_targets_that_a_model_serves_better(encoder: Encoder, photograph: Pixels) -> None:
     picture = Picture(photograph)
     for target in (Target("size", 3000), Target("psnr", 20)):
-        found = encode_to_target(encoder, Decoder(), picture, target, lossless_fallback=True)
-        assert found == encode_to_target(encoder, Decoder(), picture, target)
-    # Here is room for all of it.
+        found = encode_to_target(encoder, Decoder(), picture, target)
+        assert found == encode_to_target(encoder, Decoder(), picture, target, lossless="never")
+        assert found.code is not None
+
+
+def test_a_target_without_loss(encoder: Encoder, photograph: Pixels) -> None:
+    picture = Picture(photograph)
     size = len(encode_lossless(picture))
-    found = encode_to_target(
-        encoder, Decoder(), picture, Target("size", size), lossless_fallback=True
-    )
+    for limit, met in ((size, True), (size - 1, False)):
+        found = encode_to_target(
+            encoder, Decoder(), picture, Target("size", limit), lossless="always"
+        )
+        assert (len(found.data), found.code, found.met) == (size, None, met)
+    # No rate has that.
+    found = encode_to_target(encoder, Decoder(), picture, Target("psnr", 90), strict=True)
     assert (len(found.data), found.code) == (size, None)
 
 

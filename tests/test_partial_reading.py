@@ -43,7 +43,7 @@ def spoiled(content: bytes, position: int) -> FileSource:
     )
 
 
-@pytest.mark.parametrize("kind", ["slim", "alpha", "lossless"])
+@pytest.mark.parametrize("kind", ["slim", "alpha", "lossless", "cells"])
 def test_blocks_that_a_crop_does_not_need_are_not_read(kind: str) -> None:
     file = CountingFile(data(kind))
     region = Region(Rectangle(10, 20, 300, 200))

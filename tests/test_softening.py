@@ -13,6 +13,7 @@ from tests.conftest import ROOT, Pixels
 from tests.extent import examples
 from vrcodec.bitstream.inspection import inspect
 from vrcodec.bitstream.rans import CodingTables
+from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.bitstream.symbol_coding import StreamWriter
 from vrcodec.bitstream.tables import gaussian_tables
 from vrcodec.codec import Decoder, Encoder
@@ -20,6 +21,7 @@ from vrcodec.errors import InputError
 from vrcodec.picture import softening
 from vrcodec.picture.picture import Picture
 from vrcodec.picture.softening import soften_patterns
+from vrcodec.search.lossless_choice import encode_smallest
 from vrcodec.search.rate_control import encode_to_target
 from vrcodec.search.target import Target
 from vrcodec.search.verification import verify_encoding
@@ -101,13 +103,13 @@ def test_a_model_that_breaks_down_says_so_or_is_left_out(
     picture = Picture.from_array(photograph)
     with pytest.raises(InputError, match="breaks down"):
         encoder.encode(picture, 0)
-    data = encoder.encode(picture, 0, lossless_fallback=True)
-    assert inspect(data).lossless
     with pytest.raises(InputError, match="breaks down"):
-        encode_to_target(encoder, Decoder(), picture, Target("psnr", 30))
-    found = encode_to_target(
-        encoder, Decoder(), picture, Target("size", 10), lossless_fallback=True
-    )
+        encode_smallest(encoder, picture, RateSetting(0), lossless="never")
+    assert inspect(encode_smallest(encoder, picture, RateSetting(0))).lossless
+    target = Target("size", 10)
+    with pytest.raises(InputError, match="breaks down"):
+        encode_to_target(encoder, Decoder(), picture, target, lossless="never")
+    found = encode_to_target(encoder, Decoder(), picture, target)
     assert inspect(found.data).lossless
     assert not found.met
 
@@ -118,5 +120,5 @@ def test_a_model_that_breaks_down_says_so_or_is_left_out(
 def test_numbers_beyond_all_sense_are_not_coded(symbol: int, t: float) -> None:
     tables = CodingTables(gaussian_tables())
     symbols = np.array([0, symbol], np.int32)
-    with pytest.raises(InputError, match="--lossless-fallback"):
+    with pytest.raises(InputError, match="--lossless auto"):
         StreamWriter().put_guarded(symbols, np.array([3.0, t]), tables)

@@ -8,12 +8,17 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
+from tests.extent import examples
 from tests.recipes import pictures, save_pictures
 from vrcodec.errors import InputError
 from vrcodec.picture.folders import find_pictures
+from vrcodec.picture.graphics import find_graphics
 from vrcodec.training.data import CropSampler, draw_factor, load_pictures
+from vrcodec.training.graphics import draw_graphics
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +37,26 @@ def test_crops_come_from_the_pictures(data: Path) -> None:
     assert np.unique(batch.flatten(1).sum(1).numpy()).size == 8
     with pytest.raises(InputError):
         CropSampler(pictures(data), 500, "cpu")
+
+
+def test_a_share_of_the_crops_is_graphics(data: Path) -> None:
+    random = np.random.default_rng(0)
+    sampler = CropSampler(pictures(data), 64, "cpu", graphics=0.25)
+    crops = (sampler.batch([0.5] * 200, random) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    drawn = sum(find_graphics(np.ascontiguousarray(crop)) is not None for crop in crops)
+    assert 25 < drawn < 75
+    everything = CropSampler(pictures(data), 64, "cpu", graphics=1).batch([0.5] * 40, random)
+    assert torch.equal(everything * 255, (everything * 255).round())
+
+
+@examples(40)
+@given(st.integers(0, 10_000), st.sampled_from([16, 64, 100, 256]))
+def test_graphics_of_any_kind_are_drawn(seed: int, side: int) -> None:
+    photograph = np.ascontiguousarray(skimage.data.astronaut()[:side, :side])
+    first, again = (draw_graphics(side, np.random.default_rng(seed), photograph) for _ in range(2))
+    assert first.shape == (side, side, 3)
+    assert first.dtype == np.uint8
+    assert (first == again).all()
 
 
 def test_crops_of_high_levels_are_shrunk() -> None:

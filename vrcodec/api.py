@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vrcodec.bitstream.source import Source
     from vrcodec.codec import Decoder, Encoder
     from vrcodec.picture.picture import Picture
+    from vrcodec.search.lossless_choice import LosslessMode
 
 
 def encode(
@@ -48,6 +49,7 @@ def encode(
     icc: IccChoice = "keep",
     reduce_depth: bool = False,
     frame: int | None = None,
+    lossless: LosslessMode = "auto",
     lossless_fallback: bool = False,
     verify: bool = False,
     limits: Limits = DEFAULT_LIMITS,
@@ -66,7 +68,8 @@ def encode(
     ``strip``: metadata to leave out, of "icc", "exif" and "xmp", or "all"; True is all. ``icc``: keep the
     profile, convert colours to "srgb" by it, or "strip" it. ``reduce_depth``: round more than 8 bits a sample
     to 8, in place of refusing. ``frame``: which one of an animation or of several pages, from 0.
-    ``lossless_fallback``: store the picture without loss where that is no larger. ``verify``: decode the
+    ``lossless``: store without loss the picture, or the text and line art in it, where that is no larger
+    ("auto"), never, or always; ``lossless_fallback`` is an older word for "auto". ``verify``: decode the
     result, and compare.
 
     Raises InputError, LimitError, UsageError, WeightsError or DeviceError; with ``verify``, CorruptError.
@@ -75,6 +78,11 @@ def encode(
         raise UsageError("a bin size stands in place of a rate, a map or a width")
     if effort and time_budget is not None:
         raise UsageError("a time budget stands in place of an effort")
+    from vrcodec.search.lossless_choice import check_lossless_mode, encode_smallest
+
+    check_lossless_mode(lossless)
+    if lossless_fallback and lossless != "auto":
+        raise UsageError("lossless_fallback is another word for lossless='auto'")
     search_effort = Effort(effort, time_budget, tune)
     picture = _read_picture(
         image, ReadOptions(parse_strip(strip), icc, reduce_depth, frame, limits)
@@ -84,9 +92,7 @@ def encode(
         setting = encoder.bin_setting(bin_size)
     else:
         setting = RateSetting.from_rate(rate, _parse_quality_map(qmap, picture), width)
-    data = encoder.encode(
-        picture, setting, effort=search_effort, lossless_fallback=lossless_fallback
-    )
+    data = encode_smallest(encoder, picture, setting, lossless=lossless, effort=search_effort)
     if verify:
         from vrcodec.search.verification import verify_encoding
 

@@ -3,18 +3,21 @@
 Encoding, `Encoder.encode`:
 
 1. colours of transparent pixels are replaced (`picture.transparency`);
-2. `Encoder.analyse`: hard patterns are softened (`picture.softening`), the analysis gives latents (`models`);
+2. `Encoder.analyse`: hard patterns are softened (`picture.softening`), cells that are stored without loss
+   replaced, too; the analysis gives latents (`models`);
 3. `Encoder.compress`: latents are scaled to the rate, quantised and entropy coded to streams (`models.coding`);
    or `Encoder.refine`: the same after a search for cheaper latents (`refinement`);
-4. `Encoder.assemble`: header, alpha, metadata, rate setting and streams make the file (`bitstream`).
+4. `Encoder.assemble`: header, alpha, metadata, lossless cells, rate setting and streams make the file
+   (`bitstream`).
 
-A bilevel picture takes none of these steps, but `Encoder.encode_lossless`.
+A bilevel picture takes none of these steps, but `Encoder.encode_lossless`. Whether another one does, or some of
+its cells, `vrcodec.search.lossless_choice` decides.
 
 Decoding, `Decoder.decode`:
 
 1. `Decoder.read`: the container is parsed and checked (`bitstream`);
 2. `Decoder.reconstruct`: streams are entropy decoded to y_hat, the synthesis gives pixels (`models`), or they
-   are read as they were stored (`lossless`); alpha and metadata are added.
+   are read as they were stored (`lossless`); lossless cells, alpha and metadata are added.
 """
 
 from __future__ import annotations
@@ -34,11 +37,12 @@ from vrcodec.bitstream.assembly import (
     decode_lossless,
     encode_lossless,
 )
-from vrcodec.bitstream.auxiliary import alpha_blocks, parse_metadata
+from vrcodec.bitstream.auxiliary import alpha_blocks, cell_blocks, parse_metadata
 from vrcodec.bitstream.container import Chunk, Header, LazyPayloads, parse_container
 from vrcodec.bitstream.inspection import (
     MODE_NUMBERS,
     MODES,
+    channel_count,
     parse_progressive_chunk,
     parse_supported_setting,
 )
@@ -57,20 +61,21 @@ from vrcodec.errors import (
     CorruptError,
     DeviceError,
     FormatError,
-    InputError,
     LimitError,
     UsageError,
 )
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.lossless.blocks import unpack_region
+from vrcodec.lossless.cells import LosslessCells
 from vrcodec.models.base import Latents, Pixels, RateParameters, VariableRateModel
 from vrcodec.models.batched_analysis import analyse_in_batches
+from vrcodec.models.coding.tiled_transforms import Overlay
 from vrcodec.models.device import resolve_device
 from vrcodec.models.weights import load_model
 from vrcodec.picture.metadata import Metadata
 from vrcodec.picture.picture import Picture
 from vrcodec.picture.softening import soften_patterns
-from vrcodec.picture.transparency import fill_transparent
+from vrcodec.picture.transparency import fill_lossless_cells, fill_transparent
 from vrcodec.rate import code_from_bin_size
 from vrcodec.refinement.effort import NO_EFFORT, Effort, SearchMonitor
 from vrcodec.regions.grid import LatentGrid
@@ -109,7 +114,7 @@ class Encoder:
     def analyse(self, picture: Picture) -> Latents:
         """The latents of a picture, softened and transformed; they do not depend on the rate."""
         with _memory_errors(self._engine.device):
-            return self.model.analyse(soften_patterns(picture.pixels))
+            return self.model.analyse(_pixels_for_model(picture))
 
     def analyse_in_batches(self, pictures: Sequence[Picture]) -> list[Latents] | None:
         """The latents of each, for `encode`, or None where the analysis depends on the setting."""
@@ -118,7 +123,7 @@ class Encoder:
         with _memory_errors(self._engine.device):
             return analyse_in_batches(
                 self.model,
-                [soften_patterns(fill_transparent(picture).pixels) for picture in pictures],
+                [_pixels_for_model(fill_transparent(picture)) for picture in pictures],
             )
 
     def encode(
@@ -129,13 +134,11 @@ class Encoder:
         *,
         effort: Effort = NO_EFFORT,
         monitor: SearchMonitor | None = None,
-        lossless_fallback: bool = False,
     ) -> bytes:
         """The bytes of a .vrc file at a setting, or a 16-bit rate code.
 
         A bilevel picture is stored without loss, whatever the setting. ``latents``: of the picture as
         `fill_transparent` gives it, where they are known. ``monitor``: of the search that ``effort`` asks for.
-        ``lossless_fallback``: store the picture without loss where that is no larger.
 
         Raises LimitError, DeviceError, UsageError when the family lacks what the setting asks for, or the
         picture is too small for what ``effort`` aims at, and InputError when the model breaks down on it.
@@ -144,23 +147,12 @@ class Encoder:
         setting = RateSetting(setting) if isinstance(setting, int) else setting
         if picture.mode == "1":
             return self.encode_lossless(picture)
-        lossless = self.encode_lossless(picture) if lossless_fallback else None
         picture = fill_transparent(picture)
-        try:
-            latents = latents or self.analyse(picture)
-            if effort.searches:
-                streams = self.refine(
-                    picture, latents, setting, effort, monitor, start_time=start_time
-                ).streams
-            else:
-                streams = self.compress(picture, latents, setting)
-        except InputError:
-            # The model breaks down on the picture.
-            if lossless is None:
-                raise
-            return lossless
-        lossy = self.assemble(picture, setting, streams)
-        return lossless if lossless and len(lossless) <= len(lossy) else lossy
+        latents = latents or self.analyse(picture)
+        if effort.searches:
+            refined = self.refine(picture, latents, setting, effort, monitor, start_time=start_time)
+            return self.assemble(picture, setting, refined.streams)
+        return self.assemble(picture, setting, self.compress(picture, latents, setting))
 
     def encode_lossless(self, picture: Picture) -> bytes:
         """The bytes of a .vrc file that stores ``picture`` without loss, without a model. Raises LimitError."""
@@ -168,7 +160,7 @@ class Encoder:
             return encode_lossless(picture, self._auxiliary.chunks(picture))
 
     def auxiliary_bytes(self, picture: Picture) -> int:
-        """Bytes of alpha and metadata in the file, the same at every rate."""
+        """Bytes of alpha, metadata and lossless cells in the file, the same at every rate."""
         return sum(len(chunk.payload) for chunk in self._auxiliary.chunks(picture))
 
     def bin_setting(self, size: float) -> RateSetting:
@@ -208,7 +200,7 @@ class Encoder:
         rate = derive_rate_parameters(self.model, setting, picture.width, picture.height)
         start_time = time.monotonic() if start_time is None else start_time
         task = RefinementTask(
-            self.model, soften_patterns(picture.pixels), latents, rate, file_size, start_time
+            self.model, _pixels_for_model(picture), latents, rate, file_size, start_time
         )
         with _memory_errors(self._engine.device), stage("search"):
             return refine(task, effort, monitor or SearchMonitor(), initial)
@@ -228,6 +220,11 @@ class Encoder:
             return assemble_file(header, [*auxiliary, *setting.chunks(), *_latent_chunks(streams)])
 
 
+def _pixels_for_model(picture: Picture) -> Pixels:
+    """What the analysis sees of a picture, (H, W, 3) uint8."""
+    return soften_patterns(fill_lossless_cells(picture))
+
+
 def _latent_chunks(streams: Sequence[Stream]) -> list[Chunk]:
     if streams[0].level_count > 1:
         return [Chunk(schema.CHUNK_PROGRESSIVE, build_progressive(streams))]
@@ -240,7 +237,7 @@ class CodedPicture:
     ``complete``, the streams may have fewer.
 
     ``alpha_payloads``: one for each block, or none. ``lossless_payloads``: the same, in place of ``streams``,
-    where the picture is stored without a model.
+    where the picture is stored without a model. ``cell_payloads``: the same, of lossless cells, or none.
     """
 
     header: Header
@@ -250,12 +247,21 @@ class CodedPicture:
     complete: bool
     alpha_payloads: Sequence[bytes] = ()
     lossless_payloads: Sequence[bytes] = ()
+    cell_payloads: Sequence[bytes] = ()
     metadata: Metadata = field(default_factory=Metadata)
 
     @property
     def available_levels(self) -> int:
         """How many levels the file has, whole or cut short."""
         return self.streams[0].level_count if self.level_count > 1 else 1
+
+    def overlay(self) -> Overlay | None:
+        """What puts the lossless cells over decoded pixels; None without any."""
+        if not self.cell_payloads:
+            return None
+        channels = channel_count(self.header.mode)
+        size = self.header.width, self.header.height
+        return LosslessCells(self.cell_payloads, *size, channels).overlay
 
 
 class Decoder:
@@ -309,8 +315,9 @@ class Decoder:
                 streams,
                 progressive.level_count if progressive else 1,
                 container.complete,
-                alpha_blocks(container, container.header.block_count),
+                alpha_blocks(container),
                 lossless,
+                cell_blocks(container),
                 parse_metadata(container, self._limits),
             )
 
@@ -343,7 +350,7 @@ class Decoder:
         streams = coded.streams
         if levels is not None and levels < coded.available_levels:
             streams = [stream.truncate(levels) for stream in streams]
-        return model.decompress(streams, rate, header.width, header.height, region)
+        return model.decompress(streams, rate, header.width, header.height, region, coded.overlay())
 
     def _find_model(self, header: Header) -> VariableRateModel:
         if header.weights_id not in self._models:

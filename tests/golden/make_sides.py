@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import skimage.data
 
 from vrcodec.codec import Decoder, Encoder, Engine
+from vrcodec.picture.graphics import CELL
 from vrcodec.picture.metadata import Metadata
 from vrcodec.picture.picture import Picture, serialise_picture
 
@@ -51,12 +53,25 @@ def pictures() -> dict[str, Picture]:
     # Two blocks, the second of which has one value.
     wide = np.zeros((20, 1100), np.uint8)
     wide[:, :1024] = np.arange(1024) // 4
+    # A page beside a photograph: bars of black on white, and what is stored of them without loss.
+    with_text = photograph.copy()
+    with_text[:, :48] = np.where((y + x // 3) % 5 < 2, 10, 255)[:, :48, None]
+    cells = np.zeros((-(-height // CELL), -(-width // CELL)), np.bool_)
+    cells[:, :3] = True
+    cells[1, 4] = True
+    # The first block has none.
+    two_cells = np.zeros((2, 69), np.bool_)
+    two_cells[1, 66:] = True
     return {
         "rgba": Picture.from_array(np.dstack([photograph, alpha])),
         "la": Picture.from_array(np.dstack([grey, alpha])),
         "bilevel": Picture.from_array(grey > 100),
         "metadata": Picture(photograph, metadata=METADATA),
         "two_blocks": Picture(np.repeat(wide[:, :, None], 3, axis=2), "L", wide[::-1].copy()),
+        "cells": replace(Picture(with_text), lossless_cells=cells),
+        "cells_grey": replace(
+            Picture(np.repeat(wide[:, :, None], 3, axis=2), "L"), lossless_cells=two_cells
+        ),
         "lossless_rgb": Picture(photograph[:32]),
         "lossless_grey": Picture(np.repeat(wide[:, :, None], 3, axis=2), "L"),
         "lossless_rgba": Picture(photograph[:32], "RGB", alpha[:32], METADATA),

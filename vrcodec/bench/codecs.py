@@ -9,12 +9,14 @@ from typing import Literal, Protocol, TypeVar
 
 import torch
 
+from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.catalog import find_by_family, installed_weights
 from vrcodec.codec import Decoder, Encoder, Engine
 from vrcodec.models.device import resolve_device
 from vrcodec.picture.picture import Picture
 from vrcodec.rate import code_from_rate
 from vrcodec.refinement.effort import NO_EFFORT, STEPS, Effort, Tune
+from vrcodec.search.lossless_choice import encode_smallest
 from vrcodec.search.rate_control import encode_to_target
 from vrcodec.search.target import Target
 
@@ -138,7 +140,8 @@ class FamilyCoder:
     def encode(self, picture: Picture, setting: float) -> bytes:
         """A file at rate ``setting``, or of at most ``setting`` bits a pixel (raises TargetError)."""
         if self.unit == "rate":
-            return self.encoder.encode(picture, code_from_rate(setting), effort=self.effort)
+            rate = RateSetting(code_from_rate(setting))
+            return encode_smallest(self.encoder, picture, rate, effort=self.effort)
         target = Target("bpp", setting)
         result = encode_to_target(
             self.encoder, self.decoder, picture, target, strict=True, effort=self.effort

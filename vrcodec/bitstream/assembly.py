@@ -1,4 +1,4 @@
-"""Assembling a file: header, auxiliary chunks (metadata and alpha), and the chunks of the picture itself.
+"""Assembling a file: header, auxiliary chunks (metadata, alpha, lossless cells), and the picture itself.
 
 Also whole pictures stored without loss and without a model: where a model fails, or the file is smaller so.
 """
@@ -22,6 +22,7 @@ from vrcodec.bitstream.container import (
 from vrcodec.bitstream.inspection import MODE_NUMBERS, channel_count
 from vrcodec.errors import CorruptError
 from vrcodec.lossless.blocks import pack_blocks, unpack_region
+from vrcodec.lossless.cells import pack_cells
 from vrcodec.lossless.packing import Samples
 from vrcodec.picture.picture import Picture
 from vrcodec.regions.region import WHOLE, Region
@@ -36,31 +37,35 @@ def assemble_file(header: Header, chunks: Sequence[Chunk]) -> bytes:
 
 
 def auxiliary_chunks(picture: Picture) -> list[Chunk]:
-    """The chunks in front of the picture itself: metadata and alpha. Raises LimitError."""
+    """The chunks in front of the picture itself: metadata, alpha and lossless cells. Raises LimitError."""
     alpha = [] if picture.alpha is None else pack_blocks(picture.alpha)
+    cells = picture.lossless_cells
+    payloads = [] if cells is None else pack_cells(picture.colours(), cells)
     return [
         *metadata_chunks(picture.metadata),
         *(Chunk(schema.CHUNK_ALPHA, payload) for payload in alpha),
+        *(Chunk(schema.CHUNK_CELLS, payload) for payload in payloads),
     ]
 
 
 class AuxiliaryChunkCache:
     """The `auxiliary_chunks` of the last picture, which a search packs many times.
 
-    Alpha and metadata are held by weak references, so the picture is not kept alive.
+    What they are made from is held by weak references, so the picture is not kept alive.
     """
 
     def __init__(self) -> None:
-        self._last: tuple[_WeakReference, _WeakReference, list[Chunk]] | None = None
+        self._sources: list[_WeakReference] = []
+        self._chunks: list[Chunk] = []
 
     def chunks(self, picture: Picture) -> list[Chunk]:
-        """The chunks of ``picture``, or of another one with the same alpha and metadata."""
-        last = self._last
-        if last and last[0].refers_to(picture.alpha) and last[1].refers_to(picture.metadata):
-            return last[2]
-        chunks = auxiliary_chunks(picture)
-        self._last = _WeakReference(picture.alpha), _WeakReference(picture.metadata), chunks
-        return chunks
+        """The chunks of ``picture``, or of another one with the same alpha, metadata and lossless cells."""
+        sources = picture.alpha, picture.metadata, picture.lossless_cells
+        known = zip(self._sources, sources, strict=False)
+        if not self._sources or not all(last.refers_to(source) for last, source in known):
+            self._chunks = auxiliary_chunks(picture)
+            self._sources = [_WeakReference(source) for source in sources]
+        return self._chunks
 
 
 class _WeakReference:

@@ -1,6 +1,6 @@
-"""Auxiliary chunks, in front of the picture itself: metadata, and the payloads of alpha.
+"""Auxiliary chunks, in front of the picture itself: metadata, and the payloads of alpha and of lossless cells.
 
-Without numpy, so that `vrcodec info` starts at once; `vrcodec.lossless.blocks` codes the blocks of alpha.
+Without numpy, so that `vrcodec info` starts at once; `vrcodec.lossless` codes the blocks.
 """
 
 from __future__ import annotations
@@ -60,11 +60,26 @@ def metadata_sizes(container: Container) -> dict[str, int]:
     return sizes
 
 
-def alpha_blocks(container: Container, blocks: int) -> Sequence[bytes]:
-    """Payloads of alpha, one for each of the ``blocks`` of the picture, or none. Raises CorruptError."""
-    chunks = [chunk for chunk in container.chunks if chunk.type == schema.CHUNK_ALPHA]
+def alpha_blocks(container: Container) -> Sequence[bytes]:
+    """Payloads of alpha, one for each block of the picture, or none. Raises CorruptError."""
+    return _block_payloads(container, schema.CHUNK_ALPHA, "alpha")
+
+
+def cell_blocks(container: Container) -> Sequence[bytes]:
+    """Payloads of lossless cells, one for each block of the picture, or none. Raises CorruptError."""
+    payloads = _block_payloads(container, schema.CHUNK_CELLS, "lossless cells")
+    if payloads and container.header.method == schema.METHOD_LOSSLESS:
+        raise CorruptError("damaged: lossless cells where all is stored without loss")
+    return payloads
+
+
+def _block_payloads(container: Container, chunk_type: int, what: str) -> Sequence[bytes]:
+    chunks = [chunk for chunk in container.chunks if chunk.type == chunk_type]
+    blocks = container.header.block_count
     if len(chunks) not in (0, blocks):
-        raise CorruptError(f"damaged: alpha of {len(chunks)} blocks where the picture has {blocks}")
+        raise CorruptError(
+            f"damaged: {what} of {len(chunks)} blocks where the picture has {blocks}"
+        )
     return LazyPayloads(chunks, bytes)
 
 

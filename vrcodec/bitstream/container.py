@@ -222,8 +222,8 @@ def _check_binding(container: Container, data: Source, header_end: int) -> None:
 
 
 def _max_chunks(header: Header, limits: Limits) -> int:
-    """How many chunks a picture may have: latents and alpha of each block, and some more."""
-    return min(limits.max_chunks, 2 * header.block_count + _OTHER_CHUNKS)
+    """How many chunks a picture may have: latents, alpha and cells of each block, and some more."""
+    return min(limits.max_chunks, 3 * header.block_count + _OTHER_CHUNKS)
 
 
 def _parse_header(reader: _Reader) -> Header:

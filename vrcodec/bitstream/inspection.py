@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from vrcodec.bitstream import schema
-from vrcodec.bitstream.auxiliary import alpha_blocks, metadata_sizes, parse_metadata
+from vrcodec.bitstream.auxiliary import alpha_blocks, cell_blocks, metadata_sizes, parse_metadata
 from vrcodec.bitstream.container import Container, parse_container
 from vrcodec.bitstream.latent_stream import parse_streams
 from vrcodec.bitstream.progressive import ProgressiveStreams, parse_progressive
@@ -28,7 +28,8 @@ class Info:
     """Header and sizes of a .vrc file. ``bpp``: of the whole file. ``streams``: bytes of each.
 
     ``model`` is "lossless", and ``rate`` None, where the picture is stored without one. ``alpha_bytes``: None
-    without alpha. ``metadata_bytes``: in the file, of those of icc, exif and xmp that there are.
+    without alpha. ``cell_bytes``: of cells that are stored without loss beside what a model codes; None without
+    any. ``metadata_bytes``: in the file, of those of icc, exif and xmp that there are.
 
     ``levels``: bytes of each, coarse to fine, where the picture comes in levels. ``bin_size``: the quantisation
     step, where it was chosen apart from the rate. ``network_width``: channels of the networks, likewise.
@@ -52,6 +53,7 @@ class Info:
     streams: list[int]
     levels: list[int]
     alpha_bytes: int | None
+    cell_bytes: int | None
     metadata_bytes: dict[str, int]
     other_chunks: list[tuple[int, int]]
 
@@ -79,7 +81,7 @@ def _describe(container: Container, size: int) -> Info:
     header, setting = container.header, parse_supported_setting(container)
     progressive = parse_progressive_chunk(container)
     bin_code, qmap = setting.bin_code, container.single_payload(schema.CHUNK_QMAP, "quality map")
-    alpha = alpha_blocks(container, header.block_count)
+    alpha, cells = alpha_blocks(container), cell_blocks(container)
     return Info(
         version=".".join(map(str, header.version)),
         model=schema.METHODS.get(header.method, schema.LOSSLESS),
@@ -97,6 +99,7 @@ def _describe(container: Container, size: int) -> Info:
         streams=[len(chunk.payload) for chunk in container.latent_chunks()],
         levels=progressive.level_sizes if progressive else [],
         alpha_bytes=sum(map(len, alpha)) if alpha else None,
+        cell_bytes=sum(map(len, cells)) if cells else None,
         metadata_bytes=metadata_sizes(container),
         other_chunks=[
             (chunk.type, len(chunk.payload))
@@ -113,16 +116,20 @@ def check_structure(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
     """
     # numpy takes longer to load than all the rest.
     from vrcodec.lossless.blocks import check_blocks
+    from vrcodec.lossless.cells import check_cells
 
     container = parse_container(data, limits)
     info = _describe(container, len(data))
     parse_metadata(container, limits)
     size = info.width, info.height
+    channels = channel_count(container.header.mode)
     if info.alpha_bytes is not None:
-        check_blocks(alpha_blocks(container, container.header.block_count), *size, channels=1)
+        check_blocks(alpha_blocks(container), *size, channels=1)
+    if info.cell_bytes is not None:
+        check_cells(cell_blocks(container), *size, channels)
     payloads = [chunk.payload for chunk in container.latent_chunks()]
     if container.header.method == schema.METHOD_LOSSLESS:
-        check_blocks(payloads, *size, channels=channel_count(container.header.mode))
+        check_blocks(payloads, *size, channels)
     elif not info.levels:
         for _ in parse_streams(payloads):
             pass

@@ -44,6 +44,8 @@ CHUNK_PROGRESSIVE = 0x05
 # Of alpha, and of pictures stored without a model: one for each block, in the order of latent streams.
 CHUNK_ALPHA = 0x06
 CHUNK_LOSSLESS = 0x07
+# Of cells that are stored without loss, over what a model codes (`vrcodec.lossless.cells`).
+CHUNK_CELLS = 0x08
 CRITICAL_CHUNKS = (
     CHUNK_STREAM,
     CHUNK_BIN_SIZE,
@@ -52,13 +54,14 @@ CRITICAL_CHUNKS = (
     CHUNK_PROGRESSIVE,
     CHUNK_ALPHA,
     CHUNK_LOSSLESS,
+    CHUNK_CELLS,
 )
 # Method -> its type of latent chunk, where that is not one `CHUNK_STREAM` for each block.
 METHOD_LATENT_CHUNKS = {METHOD_LOSSLESS: CHUNK_LOSSLESS, 5: CHUNK_PROGRESSIVE}
 # Chunks of the picture itself: behind one come only more of the same type.
 LATENT_CHUNKS = (CHUNK_STREAM, CHUNK_PROGRESSIVE, CHUNK_LOSSLESS)
 # Chunks of which there is one for each block.
-BLOCK_CHUNKS = (CHUNK_STREAM, CHUNK_ALPHA, CHUNK_LOSSLESS)
+BLOCK_CHUNKS = (CHUNK_STREAM, CHUNK_ALPHA, CHUNK_LOSSLESS, CHUNK_CELLS)
 # Types from here on are ancillary: a reader that does not know one skips it.
 FIRST_ANCILLARY = 0x80
 CHUNK_ICC = 0x80

@@ -31,7 +31,7 @@ _MISMATCH = (
 
 _BREAKDOWN = (
     "the model breaks down on this picture, which is like nothing that it has learnt from; store it with "
-    "--lossless-fallback, or try another --model"
+    "--lossless auto, or try another --model"
 )
 
 

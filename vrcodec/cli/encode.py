@@ -136,10 +136,12 @@ def _parse_strip(
     help="Which picture of an animation or of several pages, counted from 0.",
 )
 @click.option(
-    "--lossless-fallback",
-    is_flag=True,
-    help="Store the picture without loss where that is no larger: flat graphics, text, tiny pictures.",
+    "--lossless",
+    type=click.Choice(("auto", "never", "always")),
+    help="Store without loss: the picture, or text and line art in it, where that is no larger (auto); nothing "
+    "but bilevel pictures (never); every picture (always).  [default: auto]",
 )
+@click.option("--lossless-fallback", is_flag=True, help="The same as --lossless auto.")
 @click.option(
     "--verify",
     is_flag=True,
@@ -207,6 +209,8 @@ def command(
 def _print_result(result: dict[str, Any]) -> None:
     sizes = "{output}: {width}x{height}, {bytes} bytes, {bpp:.4f} bpp, "
     rate = "lossless" if result["lossless"] else "rate {rate:.4f}"
+    if result["lossless_cell_bytes"] is not None:
+        rate += ", graphics lossless"
     output.say((sizes + rate).format(**result))
     for kind, form in (("psnr", "PSNR {:.3f} dB"), ("ssim", "MS-SSIM {:.5f}")):
         if kind in result:

@@ -66,6 +66,8 @@ def describe_file(name: str, info: Info) -> dict[str, str]:
     if info.levels:
         sizes = " + ".join(map(str, info.levels))
         fields["levels"] = f"{len(info.levels)}, {sizes} bytes"
+    if info.cell_bytes is not None:
+        fields["lossless cells"] = f"{info.cell_bytes} bytes"
     if info.alpha_bytes is not None:
         fields["alpha"] = f"{info.alpha_bytes} bytes"
     if info.metadata_bytes:

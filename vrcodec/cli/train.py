@@ -100,6 +100,13 @@ if TYPE_CHECKING:
     help="What to train for; ssimulacra2 (with gained, qvrf and qarv) sees more as people do.  "
     "[default: psnr]",
 )
+@click.option(
+    "--graphics",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="The share of crops that are drawn (text, flat shapes, line art ...), so that what no photograph has "
+    "is learnt, too.  [default: 0.05]",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @options.device_option
 @options.threads_option
@@ -124,6 +131,7 @@ def command(
     freeze: int | None,
     optimizer: Literal["adam", "muon"] | None,
     tune: Literal["psnr", "ssimulacra2"] | None,
+    graphics: float | None,
     seed: int,
     device: str,
     threads: int | None,
@@ -153,6 +161,7 @@ def command(
         "frozen_steps": freeze,
         "optimizer": optimizer,
         "tune": tune,
+        "graphics": graphics,
     }
     shape: Shape = "constant" if trunk else "decay" if branch else "cosine"
     with signals.as_requests() as stop:

@@ -23,7 +23,7 @@ def pack_blocks(samples: Samples) -> list[bytes]:
     height, width = samples.shape[:2]
     return [
         pack(np.ascontiguousarray(samples[top:bottom, left:right]))
-        for left, top, right, bottom in _block_boxes(width, height)
+        for left, top, right, bottom in block_boxes(width, height)
     ]
 
 
@@ -42,15 +42,13 @@ def unpack_blocks(
     left, top, right, bottom = box or (0, 0, width, height)
     shape = (bottom - top, right - left)
     samples = np.empty(shape if channels == 1 else (*shape, channels), np.uint8)
-    for number, (x, y, x_end, y_end) in enumerate(_block_boxes(width, height)):
-        # The overlap of block and box, in pixels of the picture.
-        columns = range(max(x, left), min(x_end, right))
-        rows = range(max(y, top), min(y_end, bottom))
-        if columns and rows:
-            block = unpack(payloads[number], x_end - x, y_end - y, channels)
-            samples[_slice_from(top, rows), _slice_from(left, columns)] = block[
-                _slice_from(y, rows), _slice_from(x, columns)
-            ]
+    boxes = list(block_boxes(width, height))
+    for number, rows, columns in overlapping_blocks((left, top, right, bottom), width, height):
+        x, y, x_end, y_end = boxes[number]
+        block = unpack(payloads[number], x_end - x, y_end - y, channels)
+        samples[slice_from(top, rows), slice_from(left, columns)] = block[
+            slice_from(y, rows), slice_from(x, columns)
+        ]
     return samples
 
 
@@ -77,20 +75,34 @@ def unpack_region(
     return pixels[..., 0] if channels == 1 else pixels
 
 
-def _slice_from(origin: int, positions: range) -> slice:
+def overlapping_blocks(box: Box, width: int, height: int) -> Iterator[tuple[int, range, range]]:
+    """Number of each block that overlaps ``box``, with the rows and columns of the picture that they share."""
+    left, top, right, bottom = box
+    for number, (x, y, x_end, y_end) in enumerate(block_boxes(width, height)):
+        rows, columns = (
+            range(max(y, top), min(y_end, bottom)),
+            range(max(x, left), min(x_end, right)),
+        )
+        if rows and columns:
+            yield number, rows, columns
+
+
+def slice_from(origin: int, positions: range) -> slice:
+    """``positions`` as indices of an array whose first element is at ``origin``."""
     return slice(positions.start - origin, positions.stop - origin)
 
 
 def check_blocks(payloads: Sequence[bytes], width: int, height: int, channels: int) -> None:
     """Raise CorruptError unless all blocks are there and of the right structure, without decoding them."""
-    boxes = list(_block_boxes(width, height))
+    boxes = list(block_boxes(width, height))
     if len(payloads) != len(boxes):
         raise CorruptError("damaged: a block of samples is missing")
     for payload, (left, top, right, bottom) in zip(payloads, boxes, strict=True):
         check(payload, right - left, bottom - top, channels)
 
 
-def _block_boxes(width: int, height: int) -> Iterator[Box]:
+def block_boxes(width: int, height: int) -> Iterator[Box]:
+    """The boxes of all blocks, row by row."""
     for top in range(0, height, BLOCK_PIXELS):
         for left in range(0, width, BLOCK_PIXELS):
             yield left, top, min(left + BLOCK_PIXELS, width), min(top + BLOCK_PIXELS, height)

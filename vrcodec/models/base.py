@@ -18,7 +18,12 @@ from vrcodec.bitstream.tables import TableSet
 from vrcodec.errors import UsageError
 from vrcodec.models.coding.decode_plan import DecodePlan
 from vrcodec.models.coding.sliding_latents import SlidingLatents
-from vrcodec.models.coding.tiled_transforms import Network, picture_to_tensor, synthesise_in_tiles
+from vrcodec.models.coding.tiled_transforms import (
+    Network,
+    Overlay,
+    picture_to_tensor,
+    synthesise_in_tiles,
+)
 from vrcodec.models.device import exact_device, float_dtype
 from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.models.networks.layers import ResidualBlock
@@ -195,17 +200,19 @@ class VariableRateModel(nn.Module, ABC):
         width: int,
         height: int,
         region: Region = WHOLE,
+        overlay: Overlay | None = None,
     ) -> Pixels:
         """Inverse of `compress`: the picture (height, width, 3) uint8, or what ``region`` shows of it.
 
-        Blocks are decoded as the synthesis comes to them. Streams that were cut behind a level give a coarser
-        picture. Raises as `decode_blocks` does, and UsageError for a region beyond the picture.
+        ``overlay``: puts other pixels over those of a tile. Blocks are decoded as the synthesis comes to them.
+        Streams that were cut behind a level give a coarser picture. Raises as `decode_blocks` does, and
+        UsageError for a region beyond the picture.
         """
         plan = DecodePlan.of_picture(width, height, self.size.halo, region)
         latents = SlidingLatents(self.decode_blocks(streams, rate, plan))
         net, conditions = self.synthesis_and_conditions(rate)
         with stage("synthesis"):
-            return synthesise_in_tiles(net, latents, plan, self.tiling, *conditions)
+            return synthesise_in_tiles(net, latents, plan, self.tiling, overlay, *conditions)
 
     def prepare(
         self,

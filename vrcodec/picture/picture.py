@@ -39,12 +39,14 @@ class Picture:
     """``pixels`` (H, W, 3) uint8; a grey picture (``mode`` L) has three equal channels.
 
     Those of a bilevel one (``mode`` 1) are 0 or 255. ``alpha``: (H, W) uint8, 255 is opaque; None: all is.
+    ``lossless_cells``: which of its cells are to be stored without loss (`vrcodec.picture.graphics`).
     """
 
     pixels: npt.NDArray[np.uint8]
     mode: Mode = "RGB"
     alpha: npt.NDArray[np.uint8] | None = None
     metadata: Metadata = field(default_factory=Metadata)
+    lossless_cells: npt.NDArray[np.bool_] | None = None
 
     @property
     def width(self) -> int:

@@ -1,8 +1,9 @@
-"""Preprocessing of fully transparent pixels: nobody sees their colours, so they should cost no bits.
+"""Preprocessing of pixels whose colours a model need not code, so they should cost it no bits.
 
-They are filled from the visible pixels around, by a pyramid (pull-push): each level has the mean of the visible
-pixels below, and what is empty there comes from the level above. The result is smooth, continues the visible
-part at its edge, and depends on visible pixels alone.
+These are fully transparent ones, and those that are stored without loss. They are filled from the visible
+pixels around, by a pyramid (pull-push): each level has the mean of the visible pixels below, and what is empty
+there comes from the level above. The result is smooth, continues the visible part at its edge, and depends on
+visible pixels alone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from vrcodec.picture.graphics import stretch_cells
 from vrcodec.picture.interpolation import Reals, upsample_bilinear
 from vrcodec.picture.picture import Picture
 
@@ -31,7 +33,18 @@ def fill_transparent(picture: Picture) -> Picture:
     return replace(picture, pixels=_fill(picture.pixels, picture.alpha))
 
 
+def fill_lossless_cells(picture: Picture) -> npt.NDArray[np.uint8]:
+    """The pixels of ``picture`` for a model: with smooth colours where they are stored without loss."""
+    if picture.lossless_cells is None:
+        return picture.pixels
+    coded = ~stretch_cells(picture.lossless_cells, picture.height, picture.width)
+    if not coded.any():
+        return np.full_like(picture.pixels, _NEUTRAL)
+    return _fill(picture.pixels, coded.view(np.uint8))
+
+
 def _fill(pixels: npt.NDArray[np.uint8], alpha: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """``pixels`` with others where ``alpha`` is 0."""
     halves = [_downsample(*strip) for strip in _strips(pixels, alpha)]
     sums = np.concatenate([half[0] for half in halves])
     weights = np.concatenate([half[1] for half in halves])

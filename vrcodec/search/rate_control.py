@@ -9,17 +9,19 @@ in the rate. So a few trials suffice; where a picture defies that, the search fa
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vrcodec.bitstream.quality_map import QualityMap
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import InputError, TargetError
 from vrcodec.metrics import MAX_DECIBELS
+from vrcodec.picture.graphics import has_few_colours
 from vrcodec.picture.picture import Picture
 from vrcodec.picture.transparency import fill_transparent
 from vrcodec.rate import rate_from_code
 from vrcodec.refinement.effort import NO_EFFORT, Effort, SearchMonitor
+from vrcodec.search.lossless_choice import LosslessMode, is_expensive, with_lossless_cells
 from vrcodec.search.rate_search import find_rate_code
 from vrcodec.search.refined_trials import refine_near
 from vrcodec.search.target import Target, derive_band
@@ -31,7 +33,8 @@ class RateControlResult:
     """The chosen file. ``achieved``: its size or quality in the unit of the target.
 
     ``met`` is false when no rate meets the target: then the file is the nearest to it. ``code``: its rate code;
-    None for a picture stored without loss. ``auxiliary_bytes``: how much of it is alpha and metadata.
+    None for a picture stored without loss. ``auxiliary_bytes``: how much of it is alpha, metadata and lossless
+    cells.
     """
 
     data: bytes
@@ -52,75 +55,117 @@ def encode_to_target(
     strict: bool = False,
     effort: Effort = NO_EFFORT,
     monitor: SearchMonitor | None = None,
-    lossless_fallback: bool = False,
+    lossless: LosslessMode = "auto",
 ) -> RateControlResult:
     """The best file of at most a size, or the smallest of at least a quality, within a tolerance.
 
     ``qmap``: the shape of a quality map, whose level is searched. ``width``: of the networks, where the rate
     does not choose it. ``effort``: of latent refinement near the rate that meets the target without it;
-    ``monitor``: of that. ``lossless_fallback``: store the picture without loss where that fits the size, or is
-    no larger than a model's file of the quality. A bilevel picture is stored so in any case.
+    ``monitor``: of that. ``lossless``: whether to store without loss; ``auto``: where that fits the size, or is
+    no larger than a model's file of the quality, or no rate has the quality. A bilevel picture is stored so in
+    any case.
 
     When no rate meets ``target``: the file nearest to it, or with ``strict`` a TargetError that names it.
     """
-    start_time = time.monotonic()
-    lossless = None
-    if lossless_fallback or picture.mode == "1":
-        lossless = _encode_lossless(encoder, picture, target)
-    if lossless and (picture.mode == "1" or (lossless.met and target.kind in ("size", "bpp"))):
-        return _check_met(lossless, target, strict)
-    picture = fill_transparent(picture)
-    trials = TrialEncoder(
-        encoder, decoder, picture, target.kind, RateSetting(0, qmap=qmap, width=width)
+    search = _TargetSearch(
+        encoder, decoder, target, RateSetting(0, qmap=qmap, width=width), effort, monitor
     )
-    try:
-        result = _search_rate(trials, target, effort, monitor or SearchMonitor(), start_time)
-    except InputError:
-        # The model breaks down on the picture.
-        if lossless is None:
-            raise
-        return _check_met(lossless, target, strict)
-    if lossless and (len(lossless.data) <= len(result.data) or (lossless.met and not result.met)):
-        result = lossless
-    return _check_met(result, target, strict)
-
-
-def _search_rate(
-    trials: TrialEncoder, target: Target, effort: Effort, monitor: SearchMonitor, start_time: float
-) -> RateControlResult:
-    band = derive_band(target, trials.picture)
-    code, met = find_rate_code(trials.value, band, trials.forecast, trials.first_code(band))
-    if effort.searches:
-        trials, code = refine_near(trials, band, code, effort, monitor, start_time)
-        met = band.is_met_by(trials.value(code))
-    auxiliary_bytes = trials.encoder.auxiliary_bytes(trials.picture)
-    return RateControlResult(trials.file(code), code, trials.achieved(code), met, auxiliary_bytes)
-
-
-def _check_met(result: RateControlResult, target: Target, strict: bool) -> RateControlResult:
+    result = search.run(picture, lossless)
     if strict and not result.met:
         raise TargetError(unmet_target_message(result, target))
     return result
 
 
-def _encode_lossless(encoder: Encoder, picture: Picture, target: Target) -> RateControlResult:
-    """The picture stored without loss, which meets every quality, and a size or not."""
-    data, auxiliary_bytes = encoder.encode_lossless(picture), encoder.auxiliary_bytes(picture)
-    if target.kind in ("psnr", "ssim"):
-        best = MAX_DECIBELS if target.kind == "psnr" else 1.0
-        return RateControlResult(data, None, best, best >= target.value, auxiliary_bytes)
-    achieved: float = len(data)
-    if target.kind == "bpp":
-        achieved = 8 * len(data) / (picture.width * picture.height)
-    return RateControlResult(data, None, achieved, achieved <= target.value, auxiliary_bytes)
+class _TargetSearch:
+    """The search for one target: what `encode_to_target` is given."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        decoder: Decoder,
+        target: Target,
+        setting: RateSetting,
+        effort: Effort,
+        monitor: SearchMonitor | None,
+    ) -> None:
+        self._encoder, self._decoder, self._target = encoder, decoder, target
+        self._setting, self._effort = setting, effort
+        self._monitor = monitor or SearchMonitor()
+        self._start_time = time.monotonic()
+
+    def run(self, picture: Picture, lossless: LosslessMode) -> RateControlResult:
+        """The best file that ``lossless`` allows."""
+        if lossless == "always" or picture.mode == "1":
+            return self._store_without_loss(picture)
+        if lossless == "never":
+            return self._search(picture, self._effort)
+        graphics = with_lossless_cells(picture)
+        exact = None
+        if graphics or has_few_colours(picture.pixels):
+            exact = self._store_without_loss(picture)
+        if exact and exact.met and self._target.limits_size:
+            return exact
+        try:
+            result = (
+                self._search_graphics(picture, graphics)
+                if graphics
+                else self._search(picture, self._effort)
+            )
+        except InputError:
+            # The model breaks down on the picture.
+            return exact or self._store_without_loss(picture)
+        if exact is None and (not result.met or is_expensive(picture, result.data)):
+            exact = self._store_without_loss(picture)
+        if exact and (len(exact.data) <= len(result.data) or (exact.met and not result.met)):
+            return exact
+        return result
+
+    def _search_graphics(self, picture: Picture, graphics: Picture) -> RateControlResult:
+        """The better of ``picture`` and ``graphics``, which is the same with lossless cells."""
+        plain = self._search(picture, NO_EFFORT)
+        assert plain.code is not None
+        setting = replace(self._setting, rate_code=plain.code)
+        chosen, best = picture, plain
+        if len(self._encoder.encode(graphics, setting)) <= len(plain.data):
+            mixed = self._search(graphics, NO_EFFORT)
+            if mixed.met or not plain.met:
+                chosen, best = graphics, mixed
+        return self._search(chosen, self._effort) if self._effort.searches else best
+
+    def _search(self, picture: Picture, effort: Effort) -> RateControlResult:
+        picture = fill_transparent(picture)
+        band = derive_band(self._target, picture)
+        trials = TrialEncoder(
+            self._encoder, self._decoder, picture, self._target.kind, self._setting
+        )
+        code, met = find_rate_code(trials.value, band, trials.forecast, trials.first_code(band))
+        if effort.searches:
+            trials, code = refine_near(trials, band, code, effort, self._monitor, self._start_time)
+            met = band.is_met_by(trials.value(code))
+        auxiliary_bytes = self._encoder.auxiliary_bytes(picture)
+        return RateControlResult(
+            trials.file(code), code, trials.achieved(code), met, auxiliary_bytes
+        )
+
+    def _store_without_loss(self, picture: Picture) -> RateControlResult:
+        """The picture stored without loss, which meets every quality, and a size or not."""
+        data = self._encoder.encode_lossless(picture)
+        target, auxiliary_bytes = self._target, self._encoder.auxiliary_bytes(picture)
+        if not target.limits_size:
+            best = MAX_DECIBELS if target.kind == "psnr" else 1.0
+            return RateControlResult(data, None, best, best >= target.value, auxiliary_bytes)
+        achieved: float = len(data)
+        if target.kind == "bpp":
+            achieved = 8 * len(data) / (picture.width * picture.height)
+        return RateControlResult(data, None, achieved, achieved <= target.value, auxiliary_bytes)
 
 
 def unmet_target_message(result: RateControlResult, target: Target) -> str:
     """The message for a ``target`` that no rate meets."""
-    edge = "at most" if target.kind in ("size", "bpp") else "at least"
+    edge = "at most" if target.limits_size else "at least"
     unit = {"size": "bytes", "bpp": "bits a pixel", "psnr": "dB", "ssim": "MS-SSIM"}[target.kind]
     where = "without loss" if result.code is None else f"at rate {rate_from_code(result.code):g}"
     words = f"no rate gives {edge} {target.value:.6g} {unit}; the nearest is {result.achieved:.6g} {where}"
-    if result.auxiliary_bytes and target.kind in ("size", "bpp"):
+    if result.auxiliary_bytes and target.limits_size:
         words += f", of which alpha and metadata take {result.auxiliary_bytes} bytes"
     return words

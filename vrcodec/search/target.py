@@ -37,6 +37,11 @@ class Target:
         if self.kind == "ssim" and self.value >= 1:
             raise UsageError("an MS-SSIM to aim at is below 1")
 
+    @property
+    def limits_size(self) -> bool:
+        """Whether it is a size, not a quality."""
+        return self.kind in ("size", "bpp")
+
 
 @dataclass(frozen=True)
 class TargetBand:
@@ -69,7 +74,7 @@ class TargetBand:
 
 def derive_band(target: Target, picture: Picture) -> TargetBand:
     """The band of ``target``: the logarithm of bytes, or dB of PSNR or MS-SSIM."""
-    if target.kind in ("size", "bpp"):
+    if target.limits_size:
         pixels = picture.width * picture.height
         limit = target.value if target.kind == "size" else target.value * pixels / 8
         intercept, slope = _TYPICAL_LOG_BPP

@@ -26,9 +26,9 @@ _FAULT = f"{_NOT_WRITTEN}; this is a fault of the program or of the memory"
 def verify_encoding(data: bytes, picture: Picture, decoder: Decoder) -> None:
     """Raise CorruptError unless ``data`` decodes to ``picture``, as far as that can be told.
 
-    Size, mode, alpha and metadata must be equal, and without a model the samples. A model's symbols are
-    verified by their checksums; its pixels are compared coarsely, but not with a chosen bin size, at which they
-    may be anything. Raises LimitError or DeviceError when the file cannot be decoded here.
+    Size, mode, alpha and metadata must be equal, and samples that are stored without loss. A model's symbols
+    are verified by their checksums; its pixels are compared coarsely, but not with a chosen bin size, at which
+    they may be anything. Raises LimitError or DeviceError when the file cannot be decoded here.
     """
     try:
         coded = decoder.read(data)
@@ -42,13 +42,25 @@ def verify_encoding(data: bytes, picture: Picture, decoder: Decoder) -> None:
         and not np.array_equal(decoded.pixels, picture.pixels)
     ):
         mismatch = "pixels"
+    if not mismatch and not _has_lossless_cells_of(picture, coded):
+        mismatch = "cells without loss"
     if mismatch:
         raise CorruptError(f"the file decodes to another picture ({mismatch}), {_FAULT}")
     if _has_comparable_pixels(coded) and not _look_alike(decoded, fill_transparent(picture)):
         raise CorruptError(
             f"what the file decodes to does not look like the picture, {_NOT_WRITTEN}; where a model cannot "
-            "do better, try another --model or --lossless-fallback"
+            "do better, try another --model or --lossless always"
         )
+
+
+def _has_lossless_cells_of(picture: Picture, coded: CodedPicture) -> bool:
+    """Whether the cells that are stored without loss are those of ``picture``, which has them opaque."""
+    overlay = coded.overlay()
+    if overlay is None:
+        return True
+    pixels = picture.pixels.copy()
+    overlay(pixels, 0, 0)
+    return np.array_equal(pixels, picture.pixels)
 
 
 def _find_mismatch(original: Picture, decoded: Picture) -> str | None:

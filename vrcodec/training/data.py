@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from vrcodec.errors import InputError, VrcError
 from vrcodec.picture.reading import open_colours
+from vrcodec.training.graphics import draw_graphics
 
 # Crops are shrunk by a factor drawn from this range: it averages away sensor noise and compression artefacts of
 # the training pictures, which otherwise set a floor at high rates.
@@ -58,23 +59,34 @@ class CropSampler:
     """Draws random square crops from pictures held in memory.
 
     A picture is drawn with probability proportional to its area. Pictures smaller than the crop are
-    left out.
+    left out. ``graphics``: the share of crops that are drawn instead (`vrcodec.training.graphics`).
     """
 
-    def __init__(self, pictures: Sequence[Tensor], crop: int, device: str) -> None:
+    def __init__(
+        self, pictures: Sequence[Tensor], crop: int, device: str, graphics: float = 0.0
+    ) -> None:
         usable = filter_by_side(pictures, crop)
         self._pictures = [p.to(device) for p in usable]
         areas = np.array([p.shape[-2] * p.shape[-1] for p in usable], dtype=np.float64)
         self._weights = areas / areas.sum()
-        self._crop = crop
+        self._crop, self._graphics, self._device = crop, graphics, device
 
     def batch(self, levels: Sequence[float], random: np.random.Generator) -> Tensor:
         """A crop for each of ``levels`` (in [0, 1]): float32 (B, 3, crop, crop) in [0, 1], channels last.
 
         Draws come from ``random`` alone.
         """
-        crops = torch.stack([self._draw_crop(level, random) for level in levels])
+        crops = torch.stack([self._draw_sample(level, random) for level in levels])
         return crops.contiguous(memory_format=torch.channels_last)
+
+    def _draw_sample(self, level: float, random: np.random.Generator) -> Tensor:
+        """A crop (3, crop, crop) in [0, 1] of a picture, or of graphics."""
+        crop = self._draw_crop(level, random)
+        if self._graphics and random.random() < self._graphics:
+            photograph = (crop * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
+            drawn = torch.from_numpy(draw_graphics(self._crop, random, photograph).copy())
+            return drawn.to(self._device).permute(2, 0, 1).float() / 255
+        return crop
 
     def _draw_crop(self, level: float, random: np.random.Generator) -> Tensor:
         picture = self._pictures[random.choice(len(self._pictures), p=self._weights)]

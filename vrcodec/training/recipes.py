@@ -20,7 +20,8 @@ class Recipe:
     The learning rate rises over ``warmup_steps``, then follows the schedule; a cosine ends at
     ``final_fraction`` of it. ``frozen_steps``: how long parameters that came from elsewhere
     stand still while new ones learn. ``ema``: decay of the average whose weights are the product.
-    ``calibration_crops``: random crops to whose symbols the tables are fitted in the end.
+    ``calibration_crops``: random crops to whose symbols the tables are fitted in the end. ``graphics``: the
+    share of training crops that are graphics.
     """
 
     family: str
@@ -36,6 +37,7 @@ class Recipe:
     calibration_crops: int = 200
     optimizer: Literal["adam", "muon"] = "adam"
     tune: Tune = "psnr"
+    graphics: float = 0.05
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Recipe:

@@ -78,7 +78,7 @@ def _train(session: Session, resume: bool, group: ProcessGroup) -> None:
     pictures = _load_folders(session, session.data)
     trainer = _make_trainer(session, resume, device, group, pictures)
     pictures = filter_by_side(pictures, trainer.recipe.crop)
-    sampler = CropSampler(pictures, trainer.recipe.crop, device)
+    sampler = CropSampler(pictures, trainer.recipe.crop, device, trainer.recipe.graphics)
     first = group.rank == 0
     log = Log(session.folder / "log.csv" if first else None, session.say)
     if log.record:
@@ -226,6 +226,7 @@ def _stage(trainer: Trainer, session: Session) -> dict[str, Any]:
         "family": recipe.family,
         "data": [folder.name for folder in session.data],
         "crop": recipe.crop,
+        "graphics": recipe.graphics,
         "batch": recipe.batch * trainer.group.world_size,
         "optimizer": recipe.optimizer,
         "tune": recipe.tune,

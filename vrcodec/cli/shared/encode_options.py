@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vrcodec.bitstream.quality_map import QualityMap
+    from vrcodec.search.lossless_choice import LosslessMode
     from vrcodec.search.target import Target
 
 REGION_LEVEL, BACKGROUND_LEVEL = 0.8, 0.3
@@ -45,6 +46,7 @@ def make_encode_job(
     icc: IccChoice,
     reduce_depth: bool,
     frame: int | None,
+    lossless: LosslessMode | None,
     lossless_fallback: bool,
     verify: bool,
     device: str,
@@ -76,7 +78,7 @@ def make_encode_job(
         make_map,
         _choose_effort(level, seconds, tune, keep_partial),
         SearchMonitor(output.part_done, keep_partial),
-        lossless_fallback,
+        _choose_lossless(lossless, lossless_fallback),
         verify,
     )
 
@@ -90,6 +92,12 @@ def _choose_effort(
     if not effort.searches and (keep_partial or tune != "psnr"):
         raise UsageError("--tune and --keep-partial go with --effort above 0, or --time-budget")
     return effort
+
+
+def _choose_lossless(mode: LosslessMode | None, fallback: bool) -> LosslessMode:
+    if fallback and mode not in (None, "auto"):
+        raise UsageError("--lossless-fallback is another word for --lossless auto")
+    return mode or "auto"
 
 
 def _choose_target(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vrcodec.codec import Decoder, Encoder
     from vrcodec.models.base import Latents
     from vrcodec.picture.picture import Picture
+    from vrcodec.search.lossless_choice import LosslessMode
     from vrcodec.search.target import Target
 
 
@@ -57,7 +58,7 @@ class EncodeJob:
     make_map: Callable[[int, int], QualityMap] | None
     effort: Effort
     monitor: SearchMonitor
-    lossless_fallback: bool
+    lossless: LosslessMode
     verify: bool
     encoder: Encoder | None = None
     decoder: Decoder | None = None
@@ -116,6 +117,7 @@ class EncodeJob:
             "mode": picture.mode,
             "model": info.model,
             "lossless": info.lossless,
+            "lossless_cell_bytes": info.cell_bytes,
             "rate": info.rate,
             "bytes": info.bytes,
             "bpp": info.bpp,
@@ -152,21 +154,22 @@ class EncodeJob:
     ) -> tuple[bytes, dict[str, Any]]:
         """The .vrc file, and the fields of --json about the target."""
         from vrcodec.bitstream.rate_setting import RateSetting
+        from vrcodec.search.lossless_choice import encode_smallest
 
         encoder = self._load_encoder()
         search: dict[str, Any] = {
             "effort": self.effort,
             "monitor": self.monitor,
-            "lossless_fallback": self.lossless_fallback,
+            "lossless": self.lossless,
         }
         if self.bin_size is not None:
             setting = encoder.bin_setting(self.bin_size)
-            data = encoder.encode(picture, setting, latents, **search)
+            data = encode_smallest(encoder, picture, setting, latents, **search)
             return data, {"bin_size": self.bin_size}
         qmap = self.make_map(picture.width, picture.height) if self.make_map else None
         if self.target is None:
             setting = RateSetting.from_rate(self.rate, qmap, self.width)
-            return encoder.encode(picture, setting, latents, **search), {}
+            return encode_smallest(encoder, picture, setting, latents, **search), {}
         from vrcodec.codec import Decoder, Engine
         from vrcodec.search.rate_control import encode_to_target, unmet_target_message
 

@@ -22,6 +22,8 @@ _PIXEL_ROWS_HELD = 3 * BLOCK * STRIDE
 
 # Input, conditions -> output.
 Network = Callable[..., Tensor]
+# Changes pixels (H, W, 3) of a tile, whose first is in this row and column of the picture.
+Overlay = Callable[[Pixels, int, int], None]
 
 
 def picture_to_tensor(pixels: Pixels) -> Tensor:
@@ -75,9 +77,17 @@ def run_in_tiles(
 
 
 def synthesise_in_tiles(
-    net: Network, latents: SlidingLatents, plan: DecodePlan, tiling: Tiling, *conditions: Tensor
+    net: Network,
+    latents: SlidingLatents,
+    plan: DecodePlan,
+    tiling: Tiling,
+    overlay: Overlay | None,
+    *conditions: Tensor,
 ) -> Pixels:
-    """Pixels (H, W, 3) that ``plan`` shows, from the latents that it needs."""
+    """Pixels (H, W, 3) that ``plan`` shows, from the latents that it needs.
+
+    ``overlay``: applied to each tile.
+    """
     canvas = Canvas(plan.pixel_area, plan.scale)
     held = (
         LATENT_BYTES_PER_PIXEL
@@ -87,7 +97,10 @@ def synthesise_in_tiles(
     for tile in tiling.tiles(plan.latent_area, plan.latent_size, plan.halo, STRIDE, held):
         x = net(latents.window(tile.input), *(crop_to(c, tile.input) for c in conditions))
         pixels = _round_to_pixels(crop_to(x, scale_up(tile.output_in_input, STRIDE)))
-        canvas.put(pixels, STRIDE * tile.output.top, STRIDE * tile.output.left)
+        top, left = STRIDE * tile.output.top, STRIDE * tile.output.left
+        if overlay:
+            overlay(pixels, top, left)
+        canvas.put(pixels, top, left)
     return canvas.finish()
 
 

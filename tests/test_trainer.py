@@ -183,7 +183,7 @@ def test_no_step_waits_for_a_gpu(data: Path, tmp_path: Path, family: str) -> Non
     size = BackboneSize(8, 12, 4, 1, 8, groups, 8 if family == "qvrf" else 0)
     recipe = replace(TINY, family=family, size=size)
     trainer = Trainer(recipe, tmp_path, "cuda", ProcessGroup(), seed=0)
-    sampler = CropSampler(pictures(data), 64, "cuda")
+    sampler = CropSampler(pictures(data), 64, "cuda", graphics=0.5)
     trainer._train_step(sampler, 0.0)
     torch.cuda.set_sync_debug_mode("error")
     try:

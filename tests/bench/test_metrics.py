@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.conftest import Pixels
 from vrcodec.errors import UsageError
@@ -13,6 +16,7 @@ from vrcodec.metrics import (
     as_decibels,
     capped_psnr,
     choose_metrics,
+    haarpsi,
     ms_ssim,
     psnr,
     ssimulacra2,
@@ -48,12 +52,14 @@ def test_of_equal_pictures() -> None:
     picture = skimage.data.astronaut()[:180, :180]
     assert ms_ssim(picture, picture) == pytest.approx(1)
     assert ssimulacra2(picture, picture) == 100
+    assert haarpsi(picture, picture) == pytest.approx(1, abs=1e-5)
 
 
 def test_small_pictures_have_only_psnr() -> None:
     dot = np.zeros((5, 5, 3), np.uint8)
     assert ms_ssim(dot, dot) is None
     assert ssimulacra2(dot, dot) is None
+    assert haarpsi(dot, dot) is None
 
 
 def test_decibels() -> None:
@@ -70,4 +76,25 @@ def test_choosing() -> None:
 def test_a_metric_whose_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vrcodec.metrics.pictures.find_spec", lambda name: None)
     with pytest.raises(UsageError, match="pip install"):
-        choose_metrics(["ssimulacra2"])
+        choose_metrics(["haarpsi"])
+
+
+def test_ssimulacra2_is_that_of_its_package() -> None:
+    import skimage.data
+    from ssimulacra2 import compute_ssimulacra2
+
+    # Narrow, high, and wider than the blocks in which it is computed.
+    for picture in (skimage.data.coffee()[:300, :530], skimage.data.chelsea()[:, :40]):
+        for amount in (1, 12):
+            worse = noisy(picture, amount)
+            found, expected = (
+                ssimulacra2(picture, worse),
+                compute_ssimulacra2(*map(as_png, (picture, worse))),
+            )
+            assert found == pytest.approx(expected, abs=0.2)
+
+
+def as_png(pixels: Pixels) -> io.BytesIO:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer

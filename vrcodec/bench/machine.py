@@ -21,7 +21,7 @@ _PACKAGES = (
     "constriction",
     "bjontegaard",
     "pytorch-msssim",
-    "ssimulacra2",
+    "piq",
     "pillow-jxl-plugin",
     "mozjpeg-lossless-optimization",
 )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 DEFAULT_RIVALS = ("jpeg", "webp", "avif", "jxl", "jp2k")
-DEFAULT_METRICS = ("psnr", "ms-ssim")
+DEFAULT_METRICS = ("psnr", "ms-ssim", "ssimulacra2", "haarpsi")
 DEFAULT_RATES = tuple(i / 8 for i in range(9))
 # What --quick reduces a benchmark to.
 _QUICK_PICTURES, _QUICK_POINTS = 3, 5

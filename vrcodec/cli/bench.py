@@ -112,7 +112,7 @@ _file = click.Path(dir_okay=False, path_type=Path)
     type=Names(),
     default=",".join(DEFAULT_METRICS),
     show_default=True,
-    help="psnr, ms-ssim, ssimulacra2.",
+    help="psnr, ms-ssim, ssimulacra2, haarpsi.",
 )
 @click.option(
     "--json", "json_path", metavar="FILE", type=_result, help="Write results as JSON; - is stdout."

@@ -1,27 +1,30 @@
-"""Metrics of 8-bit pictures: PSNR, MS-SSIM and SSIMULACRA 2.
+"""Metrics of 8-bit pictures: PSNR, MS-SSIM, SSIMULACRA 2 and HaarPSI.
 
-Two are missing: LPIPS, because its packages download the weights of its network when they run, and
-butteraugli, for which there is no package.
+HaarPSI is the control: nothing here is trained or tuned for it. Two are missing: LPIPS, because its packages
+download the weights of its network when they run, and butteraugli, for which there is no package.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from vrcodec.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Pixels = npt.NDArray[np.uint8]
 
 # MS-SSIM halves a picture four times and then needs an 11-pixel window.
 MS_SSIM_MIN_SIDE = 161
 SSIMULACRA2_MIN_SIDE = 8
+HAARPSI_MIN_SIDE = 16
 # In dB: the value of two equal pictures.
 MAX_DECIBELS = 100.0
 
@@ -42,32 +45,48 @@ def ms_ssim(a: Pixels, b: Pixels) -> float | None:
 
     None for pictures with a side below `MS_SSIM_MIN_SIDE`, for which it is not defined.
     """
-    import torch
     from pytorch_msssim import ms_ssim as compute_ms_ssim
 
     if min(a.shape[:2]) < MS_SSIM_MIN_SIDE:
         return None
-    x, y = (torch.from_numpy(p.copy()).permute(2, 0, 1).unsqueeze(0).float() for p in (a, b))
-    return float(compute_ms_ssim(x, y, data_range=255))
+    return float(compute_ms_ssim(_as_tensor(a), _as_tensor(b), data_range=255))
 
 
 def ssimulacra2(a: Pixels, b: Pixels) -> float | None:
-    """SSIMULACRA 2 (Cloudinary 2022) of two (H, W, 3) uint8 pictures; 100 when equal.
+    """SSIMULACRA 2 (Cloudinary 2022) of two (H, W, 3) uint8 pictures, ``a`` the original; 100 when equal.
 
-    None for pictures with a side below 8 pixels.
+    None for pictures with a side below `SSIMULACRA2_MIN_SIDE`.
     """
-    from ssimulacra2 import compute_ssimulacra2
+    import torch
+
+    from vrcodec.metrics.differentiable import ssimulacra2_score
 
     if min(a.shape[:2]) < SSIMULACRA2_MIN_SIDE:
         return None
-    return float(compute_ssimulacra2(_as_png(a), _as_png(b)))
+    with torch.inference_mode():
+        return float(ssimulacra2_score(_as_tensor(a) / 255, _as_tensor(b) / 255))
 
 
-def _as_png(pixels: Pixels) -> io.BytesIO:
-    """An uncompressed PNG in memory, since the package reads files."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=0)
-    return buffer
+def haarpsi(a: Pixels, b: Pixels) -> float | None:
+    """Haar wavelet-based perceptual similarity of two (H, W, 3) uint8 pictures, 0 .. 1.
+
+    Reisenhofer, Bosse, Kutyniok and Wiegand, "A Haar Wavelet-Based Perceptual Similarity Index for Image
+    Quality Assessment" (2018). None for pictures with a side below `HAARPSI_MIN_SIDE`.
+    """
+    from piq import haarpsi as compute_haarpsi
+
+    if min(a.shape[:2]) < HAARPSI_MIN_SIDE:
+        return None
+    # Rounding takes it beyond 1.
+    return min(float(compute_haarpsi(_as_tensor(b), _as_tensor(a), data_range=255.0)), 1.0)
+
+
+def _as_tensor(pixels: Pixels) -> Tensor:
+    """(1, 3, H, W) float32, 0 .. 255, on a GPU where there is one."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.from_numpy(pixels.copy()).to(device).permute(2, 0, 1).unsqueeze(0).float()
 
 
 def as_decibels(similarity: float) -> float:
@@ -91,7 +110,8 @@ METRICS = {
     for metric in (
         Metric("psnr", "PSNR (dB)", capped_psnr),
         Metric("ms-ssim", "MS-SSIM (dB)", ms_ssim, "pytorch_msssim", as_decibels),
-        Metric("ssimulacra2", "SSIMULACRA 2", ssimulacra2, "ssimulacra2"),
+        Metric("ssimulacra2", "SSIMULACRA 2", ssimulacra2),
+        Metric("haarpsi", "HaarPSI (dB)", haarpsi, "piq", as_decibels),
     )
 }
 

@@ -66,7 +66,7 @@ class CropSampler:
         self, pictures: Sequence[Tensor], crop: int, device: str, graphics: float = 0.0
     ) -> None:
         usable = filter_by_side(pictures, crop)
-        self._pictures = [p.to(device) for p in usable]
+        self._pictures, self._host_pictures = [p.to(device) for p in usable], usable
         areas = np.array([p.shape[-2] * p.shape[-1] for p in usable], dtype=np.float64)
         self._weights = areas / areas.sum()
         self._crop, self._graphics, self._device = crop, graphics, device
@@ -81,12 +81,20 @@ class CropSampler:
 
     def _draw_sample(self, level: float, random: np.random.Generator) -> Tensor:
         """A crop (3, crop, crop) in [0, 1] of a picture, or of graphics."""
-        crop = self._draw_crop(level, random)
         if self._graphics and random.random() < self._graphics:
-            photograph = (crop * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
-            drawn = torch.from_numpy(draw_graphics(self._crop, random, photograph).copy())
-            return drawn.to(self._device).permute(2, 0, 1).float() / 255
-        return crop
+            return self._draw_graphics(random)
+        return self._draw_crop(level, random)
+
+    def _draw_graphics(self, random: np.random.Generator) -> Tensor:
+        side = self._crop
+        source = self._host_pictures[random.choice(len(self._host_pictures), p=self._weights)]
+        top, left = (int(random.integers(length - side + 1)) for length in source.shape[-2:])
+        photograph = source[:, top : top + side, left : left + side].permute(1, 2, 0)
+        drawn = torch.from_numpy(draw_graphics(side, random, photograph.contiguous().numpy()))
+        if self._device != "cpu":
+            # From pinned memory, so that nothing waits for the device.
+            drawn = drawn.pin_memory().to(self._device, non_blocking=True)
+        return drawn.permute(2, 0, 1).float() / 255
 
     def _draw_crop(self, level: float, random: np.random.Generator) -> Tensor:
         picture = self._pictures[random.choice(len(self._pictures), p=self._weights)]

@@ -42,7 +42,7 @@ def draw_graphics(side: int, random: np.random.Generator, photograph: Pixels) ->
         lambda: _draw_lines(side, random),
         lambda: _draw_page(side, random, photograph),
     )
-    return np.asarray(kinds[random.integers(len(kinds))]())
+    return np.array(kinds[random.integers(len(kinds))]())
 
 
 def _draw_text(side: int, random: np.random.Generator) -> Image.Image:

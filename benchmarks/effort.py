@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -36,12 +36,11 @@ from vrcodec.bench.request import Request, make_plan
 from vrcodec.bench.rivals import RIVALS, Rival, choose_rivals, expand_efforts
 from vrcodec.bench.runner import run_plan
 from vrcodec.bench.summary import markdown
-from vrcodec.catalog import find_by_family
+from vrcodec.catalog import DEFAULT_TUNE, find_by_family
 from vrcodec.cli.shared.output import progress_bar
 from vrcodec.codec import Engine
 from vrcodec.picture.folders import find_pictures
 from vrcodec.picture.picture import Picture
-from vrcodec.refinement.effort import Tune
 
 DOCS = Path(__file__).parents[1] / "docs"
 DOCUMENT = DOCS / "EFFORT.md"
@@ -51,6 +50,7 @@ PARTS = ("curves", "seconds", "rivals", "tune")
 EFFORTS = (0, 1, 3, 5, 7, 9)
 RATES = (0.2, 0.4, 0.6, 0.8)
 METRICS = ("psnr", "ms-ssim")
+TUNES = ("psnr", "msssim")
 RIVALS_WITH_EFFORTS = tuple(name for name, rival in RIVALS.items() if rival.effort_scale)
 ANCHOR = "jpeg420"
 # The part tune: one family, one effort, every fourth picture.
@@ -77,7 +77,11 @@ class Selection:
     jobs: int
 
     def request(
-        self, models: tuple[str, ...], efforts: tuple[int, ...], every: int, tune: Tune = "psnr"
+        self,
+        models: tuple[str, ...],
+        efforts: tuple[int, ...],
+        every: int,
+        tunes: tuple[str, ...] = (DEFAULT_TUNE,),
     ) -> Request:
         """The options of `vrcodec bench`, resuming from the cache."""
         return Request(
@@ -85,7 +89,7 @@ class Selection:
             models=models,
             rates=self.rates,
             efforts=efforts,
-            tune=tune,
+            tunes=tunes,
             rivals=(ANCHOR,),
             metrics=METRICS,
             resume=True,
@@ -256,14 +260,20 @@ def _setting(rival: Rival) -> str:
 
 
 def measure_tuning(selection: Selection, record: Record) -> None:
-    """BD-rates in PSNR and in MS-SSIM of a search for either."""
+    """BD-rates in PSNR and in MS-SSIM of a search for either, by the weights for PSNR."""
     efforts = (0, selection.tune_effort)
-    rows = {}
-    for tune in get_args(Tune):
-        request = selection.request((TUNE_FAMILY,), efforts, TUNE_EVERY, tune)
-        codecs, curves = measure_request(request)
-        plain, tuned = (curves[codec.name] for codec in codecs if isinstance(codec, Family))
-        rows[tune] = {metric: bd_rate_percent(plain, tuned, metric) for metric in METRICS}
+    request = selection.request((TUNE_FAMILY,), efforts, TUNE_EVERY, TUNES)
+    codecs, curves = measure_request(request)
+    families = [codec for codec in codecs if isinstance(codec, Family)]
+    plain = next(family for family in families if not family.effort)
+    rows = {
+        family.tune: {
+            metric: bd_rate_percent(curves[plain.name], curves[family.name], metric)
+            for metric in METRICS
+        }
+        for family in families
+        if family.effort
+    }
     weights = find_by_family(TUNE_FAMILY).id.hex()
     settings = {"family": TUNE_FAMILY, "weights": weights, "effort": selection.tune_effort}
     record["tune"] = {**settings, **_sample_size(selection, curves), "rows": rows}
@@ -410,7 +420,7 @@ def rivals_block(record: Record) -> str:
 def tune_block(record: Record) -> str:
     """One row for each quality that the search aims at."""
     part = record["tune"]
-    titles = {"psnr": "PSNR", "msssim": "MS-SSIM"}
+    titles = dict(zip(TUNES, ("PSNR", "MS-SSIM"), strict=True))
     rows = [
         [titles[tune], *(f"{row[metric]:+.2f} %" for metric in METRICS)]
         for tune, row in part["rows"].items()

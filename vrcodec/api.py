@@ -12,11 +12,11 @@ from vrcodec.bitstream.inspection import Info
 from vrcodec.bitstream.inspection import inspect as _inspect
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.bitstream.source import FileSource
-from vrcodec.catalog import DEFAULT_MODEL
+from vrcodec.catalog import DEFAULT_MODEL, DEFAULT_TUNE, find_by_family
 from vrcodec.errors import InputError, UsageError, VrcError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.picture.intake.read_options import IccChoice, ReadOptions, parse_strip
-from vrcodec.refinement.effort import Effort, Tune
+from vrcodec.refinement.effort import Tune, choose_effort
 from vrcodec.regions.region import Rectangle, Region
 from vrcodec.regions.tiling import Tiling
 
@@ -42,7 +42,7 @@ def encode(
     model: str = DEFAULT_MODEL,
     effort: int = 0,
     time_budget: float | None = None,
-    tune: Tune = "psnr",
+    tune: Tune | None = None,
     device: str = "auto",
     memory: int | None = None,
     strip: bool | str | Iterable[str] = False,
@@ -62,9 +62,11 @@ def encode(
     place of a rate, 1/64 .. 64. ``qmap``: for the model `qmap`, levels (h, w) in [0, 1] of any size, stretched
     over the picture; a rate moves their mean there. ``width``: for the model `slim`, channels of the networks
     in place of the rate's own choice; the rate then runs over what that width can do. ``effort``: 0 .. 9, how
-    much time to spend on a search for fewer bits; or ``time_budget`` in seconds. ``tune``: what the search aims
-    at, psnr or msssim. ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N``. ``memory``: about how many bytes
-    to take beside the pixels of the picture; it does not change the file.
+    much time to spend on a search for fewer bits; or ``time_budget`` in seconds. ``tune``: what to aim at, psnr
+    or ssimulacra2, by weights that are tuned for it, where the model has such, and by the search; msssim, by
+    the search alone; by default what the weights are tuned for. ``device``: ``auto``, ``cpu``, ``cuda``,
+    ``cuda:N``. ``memory``: about how many bytes to take beside the pixels of the picture; it does not change
+    the file.
     ``strip``: metadata to leave out, of "icc", "exif" and "xmp", or "all"; True is all. ``icc``: keep the
     profile, convert colours to "srgb" by it, or "strip" it. ``reduce_depth``: round more than 8 bits a sample
     to 8, in place of refusing. ``frame``: which one of an animation or of several pages, from 0.
@@ -83,11 +85,12 @@ def encode(
     check_lossless_mode(lossless)
     if lossless_fallback and lossless != "auto":
         raise UsageError("lossless_fallback is another word for lossless='auto'")
-    search_effort = Effort(effort, time_budget, tune)
+    weights_tune = tune or DEFAULT_TUNE
+    search_effort = choose_effort(effort, time_budget, tune, find_by_family(model, weights_tune))
     picture = _read_picture(
         image, ReadOptions(parse_strip(strip), icc, reduce_depth, frame, limits)
     )
-    encoder = _load_encoder(model, device, memory)
+    encoder = _load_encoder(model, device, memory, weights_tune)
     if bin_size is not None:
         setting = encoder.bin_setting(bin_size)
     else:
@@ -214,10 +217,10 @@ def _read_picture(image: Any, options: ReadOptions) -> Picture:
 
 
 @lru_cache(maxsize=4)
-def _load_encoder(model: str, device: str, memory: int | None) -> Encoder:
+def _load_encoder(model: str, device: str, memory: int | None, tune: str) -> Encoder:
     from vrcodec.codec import Encoder, Engine
 
-    return Encoder(model, Engine(device, tiling=Tiling(memory)))
+    return Encoder(model, Engine(device, tiling=Tiling(memory)), tune)
 
 
 @lru_cache(maxsize=4)

@@ -19,8 +19,9 @@ ID_BYTES = 8
 HEADER_LENGTH_BYTES = 8
 METADATA_KEY = "vrcodec"
 
-# The family that encodes when none is named.
+# The family that encodes when none is named, and what weights are tuned for where that is not named either.
 DEFAULT_MODEL = "qvrf"
+DEFAULT_TUNE = "psnr"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class WeightsEntry:
     path: Path
     card: dict[str, Any]
     encoder_id: bytes | None = None
+
+    @property
+    def tune(self) -> str:
+        """The metric of the distortion that they were trained for: psnr or ssimulacra2."""
+        return str(self.card.get("tune", "psnr"))
 
 
 def encoder_path(path: Path) -> Path:
@@ -116,12 +122,15 @@ def _entries(folder: Path) -> Iterator[WeightsEntry]:
             yield entry
 
 
-def find_by_family(family: str) -> WeightsEntry:
-    """The first weights of ``family`` on the search path. Raises WeightsError."""
+def find_by_family(family: str, tune: str = DEFAULT_TUNE) -> WeightsEntry:
+    """The first weights of ``family`` on the search path that are tuned for ``tune``, or else for anything.
+
+    Raises WeightsError.
+    """
     entries = installed_weights()
-    for entry in entries:
-        if entry.family == family:
-            return entry
+    of_family = [entry for entry in entries if entry.family == family]
+    if of_family:
+        return next((entry for entry in of_family if entry.tune == tune), of_family[0])
     known = ", ".join(sorted({entry.family for entry in entries})) or "none"
     raise WeightsError(f"no weights for model {family!r} are installed (installed: {known})")
 

@@ -56,7 +56,7 @@ from vrcodec.bitstream.latent_stream import (
 from vrcodec.bitstream.progressive import build_progressive
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.bitstream.source import Source
-from vrcodec.catalog import DEFAULT_MODEL, WeightsEntry, find_by_family, find_by_id
+from vrcodec.catalog import DEFAULT_MODEL, DEFAULT_TUNE, WeightsEntry, find_by_family, find_by_id
 from vrcodec.errors import (
     CorruptError,
     DeviceError,
@@ -105,8 +105,14 @@ class Engine:
 class Encoder:
     """Encodes pictures with one model, which is loaded once. The module's docstring names the steps."""
 
-    def __init__(self, family: str = DEFAULT_MODEL, engine: Engine | None = None) -> None:
-        self._entry = find_by_family(family)
+    def __init__(
+        self,
+        family: str = DEFAULT_MODEL,
+        engine: Engine | None = None,
+        tune: str = DEFAULT_TUNE,
+    ) -> None:
+        """With the weights of ``family`` that are tuned for ``tune``, or else any. Raises WeightsError."""
+        self._entry = find_by_family(family, tune)
         self._engine = engine or Engine()
         self.model = self._engine.load(self._entry)
         self._auxiliary = AuxiliaryChunkCache()

@@ -67,13 +67,13 @@ def test_every_effort_is_a_curve(
 def test_what_the_search_aims_at_is_passed_on(
     run: Run, folder: Path, tmp_path: Path, asked: list[Effort]
 ) -> None:
-    arguments = ("--rates", "0.5", "--efforts", "0,1", "--tune", "msssim", "--rivals", "none")
+    arguments = ("--rates", "0.5", "--efforts", "0,1", "--tune", "psnr,msssim", "--rivals", "none")
     assert run("bench", folder, *arguments, "--json", "out.json") == 0
     found = curves(tmp_path / "out.json")
     tuned = f"{DEFAULT_MODEL}-effort1-msssim"
-    assert list(found) == [DEFAULT_MODEL, tuned]
+    assert list(found) == [DEFAULT_MODEL, f"{DEFAULT_MODEL}-effort1", tuned]
     assert found[tuned]["title"] == f"vrcodec {DEFAULT_MODEL}, effort 1, for MS-SSIM"
-    assert set(asked) == {NO_EFFORT, Effort(1, tune="msssim")}
+    assert set(asked) == {NO_EFFORT, Effort(1), Effort(1, tune="msssim")}
 
 
 def test_efforts_hold_for_bits_per_pixel(

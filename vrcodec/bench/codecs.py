@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar, cast
 
 import torch
 
 from vrcodec.bitstream.rate_setting import RateSetting
-from vrcodec.catalog import find_by_family, installed_weights
+from vrcodec.catalog import DEFAULT_TUNE, find_by_family, installed_weights
 from vrcodec.codec import Decoder, Encoder, Engine
+from vrcodec.errors import UsageError
 from vrcodec.models.device import resolve_device
 from vrcodec.picture.picture import Picture
 from vrcodec.rate import code_from_rate
@@ -70,6 +71,9 @@ class Codec(Protocol):
         ...
 
 
+_TUNE_TITLES = {"psnr": "PSNR", "msssim": "MS-SSIM", "ssimulacra2": "SSIMULACRA 2"}
+
+
 @dataclass(frozen=True)
 class Family:
     """One of our families at an effort. ``points`` are in ``unit``: rates, or target bits per pixel."""
@@ -80,25 +84,25 @@ class Family:
     engine: Engine = DEFAULT_ENGINE
     suffix: str = ".vrc"
     effort: int = 0
-    tune: Tune = "psnr"
+    tune: str = DEFAULT_TUNE
 
     @property
     def name(self) -> str:
         """The family, and effort and tune where they are not the default."""
         effort = f"-effort{self.effort}" if self.effort else ""
-        return self.family + effort + ("" if self.tune == "psnr" else f"-{self.tune}")
+        return self.family + effort + ("" if self.tune == DEFAULT_TUNE else f"-{self.tune}")
 
     @property
     def title(self) -> str:
         """The same for tables and legends, marked as ours."""
         effort = f", effort {self.effort}" if self.effort else ""
-        tune = "" if self.tune == "psnr" else ", for MS-SSIM"
+        tune = "" if self.tune == DEFAULT_TUNE else f", for {_TUNE_TITLES[self.tune]}"
         return OUR_PREFIX + self.family + effort + tune
 
     @property
     def weights(self) -> str:
         """Id of the weights, in hexadecimal."""
-        return find_by_family(self.family).id.hex()
+        return find_by_family(self.family, self.tune).id.hex()
 
     @property
     def settings(self) -> str:
@@ -117,15 +121,18 @@ class Family:
 
     def coder(self) -> FamilyCoder:
         """The encoder that this process shares, and a new decoder."""
-        encoder = _shared_encoder(self.family, self.weights, self.engine)
-        effort = Effort(self.effort, tune=self.tune)
+        encoder = _shared_encoder(self.family, self.tune, self.weights, self.engine)
+        effort = Effort(self.effort, tune=cast(Tune, self.tune))
         return FamilyCoder(encoder, Decoder(self.engine), self.unit, effort)
 
 
 @lru_cache(maxsize=8)
-def _shared_encoder(family: str, weights: str, engine: Engine) -> Encoder:
+def _shared_encoder(family: str, tune: str, weights: str, engine: Engine) -> Encoder:
     """``weights`` is part of the key: installed weights may change while this process lives."""
-    return Encoder(family, engine)
+    return Encoder(family, engine, tune)
+
+
+_TUNE_TITLES = {"psnr": "PSNR", "msssim": "MS-SSIM", "ssimulacra2": "SSIMULACRA 2"}
 
 
 @dataclass(frozen=True)
@@ -159,22 +166,29 @@ def choose_families(
     unit: Literal["rate", "bpp"],
     engine: Engine,
     efforts: Sequence[int] = (0,),
-    tune: Tune = "psnr",
+    tunes: Sequence[str] = (DEFAULT_TUNE,),
 ) -> list[Family]:
-    """The families called ``names``, each at ``efforts``; ``all`` is all that are installed.
+    """The families called ``names``, each at ``efforts`` and ``tunes``; ``all`` is all that are installed.
 
-    ``tune``: what efforts above 0 aim at. Raises WeightsError.
+    A tune that neither weights nor a search aim at makes no curve. Raises WeightsError, and UsageError where
+    that goes for all.
     """
     chosen: list[str] = []
     for name in names:
         chosen += [entry.family for entry in installed_weights()] if name == "all" else [name]
-    for name in chosen:
-        find_by_family(name)
-    return [
-        Family(name, points, unit, engine, effort=effort, tune=tune if effort else "psnr")
+    families = [
+        Family(name, points, unit, engine, effort=effort, tune=tune)
         for name in dict.fromkeys(chosen)
         for effort in efforts
+        for tune in tunes
+        if effort or find_by_family(name, tune).tune == tune
     ]
+    for tune in tunes:
+        if not any(family.tune == tune for family in families):
+            raise UsageError(
+                f"no weights are tuned for {tune}; a search can aim at it: give --efforts"
+            )
+    return families
 
 
 def synchroniser(engine: Engine) -> Callable[[], None]:

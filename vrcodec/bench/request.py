@@ -9,9 +9,9 @@ import sys
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from vrcodec.catalog import DEFAULT_MODEL
+from vrcodec.catalog import DEFAULT_MODEL, DEFAULT_TUNE
 from vrcodec.errors import UsageError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.refinement.effort import MAX_EFFORT, Tune
@@ -40,7 +40,7 @@ class Request:
     rates: tuple[float, ...] | None = None
     bpps: tuple[float, ...] | None = None
     efforts: tuple[float, ...] = (0,)
-    tune: Tune = "psnr"
+    tunes: tuple[str, ...] = (DEFAULT_TUNE,)
     rivals: tuple[str, ...] = DEFAULT_RIVALS
     published: tuple[Path, ...] = ()
     anchor: str | None = None
@@ -84,8 +84,9 @@ class Request:
     def _check_efforts(self) -> None:
         if not all(effort in range(MAX_EFFORT + 1) for effort in self.efforts):
             raise UsageError(f"efforts are whole numbers from 0 to {MAX_EFFORT}")
-        if self.tune != "psnr" and not any(self.efforts):
-            raise UsageError("--tune needs an effort above 0: give --efforts")
+        for tune in self.tunes:
+            if tune not in get_args(Tune):
+                raise UsageError(f"no tune {tune!r}; there are: {', '.join(get_args(Tune))}")
 
     def files(self) -> list[Path]:
         """The files to write."""
@@ -143,7 +144,12 @@ def make_plan(request: Request, say: Callable[[str], None]) -> Plan:
         points = subsample(points, _QUICK_POINTS)
         rivals = [replace(r, points=subsample(r.points, _QUICK_POINTS)) for r in rivals]
     families = choose_families(
-        request.models, points, request.unit, request.engine(), request.whole_efforts, request.tune
+        request.models,
+        points,
+        request.unit,
+        request.engine(),
+        request.whole_efforts,
+        request.tunes,
     )
     codecs: list[Codec] = [*families, *rivals]
     threads = request.threads or max(1, torch.get_num_threads() // request.jobs)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from vrcodec.bench.request import DEFAULT_METRICS, DEFAULT_RIVALS, Request
-from vrcodec.catalog import DEFAULT_MODEL
+from vrcodec.catalog import DEFAULT_MODEL, DEFAULT_TUNE
 from vrcodec.cli.shared import options, signals
 
 _MAX_POINTS = 1000
@@ -87,7 +87,14 @@ _file = click.Path(dir_okay=False, path_type=Path)
     show_default=True,
     help="Efforts of our encoder, 0 to 9, each a curve; above 0, JPEG XL and AVIF follow suit.",
 )
-@options.tune_option
+@click.option(
+    "--tune",
+    "tunes",
+    type=Names(),
+    default=DEFAULT_TUNE,
+    show_default=True,
+    help="What our encoder aims at, each a curve: psnr, ssimulacra2; with efforts above 0 also msssim.",
+)
 @click.option(
     "--rivals",
     type=Names(),

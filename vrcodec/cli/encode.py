@@ -20,6 +20,13 @@ from vrcodec.picture.intake.read_options import IccChoice, parse_strip
 from vrcodec.rate import DEFAULT_RATE
 from vrcodec.refinement.effort import MAX_EFFORT
 
+# Field of a result -> how it is shown.
+_QUALITIES = {
+    "psnr": "PSNR {:.3f} dB",
+    "ssim": "MS-SSIM {:.5f}",
+    "ssimulacra2": "SSIMULACRA 2 {:.2f}",
+}
+
 
 def _parse_strip(
     ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
@@ -47,6 +54,12 @@ def _parse_strip(
 @click.option("--psnr", type=float, help="The smallest file with at least so many dB.")
 @click.option(
     "--ssim", type=float, help="The smallest file with at least this MS-SSIM, such as 0.98."
+)
+@click.option(
+    "--ssimulacra2",
+    type=float,
+    metavar="SCORE",
+    help="The smallest file with at least this SSIMULACRA 2 score, such as 70.",
 )
 @click.option(
     "--bin-size",
@@ -212,7 +225,7 @@ def _print_result(result: dict[str, Any]) -> None:
     if result["lossless_cell_bytes"] is not None:
         rate += ", graphics lossless"
     output.say((sizes + rate).format(**result))
-    for kind, form in (("psnr", "PSNR {:.3f} dB"), ("ssim", "MS-SSIM {:.5f}")):
+    for kind, form in _QUALITIES.items():
         if kind in result:
             output.say(form.format(result[kind]))
     output.say("{model}, {seconds} s".format(**result), output.VERBOSE)

@@ -19,7 +19,16 @@ def command(as_json: bool) -> None:
     if as_json:
         output.print_json([{"path": str(e.path), **e.card} for e in entries])
         return
-    columns = ("model", "weights", "parameters", "kMAC/pixel", "Kodak bpp", "PSNR dB", "vs JPEG")
+    columns = (
+        "model",
+        "weights",
+        "tuned for",
+        "parameters",
+        "kMAC/pixel",
+        "Kodak bpp",
+        "PSNR dB",
+        "vs JPEG",
+    )
     rows = [row for entry in entries for row in (_row(entry), *_width_rows(entry))]
     output.print_table(columns, rows)
 
@@ -31,6 +40,7 @@ def _row(entry: WeightsEntry) -> tuple[str, ...]:
     return (
         entry.family,
         entry.id.hex(),
+        entry.tune,
         f"{card.get('parameters', 0) / 1e6:.1f} M",
         _kmac_per_pixel(card),
         f"{curve[0]['bpp']:.2f} .. {curve[-1]['bpp']:.2f}" if curve else "not measured",
@@ -45,6 +55,7 @@ def _width_rows(entry: WeightsEntry) -> list[tuple[str, ...]]:
         (
             f"  width {width}",
             "rates {:.2f} .. {:.2f}".format(*figures["rates"]),
+            "",
             f"{figures['parameters'] / 1e6:.1f} M",
             _kmac_per_pixel(figures),
             *[""] * 3,

@@ -1,4 +1,4 @@
-"""Distortion, in bits: lambda x squared error, or MS-SSIM of the same weight."""
+"""Distortion, in bits: lambda x squared error, MS-SSIM of the same weight, or SSIMULACRA 2."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vrcodec.metrics import MS_SSIM_MIN_SIDE, ms_ssim
+from vrcodec.metrics import MS_SSIM_MIN_SIDE, SSIMULACRA2_MIN_SIDE, ms_ssim
+from vrcodec.metrics.differentiable import ssimulacra2_score
 from vrcodec.models.base import Pixels
-from vrcodec.models.trade_off import rate_to_lambda
-from vrcodec.regions.grid import STRIDE, Block
+from vrcodec.models.trade_off import perceptual_distortion, rate_to_lambda
+from vrcodec.regions.grid import STRIDE, Block, LatentGrid
 from vrcodec.regions.window import crop_to
 
 
@@ -78,6 +79,34 @@ class SquaredError(Distortion):
         # Row by row of latents: a large picture in floating point is four times as large.
         windows = (Block(row, row + 1, 0, columns) for row in range(rows))
         return float(sum(self.of_window(decoded.crop(window), window) for window in windows))
+
+
+class PerceptualLoss(Distortion):
+    """`perceptual_distortion`, as in training: mostly what a SSIMULACRA 2 score lacks of 100.
+
+    Of a large picture it is that of its blocks, each with a score of its own.
+    """
+
+    additive = False
+
+    def __init__(self, original: Original, levels: Tensor) -> None:
+        self._original, self._levels = original, levels
+        self._squared = SquaredError(original, levels)
+
+    def of_window(self, x_hat: Tensor, window: Block) -> Tensor:
+        squared = self._squared.of_window(x_hat, window)
+        x = self._original.crop(window)
+        if min(x.shape[-2:]) < SSIMULACRA2_MIN_SIDE:
+            return squared
+        score = ssimulacra2_score(x, x_hat[..., : x.shape[-2], : x.shape[-1]]).squeeze(0)
+        pixels, level = x.shape[-2] * x.shape[-1], crop_to(self._levels, window).mean()
+        return pixels * perceptual_distortion(squared / pixels, score, level)
+
+    @torch.no_grad()
+    def of_picture(self, pixels: Pixels) -> float:
+        decoded = Original(pixels, self._original.device)
+        blocks = LatentGrid.of_picture(pixels.shape[1], pixels.shape[0]).blocks()
+        return float(sum(self.of_window(decoded.crop(block), block) for block in blocks))
 
 
 class StructuralLoss(Distortion):

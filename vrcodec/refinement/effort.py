@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
+from vrcodec.catalog import WeightsEntry
 from vrcodec.errors import UsageError
 
-Tune = Literal["psnr", "msssim"]
+Tune = Literal["psnr", "msssim", "ssimulacra2"]
 
 # Steps of gradient descent on each block at each level.
 STEPS = (0, 2, 3, 6, 12, 24, 48, 96, 192, 384)
@@ -33,7 +34,7 @@ class Effort:
         if self.seconds is not None and not (self.seconds > 0 and math.isfinite(self.seconds)):
             raise UsageError(f"{self.seconds:g} seconds is no time to spend")
         if self.tune not in get_args(Tune):
-            raise UsageError(f"tune for {' or '.join(get_args(Tune))}, not {self.tune!r}")
+            raise UsageError(f"tune for {', '.join(get_args(Tune))}, not {self.tune!r}")
 
     @property
     def searches(self) -> bool:
@@ -42,6 +43,22 @@ class Effort:
 
 
 NO_EFFORT = Effort()
+
+
+def choose_effort(
+    level: int, seconds: float | None, tune: Tune | None, weights: WeightsEntry
+) -> Effort:
+    """The effort that aims at ``tune``, or else at what ``weights`` are tuned for.
+
+    Raises UsageError where neither a search nor the weights aim at ``tune``.
+    """
+    effort = Effort(level, seconds, tune or cast(Tune, weights.tune))
+    if tune and not effort.searches and weights.tune != tune:
+        raise UsageError(
+            f"no weights of {weights.family} are tuned for {tune}; a search can aim at it, "
+            "with an effort above 0"
+        )
+    return effort
 
 
 @dataclass

@@ -14,7 +14,13 @@ from vrcodec.models.families.qarv import ContinuousRate, Qarv
 from vrcodec.models.families.slim import Slim, WidthRateParameters
 from vrcodec.models.hyperprior import GainParameters, HyperpriorModel
 from vrcodec.refinement.descent import LatentOptimiser, StepBudget
-from vrcodec.refinement.distortion import Distortion, Original, SquaredError, StructuralLoss
+from vrcodec.refinement.distortion import (
+    Distortion,
+    Original,
+    PerceptualLoss,
+    SquaredError,
+    StructuralLoss,
+)
 from vrcodec.refinement.effort import STEPS, Effort, SearchMonitor
 from vrcodec.refinement.hyperprior import HyperpriorSurrogate
 from vrcodec.refinement.qarv import QarvSurrogate
@@ -114,6 +120,8 @@ def _distortion(
     original = Original(task.pixels, task.model.device)
     if effort.tune == "psnr":
         return SquaredError(original, surrogate.levels)
+    if effort.tune == "ssimulacra2":
+        return PerceptualLoss(original, surrogate.levels)
     if min(task.pixels.shape[:2]) < MS_SSIM_MIN_SIDE:
         raise UsageError(
             f"MS-SSIM is not defined for a picture with a side below {MS_SSIM_MIN_SIDE} pixels"

@@ -1,4 +1,4 @@
-"""Rate control: encode to a target of bytes, bits per pixel, PSNR or MS-SSIM.
+"""Rate control: encode to a target of bytes, bits per pixel, PSNR, MS-SSIM or SSIMULACRA 2.
 
 The analysis runs once; each trial encode repeats only what the rate changes. The tables that one trial used
 tell the size at other rates, because the scales of all symbols move together; quality in dB is nearly linear
@@ -152,7 +152,7 @@ class _TargetSearch:
         data = self._encoder.encode_lossless(picture)
         target, auxiliary_bytes = self._target, self._encoder.auxiliary_bytes(picture)
         if not target.limits_size:
-            best = MAX_DECIBELS if target.kind == "psnr" else 1.0
+            best = {"psnr": MAX_DECIBELS, "ssim": 1.0, "ssimulacra2": 100.0}[target.kind]
             return RateControlResult(data, None, best, best >= target.value, auxiliary_bytes)
         achieved: float = len(data)
         if target.kind == "bpp":
@@ -163,7 +163,13 @@ class _TargetSearch:
 def unmet_target_message(result: RateControlResult, target: Target) -> str:
     """The message for a ``target`` that no rate meets."""
     edge = "at most" if target.limits_size else "at least"
-    unit = {"size": "bytes", "bpp": "bits a pixel", "psnr": "dB", "ssim": "MS-SSIM"}[target.kind]
+    unit = {
+        "size": "bytes",
+        "bpp": "bits a pixel",
+        "psnr": "dB",
+        "ssim": "MS-SSIM",
+        "ssimulacra2": "points of SSIMULACRA 2",
+    }[target.kind]
     where = "without loss" if result.code is None else f"at rate {rate_from_code(result.code):g}"
     words = f"no rate gives {edge} {target.value:.6g} {unit}; the nearest is {result.achieved:.6g} {where}"
     if result.auxiliary_bytes and target.limits_size:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from vrcodec.bitstream.latent_stream import Stream
 from vrcodec.bitstream.rate_setting import RateSetting
-from vrcodec.metrics import capped_psnr, ms_ssim
+from vrcodec.metrics import capped_psnr, ms_ssim, ssimulacra2
 from vrcodec.rate import RATE_CODE_MAX, clip_rate_code
 from vrcodec.refinement.effort import Effort, SearchMonitor
 from vrcodec.refinement.surrogate import ContinuousLatents
@@ -106,9 +106,10 @@ def _negative_size(trials: TrialEncoder, code: int, effort: Effort) -> float:
 def _quality(trials: TrialEncoder, code: int, effort: Effort) -> float:
     """The quality metric that ``effort`` optimises."""
     pictures = trials.picture.to_rgb(), trials.decoder.decode(trials.file(code)).to_rgb()
-    quality = ms_ssim(*pictures) if effort.tune == "msssim" else capped_psnr(*pictures)
-    assert quality is not None
-    return quality
+    measure = {"psnr": capped_psnr, "msssim": ms_ssim, "ssimulacra2": ssimulacra2}[effort.tune]
+    quality = measure(*pictures)
+    # What is too small for SSIMULACRA 2 is searched for squared error, too.
+    return capped_psnr(*pictures) if quality is None else quality
 
 
 def _next_code(band: TargetBand, plain: TrialEncoder, last: RatePoint) -> int | None:

@@ -12,30 +12,36 @@ from vrcodec.picture.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX, clip_rate_code
 from vrcodec.search.size_forecast import LOG_SIZE_SLOPE
 
-TargetKind = Literal["size", "bpp", "psnr", "ssim"]
+TargetKind = Literal["size", "bpp", "psnr", "ssim", "ssimulacra2"]
 
-# How close to the target is close enough: a share of the bytes, or dB.
+# How close to the target is close enough: a share of the bytes, dB, or points of SSIMULACRA 2.
 BYTES_TOLERANCE = 0.005
 QUALITY_TOLERANCE = 0.02
+POINTS_TOLERANCE = 0.1
 
 # Means over photographs: the value at rate 0, and its slope over the rate. A search begins where they say.
 _TYPICAL_LOG_BPP = (math.log(0.09), LOG_SIZE_SLOPE)
-_TYPICAL_PSNR = (26.2, 14.0)
-_TYPICAL_SSIM = (9.4, 13.5)
+_TYPICAL_QUALITY = {"psnr": (26.2, 14.0), "ssim": (9.4, 13.5), "ssimulacra2": (0.0, 90.0)}
 
 
 @dataclass(frozen=True)
 class Target:
-    """``size`` in bytes, ``bpp``: at most so much. ``psnr`` in dB, ``ssim`` (MS-SSIM): at least so much."""
+    """``size`` in bytes, ``bpp``: at most so much.
+
+    ``psnr`` in dB, ``ssim`` (MS-SSIM), ``ssimulacra2`` (up to 100): at least so much.
+    """
 
     kind: TargetKind
     value: float
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.value) or (self.kind != "psnr" and self.value <= 0):
+        may_be_negative = self.kind in ("psnr", "ssimulacra2")
+        if not math.isfinite(self.value) or (self.value <= 0 and not may_be_negative):
             raise UsageError(f"{self.value:g} is no {self.kind} to aim at")
         if self.kind == "ssim" and self.value >= 1:
             raise UsageError("an MS-SSIM to aim at is below 1")
+        if self.kind == "ssimulacra2" and self.value > 100:
+            raise UsageError("a SSIMULACRA 2 score to aim at is at most 100")
 
     @property
     def limits_size(self) -> bool:
@@ -73,7 +79,7 @@ class TargetBand:
 
 
 def derive_band(target: Target, picture: Picture) -> TargetBand:
-    """The band of ``target``: the logarithm of bytes, or dB of PSNR or MS-SSIM."""
+    """The band of ``target``: the logarithm of bytes, dB of PSNR or MS-SSIM, or points of SSIMULACRA 2."""
     if target.limits_size:
         pixels = picture.width * picture.height
         limit = target.value if target.kind == "size" else target.value * pixels / 8
@@ -81,6 +87,6 @@ def derive_band(target: Target, picture: Picture) -> TargetBand:
         high = math.log(limit)
         low = high + math.log1p(-BYTES_TOLERANCE)
         return TargetBand(low, high, True, intercept + math.log(pixels / 8), slope)
-    intercept, slope = _TYPICAL_PSNR if target.kind == "psnr" else _TYPICAL_SSIM
-    low = target.value if target.kind == "psnr" else as_decibels(target.value)
-    return TargetBand(low, low + QUALITY_TOLERANCE, False, intercept, slope)
+    low = as_decibels(target.value) if target.kind == "ssim" else target.value
+    tolerance = POINTS_TOLERANCE if target.kind == "ssimulacra2" else QUALITY_TOLERANCE
+    return TargetBand(low, low + tolerance, False, *_TYPICAL_QUALITY[target.kind])

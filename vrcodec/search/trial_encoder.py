@@ -9,7 +9,14 @@ from vrcodec.bitstream.latent_stream import Stream
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import UsageError
-from vrcodec.metrics import as_decibels, capped_psnr, ms_ssim
+from vrcodec.metrics import (
+    MS_SSIM_MIN_SIDE,
+    SSIMULACRA2_MIN_SIDE,
+    as_decibels,
+    capped_psnr,
+    ms_ssim,
+    ssimulacra2,
+)
 from vrcodec.models.base import Latents
 from vrcodec.picture.picture import Picture
 from vrcodec.search.rate_search import RatePoint
@@ -67,7 +74,7 @@ class TrialEncoder:
         return self._size_forecast.code_for_bits(point[0], 8 * math.exp(value))
 
     def value(self, code: int) -> float:
-        """What the search compares with its band: the logarithm of the bytes, or dB."""
+        """What the search compares with its band: the logarithm of the bytes, dB, or points."""
         if self.kind in ("size", "bpp"):
             return math.log(len(self.file(code)))
         return (
@@ -97,7 +104,11 @@ class TrialEncoder:
         pictures = self.picture.to_rgb(), decoded.to_rgb()
         if self.kind == "psnr":
             return capped_psnr(*pictures)
-        similarity = ms_ssim(*pictures)
-        if similarity is None:
-            raise UsageError("MS-SSIM is not defined for a picture with a side below 161 pixels")
-        return similarity
+        quality, name, side = (
+            (ms_ssim(*pictures), "MS-SSIM", MS_SSIM_MIN_SIDE)
+            if self.kind == "ssim"
+            else (ssimulacra2(*pictures), "SSIMULACRA 2", SSIMULACRA2_MIN_SIDE)
+        )
+        if quality is None:
+            raise UsageError(f"{name} is not defined for a picture with a side below {side} pixels")
+        return quality

@@ -99,6 +99,7 @@ def make_card(model: VariableRateModel, ids: Mapping[str, str], history: History
     card = {
         "family": model.family,
         **ids,
+        "tune": history[-1].get("tune", "psnr") if history else "psnr",
         "architecture": asdict(model.size),
         "parameters": sum(p.numel() for p in parameters),
         "kmac_per_pixel": count_kmac(model),

@@ -16,7 +16,7 @@ from vrcodec.metrics.differentiable import ssimulacra2_score
 from vrcodec.models import VariableRateModel
 from vrcodec.models.families.slim import Slim
 from vrcodec.models.networks.gains import upsample_levels
-from vrcodec.models.trade_off import LAMBDA_MIN, rate_to_lambda
+from vrcodec.models.trade_off import LAMBDA_MIN, perceptual_distortion, rate_to_lambda
 from vrcodec.rate import RATE_CODE_MAX
 from vrcodec.regions.grid import STRIDE
 from vrcodec.training.random_maps import draw_maps
@@ -28,11 +28,6 @@ _MIDDLE_WIDTHS = 2
 _DISTILLED_SHARE = 0.3
 # Share of the crops whose level is drawn where the schedule uses a width; the others cover its whole range.
 _SCHEDULED_SHARE = 0.5
-# Bits per pixel that a point of SSIMULACRA 2 is worth at rate 0, and the exponent of its growth with the rate.
-_POINT_WORTH = 0.0028
-_POINT_WORTH_GROWTH = 4.83
-# Share of the squared error beside it.
-_SQUARED_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -64,18 +59,13 @@ def rate_distortion_loss(
 def perceptual_loss(
     x: Tensor, x_hat: Tensor, likelihoods: Mapping[str, Tensor], rate: Tensor
 ) -> Loss:
-    """`rate_distortion_loss` with a distortion that is mostly what a SSIMULACRA 2 score lacks of 100.
-
-    What a point of it is worth grows with ``rate`` (B,) about as what a squared error is worth does. The rest
-    is that squared error: it holds colours and flat areas, to which the score pays little attention.
-    """
+    """`rate_distortion_loss` with `perceptual_distortion`; ``rate`` is (B,)."""
     bpp = _bits_per_pixel(x, likelihoods)
     mse = (x_hat.float() - x.float()).square().flatten(1).mean(1)
-    worth = _POINT_WORTH * torch.exp(_POINT_WORTH_GROWTH * rate.float())
-    missing = 100 - ssimulacra2_score(x, x_hat)
-    squared = 255.0**2 * rate_to_lambda(rate.float()) * mse
-    distortion = _SQUARED_SHARE * squared + (1 - _SQUARED_SHARE) * worth * missing
-    return Loss(((bpp + distortion) / _divisor(rate.float())).mean(), bpp, mse)
+    rate = rate.float()
+    squared = 255.0**2 * rate_to_lambda(rate) * mse
+    distortion = perceptual_distortion(squared, ssimulacra2_score(x, x_hat), rate)
+    return Loss(((bpp + distortion) / _divisor(rate)).mean(), bpp, mse)
 
 
 def _bits_per_pixel(x: Tensor, likelihoods: Mapping[str, Tensor]) -> Tensor:

@@ -6,12 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vrcodec.catalog import DEFAULT_TUNE, WeightsEntry, find_by_family
 from vrcodec.cli.shared import output
 from vrcodec.cli.shared.encoding import EncodeJob
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
 from vrcodec.picture.intake.read_options import IccChoice, ReadOptions
-from vrcodec.refinement.effort import Effort, SearchMonitor, Tune
+from vrcodec.refinement.effort import Effort, SearchMonitor, Tune, choose_effort
 from vrcodec.regions.tiling import Tiling
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def make_encode_job(
     size: float | None,
     psnr: float | None,
     ssim: float | None,
+    ssimulacra2: float | None,
     bin_size: float | None,
     width: int | None,
     map_file: Path | None,
@@ -39,7 +41,7 @@ def make_encode_job(
     strict: bool,
     level: int | None,
     seconds: float | None,
-    tune: Tune,
+    tune: Tune | None,
     keep_partial: bool,
     model: str,
     strip: frozenset[str],
@@ -57,14 +59,18 @@ def make_encode_job(
 ) -> EncodeJob:
     """The job that the options of `vrcodec encode` ask for. Raises UsageError, or InputError for a map."""
     read_options = ReadOptions(strip, icc, reduce_depth, frame, limits)
-    target = _choose_target(rate, bin_size, bpp=bpp, size=size, psnr=psnr, ssim=ssim)
+    target = _choose_target(
+        rate, bin_size, bpp=bpp, size=size, psnr=psnr, ssim=ssim, ssimulacra2=ssimulacra2
+    )
     make_map = _choose_map(map_file, regions, roi_background, limits)
     if sum(value is not None for value in (make_map, bin_size, width)) > 1:
         raise UsageError(
             "--bin-size is for qvrf, quality maps are for qmap, and --width is for slim"
         )
+    weights_tune = tune or DEFAULT_TUNE
     return EncodeJob(
         model,
+        weights_tune,
         device,
         precision,
         tiling,
@@ -76,7 +82,7 @@ def make_encode_job(
         bin_size,
         width,
         make_map,
-        _choose_effort(level, seconds, tune, keep_partial),
+        _choose_effort(level, seconds, tune, keep_partial, find_by_family(model, weights_tune)),
         SearchMonitor(output.part_done, keep_partial),
         _choose_lossless(lossless, lossless_fallback),
         verify,
@@ -84,13 +90,17 @@ def make_encode_job(
 
 
 def _choose_effort(
-    level: int | None, seconds: float | None, tune: Tune, keep_partial: bool
+    level: int | None,
+    seconds: float | None,
+    tune: Tune | None,
+    keep_partial: bool,
+    weights: WeightsEntry,
 ) -> Effort:
     if level is not None and seconds is not None:
         raise UsageError("give --effort or --time-budget, not both")
-    effort = Effort(level or 0, seconds, tune)
-    if not effort.searches and (keep_partial or tune != "psnr"):
-        raise UsageError("--tune and --keep-partial go with --effort above 0, or --time-budget")
+    effort = choose_effort(level or 0, seconds, tune, weights)
+    if not effort.searches and keep_partial:
+        raise UsageError("--keep-partial goes with --effort above 0, or --time-budget")
     return effort
 
 

@@ -36,7 +36,7 @@ class EncodeWork:
         job = make_encode_job(**{**given, "threads": given["threads"] or 1})
         if job.monitor.keep_partial:
             raise UsageError("--keep-partial is for one picture at a time")
-        return cls(job, find_by_family(job.model).id.hex(), hash_settings(given))
+        return cls(job, find_by_family(job.model, job.tune).id.hex(), hash_settings(given))
 
     @property
     def batch_size(self) -> int:
@@ -63,7 +63,9 @@ class EncodeWork:
             return {**self.job.encode_content(name, data), "messages": messages}
 
     def _check_weights(self) -> None:
-        if self.job.encoder is None and find_by_family(self.job.model).id.hex() != self.weights:
+        if self.job.encoder is not None:
+            return
+        if find_by_family(self.job.model, self.job.tune).id.hex() != self.weights:
             raise WeightsError(
                 f"this machine has other weights for {self.job.model} than {self.weights}"
             )

@@ -40,11 +40,13 @@ class _AnalysedPicture:
 class EncodeJob:
     """The options of all inputs of one command; the model is loaded once, after the first picture is read.
 
-    ``make_map``: of a quality map, from the width and height of the picture. ``encoder`` and ``decoder`` are
-    loaded on demand; the decoder, for `verify`, loads the weights anew.
+    ``tune``: what its weights should be tuned for. ``make_map``: of a quality map, from the width and height of
+    the picture. ``encoder`` and ``decoder`` are loaded on demand; the decoder, for `verify`, loads the weights
+    anew.
     """
 
     model: str
+    tune: str
     device: str
     precision: str
     tiling: Tiling
@@ -97,7 +99,8 @@ class EncodeJob:
 
         if self.encoder is None:
             options.set_threads(self.threads)
-            self.encoder = Encoder(self.model, Engine(self.device, self.precision, self.tiling))
+            engine = Engine(self.device, self.precision, self.tiling)
+            self.encoder = Encoder(self.model, engine, self.tune)
         return self.encoder
 
     def _encode(
@@ -190,6 +193,6 @@ class EncodeJob:
         if not result.met:
             output.warn(f"{display_name(name)}: {unmet_target_message(result, target)}")
         achieved: dict[str, Any] = {"target_met": result.met}
-        if target.kind in ("psnr", "ssim"):
+        if not target.limits_size:
             achieved[target.kind] = result.achieved
         return result.data, achieved

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, get_args
 import click
 
 from vrcodec.bitstream.schema import METHODS
+from vrcodec.catalog import DEFAULT_TUNE
 from vrcodec.cli.shared import output
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.refinement.effort import Tune
@@ -102,9 +103,8 @@ memory_option = click.option(
 tune_option = click.option(
     "--tune",
     type=click.Choice(get_args(Tune)),
-    default="psnr",
-    show_default=True,
-    help="What the search of efforts above 0 aims at.",
+    help="What to aim at: by weights that are tuned for it, where the model has such, and by the search of "
+    f"efforts above 0 (msssim by that alone).  [default: {DEFAULT_TUNE}]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print results as JSON.")
 

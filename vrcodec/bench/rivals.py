@@ -142,13 +142,11 @@ def _webp(image: Image.Image, quality: float) -> bytes:
     return _save_image(image, "WEBP", quality=int(quality), method=6)
 
 
-def _avif(speed: int, **settings: Any) -> Save:
-    settings |= {"speed": speed, "subsampling": "4:4:4"}
+def _avif(speed: int, subsampling: str, tune: str | None) -> Save:
+    settings: dict[str, Any] = {"speed": speed, "subsampling": subsampling}
+    if tune:
+        settings["advanced"] = {"tune": tune}
     return lambda image, quality: _save_image(image, "AVIF", quality=int(quality), **settings)
-
-
-def _avif_for_psnr(speed: int) -> Save:
-    return _avif(speed, advanced={"tune": "psnr"})
 
 
 def _jxl(effort: int) -> Save:
@@ -193,9 +191,31 @@ def _jpeg_version() -> str | None:
 _JPEG_QUALITIES = (5.0, 10, 20, 30, 45, 60, 75, 85, 92, 96)
 _AVIF_QUALITIES = (1.0, 8, 18, 30, 42, 54, 66, 78, 88)
 _OPTIMISED = "optimised Huffman tables"
-# Speed 10 makes the files of speed 9.
-_AVIF_SPEEDS = EffortScale("speed", 4, lambda effort: MAX_EFFORT - effort, _avif)
+_AVIF_SPEED = 4
 _JXL_EFFORTS = EffortScale("effort", 7, lambda effort: max(1, effort), _jxl)
+
+
+def _avif_rival(
+    name: str, title: str, subsampling: str = "4:4:4", tune: str | None = None
+) -> Rival:
+    """AVIF as libavif tunes it by itself, which is for the eye, or for ``tune``."""
+
+    def save_at(speed: int) -> Save:
+        return _avif(speed, subsampling, tune)
+
+    return Rival(
+        name=name,
+        title=title,
+        scale="quality",
+        fixed=f"speed {_AVIF_SPEED}" + (f", tune {tune}" if tune else ""),
+        points=_AVIF_QUALITIES,
+        save=save_at(_AVIF_SPEED),
+        library=_module_version("avif", "libavif"),
+        suffix=".avif",
+        # Speed 10 makes the files of speed 9.
+        effort_scale=EffortScale("speed", _AVIF_SPEED, lambda effort: MAX_EFFORT - effort, save_at),
+    )
+
 
 RIVALS = {
     rival.name: rival
@@ -242,28 +262,10 @@ RIVALS = {
             library=_module_version("webp", "libwebp"),
             suffix=".webp",
         ),
-        Rival(
-            name="avif",
-            title="AVIF 4:4:4",
-            scale="quality",
-            fixed="speed 4",
-            points=_AVIF_QUALITIES,
-            save=_avif(_AVIF_SPEEDS.default),
-            library=_module_version("avif", "libavif"),
-            suffix=".avif",
-            effort_scale=_AVIF_SPEEDS,
-        ),
-        Rival(
-            name="avif-psnr",
-            title="AVIF 4:4:4, for PSNR",
-            scale="quality",
-            fixed="speed 4, tune psnr",
-            points=_AVIF_QUALITIES,
-            save=_avif_for_psnr(_AVIF_SPEEDS.default),
-            library=_module_version("avif", "libavif"),
-            suffix=".avif",
-            effort_scale=replace(_AVIF_SPEEDS, save_at=_avif_for_psnr),
-        ),
+        _avif_rival("avif", "AVIF 4:4:4"),
+        _avif_rival("avif420", "AVIF 4:2:0", subsampling="4:2:0"),
+        _avif_rival("avif-psnr", "AVIF 4:4:4, for PSNR", tune="psnr"),
+        _avif_rival("avif-ssimulacra2", "AVIF 4:4:4, for SSIMULACRA 2", tune="ssimulacra2"),
         Rival(
             name="jxl",
             title="JPEG XL",

@@ -18,7 +18,7 @@ MAX_SIDE = 1024
 # Of ours: a small file and a medium one.
 RATES = (0.2, 0.5)
 # Variants of a format that look alike are not shown.
-_NOT_SHOWN = ("jpeg444", "mozjpeg", "avif-psnr")
+_NOT_SHOWN = ("jpeg444", "mozjpeg", "avif420", "avif-psnr", "avif-ssimulacra2")
 _BISECTIONS = 8
 
 

@@ -100,7 +100,8 @@ _file = click.Path(dir_okay=False, path_type=Path)
     type=Names(),
     default=",".join(DEFAULT_RIVALS),
     show_default=True,
-    help="jpeg420, jpeg444, mozjpeg (jpeg: all three), webp, avif, avif-psnr, jxl, jp2k; all; none.",
+    help="jpeg420, jpeg444, mozjpeg (jpeg: all three), webp, avif, avif420, avif-psnr, avif-ssimulacra2, "
+    "jxl, jp2k; all; none.",
 )
 @click.option(
     "--compare",

@@ -109,3 +109,49 @@ def test_zoom_by_keyboard(page: Any) -> None:
     page.keyboard.press("0")
     assert "scale(1)" in page.evaluate(transform)
     assert "translate(0px, 0px)" in page.evaluate(transform)
+
+
+def test_one_crop_of_all_codecs(page: Any) -> None:
+    figures = page.locator("#crops figure")
+    assert figures.count() == 4
+    assert figures.nth(0).inner_text() == "original"
+    position = "document.querySelectorAll('#crops .crop')[2].style.backgroundPosition"
+    assert page.evaluate(position) == "50% 50%"
+    page.locator("#across").focus()
+    page.keyboard.press("Home")
+    assert page.evaluate(position) == "0% 50%"
+    shown = "document.querySelectorAll('#crops .crop')[2].style.backgroundImage"
+    before = page.evaluate(shown)
+    page.select_option("#level", index=1)
+    assert page.evaluate(shown) != before
+
+
+def test_blind_comparison(page: Any) -> None:
+    """Always the same side: sides are random, and so are the tallies; but all choices are counted once."""
+    assert page.locator("#blind-pair").is_hidden()
+    page.locator("#blind-begin").click()
+    # Three pictures at two sizes against two rivals.
+    assert page.locator("#blind-progress").inner_text() == "1 of 12"
+    assert "WebP" not in page.locator("#blind").inner_text()
+    image = "document.getElementById('{}').style.backgroundImage"
+    sides = [page.evaluate(image.format(side)) for side in ("blind-a", "blind-b")]
+    assert sides[0] != sides[1]
+    page.locator("#blind-original").check()
+    originals = [page.evaluate(image.format(side)) for side in ("blind-a", "blind-b")]
+    assert originals[0] == originals[1]
+    assert originals[0] not in sides
+    page.locator("#choose-none").click()
+    assert not page.locator("#blind-original").is_checked()
+    page.locator("#choose-b").focus()
+    for _ in range(11):
+        page.keyboard.press("Enter")
+    assert page.locator("#blind-progress").inner_text() == "12 of 12 compared"
+    rows = [row.split("\t") for row in page.locator("#blind-tally tr").all_inner_texts()]
+    assert rows[0][0] == "against"
+    assert [row[0] for row in rows[1:]] == ["JPEG 4:2:0", "WebP"]
+    counts = [[int(cell) for cell in row[1:]] for row in rows[1:]]
+    assert [sum(row) for row in counts] == [6, 6]
+    assert sum(row[1] for row in counts) == 1
+    page.locator("#blind-begin").click()
+    page.locator("#blind-end").click()
+    assert page.locator("#blind-progress").inner_text() == "0 of 12 compared"

@@ -100,6 +100,28 @@ function show() {
     showImage(side, view.uri, words(view));
   }
   fit(picture().width, picture().height);
+  showCrops();
+}
+
+/* Show in an element, pixel for pixel, what lies at a place (0 .. 1 across and down) of a picture. */
+function cropTo(element, uri, across, down) {
+  element.style.backgroundImage = `url(${uri})`;
+  element.style.backgroundPosition = `${100 * across}% ${100 * down}%`;
+}
+
+function showCrops() {
+  const figures = views().map((view) => {
+    const figure = document.createElement("figure");
+    const crop = Object.assign(document.createElement("div"), { className: "crop" });
+    crop.setAttribute("role", "img");
+    crop.setAttribute("aria-label", words(view));
+    cropTo(crop, view.uri, Number($("across").value) / 100, Number($("down").value) / 100);
+    const caption = document.createElement("figcaption");
+    caption.textContent = words(view);
+    figure.append(crop, caption);
+    return figure;
+  });
+  $("crops").replaceChildren(...figures);
 }
 
 function startViewer() {
@@ -112,9 +134,91 @@ function startViewer() {
   $("level").addEventListener("change", () => { fillViews(); show(); });
   $("left").addEventListener("change", show);
   $("right").addEventListener("change", show);
+  $("across").addEventListener("input", showCrops);
+  $("down").addEventListener("input", showCrops);
   startSlider();
   show();
 }
 
+/* --- blind comparison --- */
+
+const blind = { pairs: [], at: 0, tally: new Map() };
+
+function shuffle(items) {
+  for (let last = items.length - 1; last > 0; last -= 1) {
+    const other = Math.floor(Math.random() * (last + 1));
+    [items[last], items[other]] = [items[other], items[last]];
+  }
+  return items;
+}
+
+/* Ours against each other codec, of every picture and size, in random order and on random sides. */
+function makePairs() {
+  const pairs = data.shown.flatMap((shown) => shown.levels.flatMap(([ours, ...others]) => others.map(
+    (other) => ({ sides: shuffle([ours, other]), ours, other, original: shown.original }),
+  )));
+  return shuffle(pairs).map((pair) => ({ ...pair, across: Math.random(), down: Math.random() }));
+}
+
+function showPair() {
+  const pair = blind.pairs[blind.at];
+  const uris = pair.sides.map((view) => ($("blind-original").checked ? pair.original : view.uri));
+  cropTo($("blind-a"), uris[0], pair.across, pair.down);
+  cropTo($("blind-b"), uris[1], pair.across, pair.down);
+  $("blind-progress").textContent = `${blind.at + 1} of ${blind.pairs.length}`;
+}
+
+function beginBlind() {
+  Object.assign(blind, { pairs: makePairs(), at: 0, tally: new Map() });
+  $("blind-tally").replaceChildren();
+  setBlind(true);
+  showPair();
+}
+
+function setBlind(running) {
+  $("blind-pair").hidden = !running;
+  $("blind-end").hidden = !running;
+  $("blind-begin").hidden = running;
+}
+
+/* Count a choice, 0 or 1 for a side, null for none, and go on. */
+function choose(side) {
+  const { sides, ours, other } = blind.pairs[blind.at];
+  const counts = blind.tally.get(other.title) || { ours: 0, none: 0, other: 0 };
+  if (side === null) counts.none += 1;
+  else if (sides[side] === ours) counts.ours += 1;
+  else counts.other += 1;
+  blind.tally.set(other.title, counts);
+  blind.at += 1;
+  $("blind-original").checked = false;
+  if (blind.at < blind.pairs.length) showPair();
+  else endBlind();
+}
+
+function endBlind() {
+  setBlind(false);
+  $("blind-progress").textContent = `${blind.at} of ${blind.pairs.length} compared`;
+  const table = document.createElement("table");
+  const addRow = (cells, tag) => {
+    const row = table.insertRow();
+    row.append(...cells.map((text) => Object.assign(document.createElement(tag), { textContent: text })));
+  };
+  addRow(["against", `${data.shown[0].levels[0][0].title} better`, "no difference", "the other better"], "th");
+  [...blind.tally].sort().forEach(([title, { ours, none, other }]) => addRow([title, ours, none, other], "td"));
+  $("blind-tally").replaceChildren(table);
+}
+
+function startBlind() {
+  if (!data.shown.some((shown) => shown.levels[0].length > 1)) return;
+  $("blind").hidden = false;
+  $("blind-begin").addEventListener("click", beginBlind);
+  $("blind-end").addEventListener("click", endBlind);
+  $("blind-original").addEventListener("change", showPair);
+  [["choose-a", 0], ["choose-none", null], ["choose-b", 1]].forEach(([id, side]) => {
+    $(id).addEventListener("click", () => choose(side));
+  });
+}
+
 startCurves();
 startViewer();
+startBlind();

@@ -20,6 +20,7 @@ from tests.fuzz.container_mutations import (
     seal,
 )
 from tests.fuzz.payload_mutations import (
+    cells,
     metadata,
     progressive,
     quality_map,
@@ -82,5 +83,6 @@ MUTATIONS: tuple[Mutation, ...] = (
     quality_map,
     samples,
     samples,
+    cells,
     metadata,
 )

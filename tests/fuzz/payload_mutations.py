@@ -112,13 +112,39 @@ def samples(sketch: Sketch, rng: random.Random) -> None:
         sketch.parts.insert(0, Part(chunk, b"\0" + rng.randbytes(rng.choice((1, 3)))))
         return
     part = rng.choice(found)
-    kind, content = part.payload[:1], part.payload[1:]
+    part.payload = _bent_samples(part.payload, rng)
+
+
+def _bent_samples(payload: bytes, rng: random.Random) -> bytes:
+    kind, content = payload[:1], payload[1:]
     if rng.random() < 0.3:
-        part.payload = bytes([rng.choice((0, 1, 2, 3, 255))]) + content
-    elif content.startswith(_PNG_MAGIC):
-        part.payload = kind + _bent_png(content, rng)
-    else:
-        part.payload = kind + scratched(content[:40], rng) + content[40:]
+        return bytes([rng.choice((0, 1, 2, 3, 255))]) + content
+    if content.startswith(_PNG_MAGIC):
+        return kind + _bent_png(content, rng)
+    return kind + scratched(content[:40], rng) + content[40:]
+
+
+def cells(sketch: Sketch, rng: random.Random) -> None:
+    """Lossless cells: which, how many, and what is inside; or some where there were none."""
+    found = sketch.of_type(schema.CHUNK_CELLS)
+    if not found:
+        mask = _deflated(rng.randbytes(rng.choice((1, 2, 512))))
+        inside = b"\0" + rng.randbytes(rng.choice((1, 3)))
+        payload = len(mask).to_bytes(2, "little") + mask + inside
+        sketch.parts.insert(0, Part(schema.CHUNK_CELLS, rng.choice((payload, b"", payload[:5]))))
+        return
+    part = rng.choice(found)
+    end = 2 + int.from_bytes(part.payload[:2], "little")
+    mask, inside = part.payload[2:end], part.payload[end:]
+    way = rng.randrange(4)
+    if way == 0:
+        mask = _deflated(rng.randbytes(rng.choice((0, 1, 2, 3, 512, 1 << 20))))
+    elif way == 1:
+        mask = scratched(mask, rng)
+    elif way == 2:
+        inside = _bent_samples(inside, rng)
+    length = rng.choice((0, 1, len(mask) + 1, 65535)) if way == 3 else len(mask)
+    part.payload = min(length, 65535).to_bytes(2, "little") + mask + inside
 
 
 def _bent_png(content: bytes, rng: random.Random) -> bytes:

@@ -9,7 +9,7 @@ the README and of docs/FAMILIES.md. `make results KODAK=/path/to/kodak` runs it 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,10 @@ from vrcodec.bench.summary import (
     curve_table,
     markdown,
     picture_table,
-    summarise_psnr,
+    summarise,
 )
 from vrcodec.bitstream.information_content import record_bits
-from vrcodec.catalog import DEFAULT_MODEL, find_by_family, installed_weights
+from vrcodec.catalog import DEFAULT_MODEL, DEFAULT_TUNE, find_by_family, installed_weights
 from vrcodec.cli.shared.output import progress_bar
 from vrcodec.codec import Encoder
 from vrcodec.picture.folders import read_folder
@@ -49,9 +49,16 @@ FAMILIES_PAGE = ROOT / "docs" / "FAMILIES.md"
 PUBLISHED = Path(__file__).parent / "published"
 
 RATES = tuple(step / 10 for step in range(11))
-METRICS = ("psnr", "ms-ssim")
+METRICS = ("psnr", "ssimulacra2", "ms-ssim", "haarpsi")
+PLOTTED_METRICS = METRICS[:2]
 # What a card is compared with: key in the card -> curve.
-CARD_ANCHORS = {"jpeg": "jpeg420", "webp": "webp", "avif": "avif", "vtm18": "VTM 18.0 (VVC intra)"}
+CARD_ANCHORS = {
+    "jpeg": "jpeg420",
+    "webp": "webp",
+    "avif": "avif",
+    "avif_ssimulacra2": "avif-ssimulacra2",
+    "vtm18": "VTM 18.0 (VVC intra)",
+}
 # What our curves are compared with point by point.
 COMPARED_POINTWISE = ("webp", "avif", "avif-psnr", CARD_ANCHORS["vtm18"])
 COMMAND = "make results KODAK=/path/to/kodak"
@@ -65,6 +72,7 @@ def main() -> None:
     request = Request(
         (arguments.folder,),
         models=("all",),
+        tunes=tuple(dict.fromkeys(entry.tune for entry in installed_weights())),
         rates=RATES,
         rivals=("all",),
         metrics=METRICS,
@@ -79,16 +87,17 @@ def main() -> None:
     provenance = collect_provenance(request, plan)
     against_jpeg = gather_results(plan, outcome, published, "jpeg420", provenance)
     against_vtm = gather_results(plan, outcome, published, CARD_ANCHORS["vtm18"], provenance)
-    PLOT.write_bytes(plot_curves(against_jpeg.curves, METRICS, "svg"))
+    PLOT.write_bytes(plot_curves(against_jpeg.curves, PLOTTED_METRICS, "svg"))
     for family in (codec for codec in plan.codecs if isinstance(codec, Family)):
         update_card(family, against_jpeg.curves, outcome, arguments.folder)
-    DOCUMENT.write_text(document(against_jpeg, against_vtm))
+    families = {codec.name: codec for codec in plan.codecs if isinstance(codec, Family)}
+    DOCUMENT.write_text(document(against_jpeg, against_vtm, families))
     table = families_table(entry.card for entry in installed_weights())
     FAMILIES_PAGE.write_text(replace_blocks(FAMILIES_PAGE.read_text(), {"families": table}))
 
 
-def document(against_jpeg: Results, against_vtm: Results) -> str:
-    """The text of docs/RESULTS.md."""
+def document(against_jpeg: Results, against_vtm: Results, families: Mapping[str, Family]) -> str:
+    """The text of docs/RESULTS.md. ``families``: by the names of their curves."""
     machine, versions = against_jpeg.provenance["machine"], against_jpeg.provenance["versions"]
     libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
     sections = [
@@ -97,17 +106,14 @@ def document(against_jpeg: Results, against_vtm: Results) -> str:
         "pictures, from the sizes of real files; every file was read back and decoded. "
         f"{machine['cpu']}, {machine['threads']} threads. {libraries}.",
         "![Rate-distortion curves](results.svg)",
-        "\n".join(
-            f"- {sentence}"
-            for sentence in summarise_psnr(against_jpeg) + summarise_psnr(against_vtm)
-        ),
+        "\n".join(f"- {sentence}" for sentence in summarise(against_jpeg) + summarise(against_vtm)),
         "## Against JPEG 4:2:0",
         "BD-rate: difference in bits at equal quality, negative is fewer; PCHIP, Akima in brackets; over "
-        "the range of quality that both curves cover. MS-SSIM is compared in dB. Codecs without times "
-        "below are published curves.",
+        "the range of quality that both curves cover. MS-SSIM and HaarPSI are compared in dB. Codecs without "
+        "times below are published curves.",
         markdown(codec_table(against_jpeg, METRICS)),
         "## Against VTM 18.0",
-        markdown(codec_table(against_vtm, METRICS[:1])),
+        markdown(codec_table(against_vtm, PLOTTED_METRICS[:1])),
         "## Along the curves",
         "Difference in bits at equal PSNR, by straight lines between the points of the mean curves.",
         markdown(difference_table(against_jpeg.our_curves, _pointwise_rivals(against_jpeg.curves))),
@@ -117,7 +123,7 @@ def document(against_jpeg: Results, against_vtm: Results) -> str:
         "do those of AVIF and JPEG XL.",
         markdown(cost_table(against_jpeg)),
         "## Our families, point by point",
-        *(_family_section(curve) for curve in against_jpeg.our_curves),
+        *(_family_section(curve, families[curve.name]) for curve in against_jpeg.our_curves),
         "## Each picture: BD-rate (PSNR) against JPEG 4:2:0",
         markdown(picture_table(against_jpeg, "psnr")),
         "## Settings and sources",
@@ -130,8 +136,8 @@ def _pointwise_rivals(curves: Sequence[Curve]) -> list[Curve]:
     return [c for c in curves if c.name in COMPARED_POINTWISE]
 
 
-def _family_section(curve: Curve) -> str:
-    training = find_by_family(curve.name).card.get("training", [])
+def _family_section(curve: Curve, family: Family) -> str:
+    training = find_by_family(family.family, family.tune).card.get("training", [])
     samples = sum(stage.get("samples", 0) for stage in training)
     hours = sum(stage.get("hours", 0) for stage in training)
     words = f"Trained for {samples:,} samples in {hours:.1f} hours. BD-rate (PSNR) along the way:"
@@ -152,10 +158,10 @@ def _progress_table(training: Sequence[dict[str, Any]]) -> Table:
 
 def update_card(family: Family, curves: Sequence[Curve], outcome: Outcome, folder: Path) -> None:
     """Put the figures of ``family`` into its card and, for the default model, the README."""
-    entry = find_by_family(family.family)
+    entry = find_by_family(family.family, family.tune)
     curve = next(curve for curve in curves if curve.name == family.name)
     samples = outcome.samples[family.name]
-    rates = _bd_rates(curve, curves)
+    rates = _bd_rates(curve, curves, "psnr")
     if training := entry.card.get("training"):
         training[-1] |= {"id": entry.card["id"], "bd_rate_percent": rates}
     card = {
@@ -163,6 +169,9 @@ def update_card(family: Family, curves: Sequence[Curve], outcome: Outcome, folde
         "pictures": {"folder": folder.name, "count": len(samples)},
         "curve": _card_points(curve),
         "bd_rate_percent": rates,
+        "bd_rate_percent_by_metric": {
+            metric: _bd_rates(curve, curves, metric) for metric in METRICS[1:]
+        },
         "written_over_estimated": _written_over_estimated(family, folder, samples),
         "not_monotone": {
             "bytes": find_regressions(samples, lambda s: s.bytes),
@@ -170,7 +179,7 @@ def update_card(family: Family, curves: Sequence[Curve], outcome: Outcome, folde
         },
     }
     write_card(entry.path.with_suffix(".json"), card)
-    if family.family == DEFAULT_MODEL:
+    if (family.family, family.tune) == (DEFAULT_MODEL, DEFAULT_TUNE):
         update_readme(card_table(card))
 
 
@@ -180,6 +189,8 @@ def _card_points(curve: Curve) -> list[dict[str, float]]:
         "bpp": "bpp",
         "psnr": "psnr",
         "ms-ssim": "ms_ssim",
+        "ssimulacra2": "ssimulacra2",
+        "haarpsi": "haarpsi",
         "encoding_time": "encode_seconds",
         "decoding_time": "decode_seconds",
     }
@@ -188,13 +199,14 @@ def _card_points(curve: Curve) -> list[dict[str, float]]:
     return [{k: round(v, 5) for k, v in zip(columns, row, strict=True)} for row in rows]
 
 
-def _bd_rates(curve: Curve, curves: Sequence[Curve]) -> dict[str, float]:
+def _bd_rates(curve: Curve, curves: Sequence[Curve], metric: str) -> dict[str, float]:
+    """BD-rates in percent against those of `CARD_ANCHORS` that were measured by ``metric``."""
     by_name = {other.name: other for other in curves}
     rates = {}
     for key, name in CARD_ANCHORS.items():
         if name not in by_name:
             continue
-        rate = compare_columns(by_name[name].columns, curve.columns, "psnr")
+        rate = compare_columns(by_name[name].columns, curve.columns, metric)
         if rate and rate.pchip is not None:
             rates[key] = round(rate.pchip, 2)
     return rates
@@ -204,7 +216,7 @@ def _written_over_estimated(
     family: Family, folder: Path, samples: dict[str, list[Sample]]
 ) -> float:
     """Bytes of all files over what the tables promise for their symbols."""
-    encoder = Encoder(family.family, family.engine)
+    encoder = Encoder(family.family, family.engine, family.tune)
     with record_bits() as estimated:
         for picture in read_folder(folder).values():
             latents = encoder.analyse(picture)

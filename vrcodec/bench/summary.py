@@ -13,6 +13,9 @@ from vrcodec.metrics import METRICS
 
 Table = tuple[list[str], list[list[str]]]
 
+# What people see, and what most papers compare.
+_SUMMARISED = ("ssimulacra2", "psnr")
+
 
 def curve_table(curve: Curve, metrics: Sequence[str]) -> Table:
     """One row for each setting of a curve."""
@@ -113,21 +116,29 @@ def _cost_cells(side: dict[str, Any]) -> list[str]:
     ]
 
 
-def summarise_psnr(results: Results) -> list[str]:
-    """The BD-rate (PSNR) of each of our families against the anchor, in a sentence each."""
+def summarise(results: Results) -> list[str]:
+    """The BD-rates of each of our families against the anchor, by `_SUMMARISED`, in a sentence each."""
     sentences = []
     for curve in results.our_curves:
-        for comparison in results.comparisons.get("psnr", []):
-            rate = comparison.pooled
-            if comparison.curve == curve.name and rate and rate.pchip is not None:
-                assert results.anchor is not None
-                word = "fewer" if rate.pchip < 0 else "more"
-                sentences.append(
-                    f"{curve.title} needs {abs(rate.pchip):.1f} % {word} bits than "
-                    f"{results.anchor.title} at equal PSNR ({rate.low:.1f} to {rate.high:.1f} dB)"
-                    + _picture_words(comparison)
-                )
+        for metric in _SUMMARISED:
+            for comparison in results.comparisons.get(metric, []):
+                rate = comparison.pooled
+                if comparison.curve == curve.name and rate and rate.pchip is not None:
+                    assert results.anchor is not None
+                    word = "fewer" if rate.pchip < 0 else "more"
+                    sentences.append(
+                        f"{curve.title} needs {abs(rate.pchip):.1f} % {word} bits than "
+                        f"{results.anchor.title} at equal {_quality_words(metric, rate)}"
+                        + _picture_words(comparison)
+                    )
     return sentences
+
+
+def _quality_words(metric: str, rate: BdRate) -> str:
+    """A metric, and the range of it that was compared: PSNR (27.0 to 40.8 dB)."""
+    name, _, unit = METRICS[metric].title.partition(" (")
+    ends = " ".join(filter(None, (f"{rate.low:.1f} to {rate.high:.1f}", unit.rstrip(")"))))
+    return f"{name} ({ends})"
 
 
 def _picture_words(comparison: Comparison) -> str:

@@ -18,7 +18,7 @@ from vrcodec.bench.summary import (
     cost_table,
     curve_table,
     picture_table,
-    summarise_psnr,
+    summarise,
 )
 from vrcodec.metrics import METRICS
 
@@ -32,7 +32,7 @@ def render_report(results: Results, metrics: Sequence[str], shown: Sequence[Show
         "PLOTLY": get_plotlyjs(),
         "SCRIPT": web.read_shared(web.SCRIPT) + web.read_resource(__package__, "report.js"),
         "DATA": web.script_json(_chart_data(results, metrics, shown)),
-        "VERDICTS": "".join(f"<p>{html.escape(s)}</p>" for s in summarise_psnr(results)),
+        "VERDICTS": "".join(f"<p>{html.escape(s)}</p>" for s in summarise(results)),
         "CODECS": _html_table(codec_table(results, metrics)),
         "COSTS": _html_table(cost_table(results)),
         "PICTURES": _html_table(picture_table(results, "psnr")),

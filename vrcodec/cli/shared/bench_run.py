@@ -88,7 +88,7 @@ def _write_text(request: Request, path: Path, text: str) -> None:
 
 
 def _print_results(results: Results, plan: Plan) -> None:
-    from vrcodec.bench.summary import codec_table, cost_table, curve_table, summarise_psnr
+    from vrcodec.bench.summary import codec_table, cost_table, curve_table, summarise
 
     for curve in results.our_curves:
         output.echo(f"{curve.title}: {curve.description}")
@@ -109,7 +109,7 @@ def _print_results(results: Results, plan: Plan) -> None:
             f"BD-rate: bits at equal quality against {results.anchor.title}, negative is fewer; PCHIP "
             "(Akima), over the common range of quality."
         )
-    for sentence in summarise_psnr(results):
+    for sentence in summarise(results):
         output.echo(sentence)
 
 

@@ -103,6 +103,8 @@ def test_a_search_does_not_spoil_the_choice(encoder: Encoder, photograph: Pixels
 def test_modes_that_there_are_not(photograph: Pixels, run: Callable[..., int]) -> None:
     with pytest.raises(UsageError, match="auto, never, always"):
         vrcodec.encode(photograph, lossless="sometimes")  # type: ignore[arg-type]
+    assert vrcodec.inspect(vrcodec.encode(photograph, lossless=True)).lossless
+    assert not vrcodec.inspect(vrcodec.encode(graphic().pixels, lossless=False)).lossless
     with pytest.raises(UsageError, match="another word"):
         vrcodec.encode(photograph, lossless="never", lossless_fallback=True)
     assert run("encode", "a.png", "--lossless", "sometimes") == 2

@@ -49,7 +49,7 @@ def encode(
     icc: IccChoice = "keep",
     reduce_depth: bool = False,
     frame: int | None = None,
-    lossless: LosslessMode = "auto",
+    lossless: LosslessMode | bool = "auto",
     lossless_fallback: bool = False,
     verify: bool = False,
     limits: Limits = DEFAULT_LIMITS,
@@ -71,8 +71,8 @@ def encode(
     profile, convert colours to "srgb" by it, or "strip" it. ``reduce_depth``: round more than 8 bits a sample
     to 8, in place of refusing. ``frame``: which one of an animation or of several pages, from 0.
     ``lossless``: store without loss the picture, or the text and line art in it, where that is no larger
-    ("auto"), never, or always; ``lossless_fallback`` is an older word for "auto". ``verify``: decode the
-    result, and compare.
+    ("auto"), "never" or False, "always" or True; ``lossless_fallback`` is an older word for "auto". ``verify``:
+    decode the result, and compare.
 
     Raises InputError, LimitError, UsageError, WeightsError or DeviceError; with ``verify``, CorruptError.
     """
@@ -80,9 +80,9 @@ def encode(
         raise UsageError("a bin size stands in place of a rate, a map or a width")
     if effort and time_budget is not None:
         raise UsageError("a time budget stands in place of an effort")
-    from vrcodec.search.lossless_choice import check_lossless_mode, encode_smallest
+    from vrcodec.search.lossless_choice import encode_smallest, parse_lossless_mode
 
-    check_lossless_mode(lossless)
+    lossless = parse_lossless_mode(lossless)
     if lossless_fallback and lossless != "auto":
         raise UsageError("lossless_fallback is another word for lossless='auto'")
     weights_tune = tune or DEFAULT_TUNE

@@ -8,7 +8,7 @@ alone, without loss, and by the model with the cells of graphics without loss. T
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 
@@ -31,10 +31,13 @@ _EXPENSIVE_BPP = 8.0
 _MAX_SEARCH_GAIN = 0.5
 
 
-def check_lossless_mode(mode: str) -> None:
-    """Raise UsageError unless ``mode`` is a `LosslessMode`."""
+def parse_lossless_mode(mode: str | bool) -> LosslessMode:
+    """``mode``, where True stands for always and False for never. Raises UsageError for what is neither."""
+    if isinstance(mode, bool):
+        return "always" if mode else "never"
     if mode not in get_args(LosslessMode):
         raise UsageError(f"lossless is {', '.join(get_args(LosslessMode))}, not {mode!r}")
+    return cast(LosslessMode, mode)
 
 
 def encode_smallest(

@@ -11,6 +11,7 @@ import click
 from vrcodec import __version__
 from vrcodec.catalog import WEIGHTS_VARIABLE
 from vrcodec.cli.main import COMMANDS, cli
+from vrcodec.cli.shared.option_groups import GroupedCommand, grouped_options
 
 # Purpose and command lines. All of them are in the README, too.
 EXAMPLES = {
@@ -77,11 +78,12 @@ def _synopsis(command: click.Command, context: click.Context) -> str:
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
-    for parameter in command.get_params(context):
-        record = parameter.get_help_record(context)
-        if isinstance(parameter, click.Option) and record:
-            names, _, metavar = re.split(r"( (?!-)|$)", record[0], maxsplit=1)
-            yield from _item(names, re.sub(r"\s+", " ", record[1]), metavar)
+    for title, records in grouped_options(command, context).items():
+        if isinstance(command, GroupedCommand):
+            yield from (".PP", rf"\fI{_escape(title)}\fR")
+        for term, text in records:
+            names, _, metavar = re.split(r"( (?!-)|$)", term, maxsplit=1)
+            yield from _item(names, re.sub(r"\s+", " ", text), metavar)
 
 
 def _item(term: str, text: str, metavar: str = "") -> Iterator[str]:

@@ -16,6 +16,7 @@ from vrcodec.cli.shared import output
 from vrcodec.cli.shared.decode_work import DecodeWork
 from vrcodec.cli.shared.encode_work import EncodeWork
 from vrcodec.cli.shared.many_files import exit_code, track_outcomes
+from vrcodec.cli.shared.option_groups import MANY_FILES, GroupedCommand, option_group
 from vrcodec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class _ShardType(click.ParamType):  # type: ignore[type-arg]
             self.fail(str(error), param, ctx)
 
 
-_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+_OPTIONS = option_group(
+    MANY_FILES,
     click.option(
         "--manifest",
         required=True,
@@ -110,14 +112,12 @@ def _with_options_of(command: click.Command) -> Callable[[Any], Any]:
     def add(function: Any) -> Any:
         inherited = [p for p in command.params if p.name not in _REPLACED]
         function.__click_params__ = list(reversed(inherited))
-        for option in reversed(_OPTIONS):
-            function = option(function)
-        return function
+        return _OPTIONS(function)
 
     return add
 
 
-@command.command("encode")
+@command.command("encode", cls=GroupedCommand)
 @_with_options_of(encode.command)
 def encode_command(**given: Any) -> int:
     """Compress the pictures of a list."""
@@ -126,7 +126,7 @@ def encode_command(**given: Any) -> int:
     return _run(work, ".vrc", ENCODE_SUFFIXES, **batch_options)
 
 
-@command.command("decode")
+@command.command("decode", cls=GroupedCommand)
 @_with_options_of(decode.command)
 def decode_command(**given: Any) -> int:
     """Decompress the .vrc files of a list."""

@@ -11,6 +11,7 @@ import click
 from vrcodec.bench.request import DEFAULT_METRICS, DEFAULT_RIVALS, Request
 from vrcodec.catalog import DEFAULT_MODEL, DEFAULT_TUNE
 from vrcodec.cli.shared import options, signals
+from vrcodec.cli.shared.option_groups import MESSAGES, RUNNING, GroupedCommand, option_group
 
 _MAX_POINTS = 1000
 
@@ -63,7 +64,7 @@ _result = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
 _file = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument(
     "paths",
     nargs=-1,
@@ -71,102 +72,129 @@ _file = click.Path(dir_okay=False, path_type=Path)
     metavar="PATH...",
     type=click.Path(exists=True, path_type=Path),
 )
-@click.option(
-    "--models", type=Names(), default=DEFAULT_MODEL, show_default=True, help="Families, or all."
+@option_group(
+    "What is measured",
+    click.option(
+        "--models", type=Names(), default=DEFAULT_MODEL, show_default=True, help="Families, or all."
+    ),
+    click.option(
+        "--rates",
+        type=Numbers(),
+        help="Rates to measure: FIRST:LAST:STEP or a list.  [default: 0:1:0.125]",
+    ),
+    click.option("--bpps", type=Numbers(), help="Bits per pixel to aim at, instead of rates."),
+    click.option(
+        "--efforts",
+        type=Numbers(),
+        default="0",
+        show_default=True,
+        help="Efforts of our encoder, 0 to 9, each a curve; above 0, JPEG XL and AVIF follow suit.",
+    ),
+    click.option(
+        "--tune",
+        "tunes",
+        type=Names(),
+        default=DEFAULT_TUNE,
+        show_default=True,
+        help="What our encoder aims at, each a curve: psnr, ssimulacra2; with efforts above 0 also msssim.",
+    ),
+    click.option(
+        "--metrics",
+        type=Names(),
+        default=",".join(DEFAULT_METRICS),
+        show_default=True,
+        help="psnr, ms-ssim, ssimulacra2, haarpsi.",
+    ),
+    click.option("--quick", is_flag=True, help="Few pictures and points: a look in a minute."),
+    click.option(
+        "--profile", is_flag=True, help="Show where the time of one picture goes, and nothing else."
+    ),
 )
-@click.option(
-    "--rates",
-    type=Numbers(),
-    help="Rates to measure: FIRST:LAST:STEP or a list.  [default: 0:1:0.125]",
+@option_group(
+    "What it is compared with",
+    click.option(
+        "--rivals",
+        type=Names(),
+        default=",".join(DEFAULT_RIVALS),
+        show_default=True,
+        help="jpeg420, jpeg444, mozjpeg (jpeg: all three), webp, avif, avif420, avif-psnr, avif-ssimulacra2, "
+        "jxl, jp2k; all; none.",
+    ),
+    click.option(
+        "--compare",
+        "published",
+        multiple=True,
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Results in CompressAI's format, or of an earlier --json, to lay beside; may be given again.",
+    ),
+    click.option(
+        "--anchor",
+        metavar="CURVE",
+        help="Compare with this one.  [default: the first that is not ours]",
+    ),
 )
-@click.option("--bpps", type=Numbers(), help="Bits per pixel to aim at, instead of rates.")
-@click.option(
-    "--efforts",
-    type=Numbers(),
-    default="0",
-    show_default=True,
-    help="Efforts of our encoder, 0 to 9, each a curve; above 0, JPEG XL and AVIF follow suit.",
+@option_group(
+    "Results",
+    click.option(
+        "--json",
+        "json_path",
+        metavar="FILE",
+        type=_result,
+        help="Write results as JSON; - is stdout.",
+    ),
+    click.option(
+        "--csv",
+        "csv_path",
+        metavar="FILE",
+        type=_result,
+        help="Write every sample as CSV; - is stdout.",
+    ),
+    click.option(
+        "--report",
+        "report_path",
+        metavar="FILE",
+        type=_file,
+        help="Write an HTML report to look at.",
+    ),
+    click.option(
+        "--show",
+        multiple=True,
+        metavar="PICTURE",
+        help="Picture to lay over each other in the report; may be given again.  [default: the first three]",
+    ),
+    click.option(
+        "--plot",
+        "plot_path",
+        metavar="FILE",
+        type=_file,
+        help="Draw the curves: .png, .svg or .pdf.",
+    ),
+    options.force_option,
 )
-@click.option(
-    "--tune",
-    "tunes",
-    type=Names(),
-    default=DEFAULT_TUNE,
-    show_default=True,
-    help="What our encoder aims at, each a curve: psnr, ssimulacra2; with efforts above 0 also msssim.",
+@option_group(
+    RUNNING,
+    click.option(
+        "--jobs",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        help="Processes. With more than one, times are those of a busy machine.",
+    ),
+    click.option("--resume", is_flag=True, help="Take what an earlier run has measured already."),
+    click.option(
+        "--cache",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Folder where results are kept for --resume.  [default: vrcodec/bench in the user's cache]",
+    ),
+    options.device_option,
+    options.precision_option,
+    options.threads_option,
+    options.limits_option,
 )
-@click.option(
-    "--rivals",
-    type=Names(),
-    default=",".join(DEFAULT_RIVALS),
-    show_default=True,
-    help="jpeg420, jpeg444, mozjpeg (jpeg: all three), webp, avif, avif420, avif-psnr, avif-ssimulacra2, "
-    "jxl, jp2k; all; none.",
+@option_group(
+    MESSAGES,
+    options.verbosity_options,
 )
-@click.option(
-    "--compare",
-    "published",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Results in CompressAI's format, or of an earlier --json, to lay beside; may be given again.",
-)
-@click.option(
-    "--anchor",
-    metavar="CURVE",
-    help="Compare with this one.  [default: the first that is not ours]",
-)
-@click.option(
-    "--metrics",
-    type=Names(),
-    default=",".join(DEFAULT_METRICS),
-    show_default=True,
-    help="psnr, ms-ssim, ssimulacra2, haarpsi.",
-)
-@click.option(
-    "--json", "json_path", metavar="FILE", type=_result, help="Write results as JSON; - is stdout."
-)
-@click.option(
-    "--csv",
-    "csv_path",
-    metavar="FILE",
-    type=_result,
-    help="Write every sample as CSV; - is stdout.",
-)
-@click.option(
-    "--report", "report_path", metavar="FILE", type=_file, help="Write an HTML report to look at."
-)
-@click.option(
-    "--show",
-    multiple=True,
-    metavar="PICTURE",
-    help="Picture to lay over each other in the report; may be given again.  [default: the first three]",
-)
-@click.option(
-    "--plot", "plot_path", metavar="FILE", type=_file, help="Draw the curves: .png, .svg or .pdf."
-)
-@options.force_option
-@click.option("--quick", is_flag=True, help="Few pictures and points: a look in a minute.")
-@click.option(
-    "--profile", is_flag=True, help="Show where the time of one picture goes, and nothing else."
-)
-@click.option("--resume", is_flag=True, help="Take what an earlier run has measured already.")
-@click.option(
-    "--cache",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder where results are kept for --resume.  [default: vrcodec/bench in the user's cache]",
-)
-@click.option(
-    "--jobs",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Processes. With more than one, times are those of a busy machine.",
-)
-@options.device_option
-@options.precision_option
-@options.threads_option
-@options.limits_option
-@options.verbosity_options
 def command(**given: Any) -> int:
     """Measure models and other codecs on the pictures of folders: size, quality, speed, memory.
 

@@ -12,6 +12,14 @@ from vrcodec.cli.shared import options, output
 from vrcodec.cli.shared.decode_work import DecodeWork
 from vrcodec.cli.shared.decoding import DecodeJob, check_pattern, make_lazy_decoder, parse_region
 from vrcodec.cli.shared.many_files import ManyFilesRequest, ManyOptions, many_options, run_many
+from vrcodec.cli.shared.option_groups import (
+    MANY_FILES,
+    MESSAGES,
+    OUTPUT,
+    RUNNING,
+    GroupedCommand,
+    option_group,
+)
 from vrcodec.cli.shared.paths import (
     STDIO,
     Destination,
@@ -36,52 +44,68 @@ def _parse_rectangle(
     return None if value is None else Rectangle.parse(value)
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @options.inputs_argument("FILE...", required=False)
-@options.output_option
-@options.force_option
-@click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(FORMATS),
-    help="Format of the picture. Default: from the output's name, else png.",
+@option_group(
+    "What to decode",
+    click.option(
+        "--crop",
+        metavar="X,Y,W,H",
+        callback=_parse_rectangle,
+        help="Decode this rectangle only, in pixels of the whole picture. Of a file, only the blocks that it "
+        "needs are read.",
+    ),
+    click.option(
+        "--scale",
+        type=click.Choice([f"1/{scale}" for scale in SCALES if scale > 1]),
+        help="A preview: the mean of so many pixels in each direction. Takes less memory, but hardly less "
+        "time.",
+    ),
+    click.option(
+        "--levels",
+        type=click.IntRange(min=1),
+        help="Decode the first so many levels only, of a file that has levels (model qarv).",
+    ),
+    click.option(
+        "--progressive",
+        "pattern",
+        metavar="PATTERN",
+        help="Write the picture after each level of a single FILE; PATTERN is a name with %d or %02d in it.",
+    ),
+    click.option(
+        "--partial",
+        is_flag=True,
+        help="Decode the complete levels of a file that ends early, with a warning.",
+    ),
 )
-@click.option(
-    "--crop",
-    metavar="X,Y,W,H",
-    callback=_parse_rectangle,
-    help="Decode this rectangle only, in pixels of the whole picture. Of a file, only the blocks that it needs "
-    "are read.",
+@option_group(
+    OUTPUT,
+    options.output_option,
+    options.force_option,
+    click.option(
+        "--format",
+        "output_format",
+        type=click.Choice(FORMATS),
+        help="Format of the picture. Default: from the output's name, else png.",
+    ),
+    options.json_option,
 )
-@click.option(
-    "--scale",
-    type=click.Choice([f"1/{scale}" for scale in SCALES if scale > 1]),
-    help="A preview: the mean of so many pixels in each direction. Takes less memory, but hardly less time.",
+@option_group(
+    MANY_FILES,
+    many_options,
 )
-@click.option(
-    "--levels",
-    type=click.IntRange(min=1),
-    help="Decode the first so many levels only, of a file that has levels (model qarv).",
+@option_group(
+    RUNNING,
+    options.device_option,
+    options.threads_option,
+    options.precision_option,
+    options.memory_option,
+    options.limits_option,
 )
-@click.option(
-    "--progressive",
-    "pattern",
-    metavar="PATTERN",
-    help="Write the picture after each level of a single FILE; PATTERN is a name with %d or %02d in it.",
+@option_group(
+    MESSAGES,
+    options.verbosity_options,
 )
-@click.option(
-    "--partial",
-    is_flag=True,
-    help="Decode the complete levels of a file that ends early, with a warning.",
-)
-@many_options
-@options.device_option
-@options.threads_option
-@options.precision_option
-@options.memory_option
-@options.limits_option
-@options.json_option
-@options.verbosity_options
 def command(
     inputs: tuple[str, ...],
     target: str | None,

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from vrcodec.cli.shared import options, output
+from vrcodec.cli.shared.option_groups import MESSAGES, OUTPUT, RUNNING, GroupedCommand, option_group
 
 if TYPE_CHECKING:
     from vrcodec.doctor import Diagnosis
 
 
-@click.command()
-@options.device_option
-@options.threads_option
-@options.json_option
-@options.verbosity_options
+@click.command(cls=GroupedCommand)
+@option_group(OUTPUT, options.json_option)
+@option_group(RUNNING, options.device_option, options.threads_option)
+@option_group(MESSAGES, options.verbosity_options)
 def command(device: str, threads: int | None, as_json: bool) -> int:
     """Check this installation, and show what belongs into a report of a fault.
 

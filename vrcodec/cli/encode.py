@@ -14,6 +14,14 @@ from vrcodec.cli.shared import options, output, signals
 from vrcodec.cli.shared.encode_options import BACKGROUND_LEVEL, REGION_LEVEL, make_encode_job
 from vrcodec.cli.shared.encode_work import EncodeWork
 from vrcodec.cli.shared.many_files import ManyFilesRequest, ManyOptions, many_options, run_many
+from vrcodec.cli.shared.option_groups import (
+    MANY_FILES,
+    MESSAGES,
+    OUTPUT,
+    RUNNING,
+    GroupedCommand,
+    option_group,
+)
 from vrcodec.cli.shared.paths import choose_destinations
 from vrcodec.errors import UsageError
 from vrcodec.picture.intake.read_options import IccChoice, parse_strip
@@ -37,137 +45,163 @@ def _parse_strip(
         raise click.BadParameter(str(error), ctx, parameter) from None
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @options.inputs_argument("PICTURE...", required=False)
-@options.output_option
-@options.force_option
-@click.option(
-    "-r",
-    "--rate",
-    type=click.FloatRange(0, 1),
-    help=f"0 = smallest file, 1 = best picture, continuous.  [default: {DEFAULT_RATE}]",
+@option_group(
+    "Quality and targets",
+    click.option(
+        "-r",
+        "--rate",
+        type=click.FloatRange(0, 1),
+        help=f"0 = smallest file, 1 = best picture, continuous.  [default: {DEFAULT_RATE}]",
+    ),
+    click.option(
+        "--bpp", type=click.FloatRange(min=0, min_open=True), help="At most so many bits a pixel."
+    ),
+    click.option(
+        "--size", type=options.ByteSize(), help="At most this file size: 40000, 40kB, 39KiB."
+    ),
+    click.option("--psnr", type=float, help="The smallest file with at least so many dB."),
+    click.option(
+        "--ssim", type=float, help="The smallest file with at least this MS-SSIM, such as 0.98."
+    ),
+    click.option(
+        "--ssimulacra2",
+        type=float,
+        metavar="SCORE",
+        help="The smallest file with at least this SSIMULACRA 2 score, such as 70.",
+    ),
+    click.option(
+        "--strict",
+        is_flag=True,
+        help="Write nothing when no rate meets the target, instead of the nearest file there is.",
+    ),
+    click.option(
+        "--model",
+        default=DEFAULT_MODEL,
+        show_default=True,
+        shell_complete=options.complete_family,
+        help="Model family; see `vrcodec models`.",
+    ),
+    options.tune_option,
+    click.option(
+        "--lossless",
+        type=click.Choice(("auto", "never", "always")),
+        help="Store without loss: the picture, or text and line art in it, where that is no larger (auto); "
+        "nothing but bilevel pictures (never); every picture (always).  [default: auto]",
+    ),
+    click.option("--lossless-fallback", is_flag=True, help="The same as --lossless auto."),
 )
-@click.option(
-    "--bpp", type=click.FloatRange(min=0, min_open=True), help="At most so many bits a pixel."
+@option_group(
+    "Of single models",
+    click.option(
+        "--qmap",
+        "map_file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Quality map: a grey picture (white is 1) or .npy of levels in [0, 1], stretched over the "
+        "picture. With a rate or a target, its mean level is moved there. Needs --model qmap.",
+    ),
+    click.option(
+        "--roi",
+        "regions",
+        multiple=True,
+        metavar="X,Y,W,H[:Q]",
+        help=f"Region of interest in pixels, and its level [{REGION_LEVEL}]; may be given again.",
+    ),
+    click.option(
+        "--roi-background",
+        type=click.FloatRange(0, 1),
+        help=f"The level outside of regions.  [default: {BACKGROUND_LEVEL}]",
+    ),
+    click.option(
+        "--width",
+        type=click.IntRange(1, 65535),
+        help="slim only: channels of the networks, in place of those that the rate has chosen; the rate then "
+        "runs over what that width can do. See `vrcodec models` for the widths there are.",
+    ),
+    click.option(
+        "--bin-size",
+        type=float,
+        help="Expert, qvrf only: the quantisation step, 1/64 .. 64, also beyond what any rate has.",
+    ),
 )
-@click.option("--size", type=options.ByteSize(), help="At most this file size: 40000, 40kB, 39KiB.")
-@click.option("--psnr", type=float, help="The smallest file with at least so many dB.")
-@click.option(
-    "--ssim", type=float, help="The smallest file with at least this MS-SSIM, such as 0.98."
+@option_group(
+    "Search for fewer bits",
+    click.option(
+        "--effort",
+        "level",
+        type=click.IntRange(0, MAX_EFFORT),
+        help="Search for the picture's best latents: 0 (none) to 9 (minutes), each level twice as long as the "
+        "one before. The file is smaller or better for it, and decodes as fast as ever.  [default: 0]",
+    ),
+    click.option(
+        "--time-budget",
+        "seconds",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="Search for so long a picture, instead of a level of effort.",
+    ),
+    click.option(
+        "--keep-partial",
+        is_flag=True,
+        help="On Ctrl-C, write the best that the search has found so far, instead of nothing.",
+    ),
 )
-@click.option(
-    "--ssimulacra2",
-    type=float,
-    metavar="SCORE",
-    help="The smallest file with at least this SSIMULACRA 2 score, such as 70.",
+@option_group(
+    "What is kept of a picture",
+    click.option(
+        "--strip",
+        multiple=True,
+        metavar="[all|icc|exif|xmp]",
+        callback=_parse_strip,
+        help="Encode without these metadata, which are kept otherwise. Several: with commas, or given again.",
+    ),
+    click.option(
+        "--icc",
+        type=click.Choice(get_args(IccChoice)),
+        default="keep",
+        show_default=True,
+        help="The colour profile: keep it, convert the colours to sRGB, or leave it out.",
+    ),
+    click.option(
+        "--reduce-depth",
+        is_flag=True,
+        help="Round samples of more than 8 bits to 8; such pictures are refused otherwise.",
+    ),
+    click.option(
+        "--frame",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Which picture of an animation or of several pages, counted from 0.",
+    ),
 )
-@click.option(
-    "--bin-size",
-    type=float,
-    help="Expert, qvrf only: the quantisation step, 1/64 .. 64, also beyond what any rate has.",
+@option_group(
+    OUTPUT,
+    options.output_option,
+    options.force_option,
+    click.option(
+        "--verify",
+        is_flag=True,
+        help="Decode the result and compare, before anything is written; exit code 5 when they differ.",
+    ),
+    options.json_option,
 )
-@click.option(
-    "--width",
-    type=click.IntRange(1, 65535),
-    help="slim only: channels of the networks, in place of those that the rate has chosen; the rate then runs "
-    "over what that width can do. See `vrcodec models` for the widths there are.",
+@option_group(
+    MANY_FILES,
+    many_options,
 )
-@click.option(
-    "--qmap",
-    "map_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Quality map: a grey picture (white is 1) or .npy of levels in [0, 1], stretched over the picture. "
-    "With a rate or a target, its mean level is moved there. Needs --model qmap.",
+@option_group(
+    RUNNING,
+    options.device_option,
+    options.threads_option,
+    options.precision_option,
+    options.memory_option,
+    options.limits_option,
 )
-@click.option(
-    "--roi",
-    "regions",
-    multiple=True,
-    metavar="X,Y,W,H[:Q]",
-    help=f"Region of interest in pixels, and its level [{REGION_LEVEL}]; may be given again.",
+@option_group(
+    MESSAGES,
+    options.verbosity_options,
 )
-@click.option(
-    "--roi-background",
-    type=click.FloatRange(0, 1),
-    help=f"The level outside of regions.  [default: {BACKGROUND_LEVEL}]",
-)
-@click.option(
-    "--strict",
-    is_flag=True,
-    help="Write nothing when no rate meets the target, instead of the nearest file there is.",
-)
-@click.option(
-    "--effort",
-    "level",
-    type=click.IntRange(0, MAX_EFFORT),
-    help="Search for the picture's best latents: 0 (none) to 9 (minutes), each level twice as long as the one "
-    "before. The file is smaller or better for it, and decodes as fast as ever.  [default: 0]",
-)
-@click.option(
-    "--time-budget",
-    "seconds",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="Search for so long a picture, instead of a level of effort.",
-)
-@options.tune_option
-@click.option(
-    "--keep-partial",
-    is_flag=True,
-    help="On Ctrl-C, write the best that the search has found so far, instead of nothing.",
-)
-@click.option(
-    "--model",
-    default=DEFAULT_MODEL,
-    show_default=True,
-    shell_complete=options.complete_family,
-    help="Model family; see `vrcodec models`.",
-)
-@click.option(
-    "--strip",
-    multiple=True,
-    metavar="[all|icc|exif|xmp]",
-    callback=_parse_strip,
-    help="Encode without these metadata, which are kept otherwise. Several: with commas, or given again.",
-)
-@click.option(
-    "--icc",
-    type=click.Choice(get_args(IccChoice)),
-    default="keep",
-    show_default=True,
-    help="The colour profile: keep it, convert the colours to sRGB, or leave it out.",
-)
-@click.option(
-    "--reduce-depth",
-    is_flag=True,
-    help="Round samples of more than 8 bits to 8; such pictures are refused otherwise.",
-)
-@click.option(
-    "--frame",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="Which picture of an animation or of several pages, counted from 0.",
-)
-@click.option(
-    "--lossless",
-    type=click.Choice(("auto", "never", "always")),
-    help="Store without loss: the picture, or text and line art in it, where that is no larger (auto); nothing "
-    "but bilevel pictures (never); every picture (always).  [default: auto]",
-)
-@click.option("--lossless-fallback", is_flag=True, help="The same as --lossless auto.")
-@click.option(
-    "--verify",
-    is_flag=True,
-    help="Decode the result and compare, before anything is written; exit code 5 when they differ.",
-)
-@many_options
-@options.device_option
-@options.threads_option
-@options.precision_option
-@options.memory_option
-@options.limits_option
-@options.json_option
-@options.verbosity_options
 def command(
     inputs: tuple[str, ...],
     target: str | None,

@@ -9,22 +9,26 @@ import click
 
 from vrcodec.bitstream.inspection import Info, inspect
 from vrcodec.cli.shared import options, output
+from vrcodec.cli.shared.option_groups import MESSAGES, OUTPUT, RUNNING, GroupedCommand, option_group
 from vrcodec.cli.shared.paths import Destination, display_name, prefix_errors, read_vrc_file
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @options.inputs_argument("FILE...")
-@click.option(
-    "--qmap-out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the quality map of a single FILE as a grey picture, or as .npy.",
+@option_group(
+    OUTPUT,
+    click.option(
+        "--qmap-out",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Write the quality map of a single FILE as a grey picture, or as .npy.",
+    ),
+    options.force_option,
+    options.json_option,
 )
-@options.force_option
-@options.limits_option
-@options.json_option
-@options.verbosity_options
+@option_group(RUNNING, options.limits_option)
+@option_group(MESSAGES, options.verbosity_options)
 def command(
     inputs: tuple[str, ...], qmap_out: Path | None, force: bool, limits: Limits, as_json: bool
 ) -> int:

@@ -8,11 +8,12 @@ import click
 
 from vrcodec.catalog import WeightsEntry, installed_weights
 from vrcodec.cli.shared import options, output
+from vrcodec.cli.shared.option_groups import MESSAGES, OUTPUT, GroupedCommand, option_group
 
 
-@click.command()
-@options.json_option
-@options.verbosity_options
+@click.command(cls=GroupedCommand)
+@option_group(OUTPUT, options.json_option)
+@option_group(MESSAGES, options.verbosity_options)
 def command(as_json: bool) -> None:
     """List the installed models with their measured figures."""
     entries = installed_weights()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vrcodec.cli.shared import options, output
+from vrcodec.cli.shared.option_groups import MESSAGES, OUTPUT, RUNNING, GroupedCommand, option_group
 from vrcodec.cli.shared.paths import Destination, display_name, prefix_errors, read_picture_file
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
@@ -19,48 +20,61 @@ if TYPE_CHECKING:
     from vrcodec.picture.picture import Picture
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("picture")
-@click.option(
-    "--for",
-    "purpose",
-    required=True,
-    type=click.Choice(["saliency", "text", "uniform", "gradient", "task"]),
-    help="What the map should favour: what catches the eye, small writing, nothing, the right side, or a task.",
+@option_group(
+    "The map",
+    click.option(
+        "--for",
+        "purpose",
+        required=True,
+        type=click.Choice(["saliency", "text", "uniform", "gradient", "task"]),
+        help="What the map should favour: what catches the eye, small writing, nothing, the right side, or a "
+        "task.",
+    ),
+    click.option(
+        "--low", type=click.FloatRange(0, 1), default=0.2, show_default=True, help="Lowest level."
+    ),
+    click.option(
+        "--high", type=click.FloatRange(0, 1), default=0.8, show_default=True, help="Highest level."
+    ),
+    click.option(
+        "--task",
+        metavar="MODULE:CALLABLE",
+        help="Its loss: a function of the decoded and the original picture, tensors (1, 3, H, W) in [0, 1].",
+    ),
+    click.option(
+        "--steps", type=click.IntRange(min=1), default=50, show_default=True, help="Of the descent."
+    ),
+    click.option(
+        "--price",
+        type=click.FloatRange(min=0),
+        default=1.0,
+        show_default=True,
+        help="What a bit per pixel costs, in the task's loss.",
+    ),
 )
-@click.option(
-    "-o",
-    "--output",
-    "target",
-    required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="A grey .png, or .npy.",
+@option_group(
+    OUTPUT,
+    click.option(
+        "-o",
+        "--output",
+        "target",
+        required=True,
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="A grey .png, or .npy.",
+    ),
+    options.force_option,
 )
-@click.option(
-    "--low", type=click.FloatRange(0, 1), default=0.2, show_default=True, help="Lowest level."
+@option_group(
+    RUNNING,
+    options.threads_option,
+    options.limits_option,
 )
-@click.option(
-    "--high", type=click.FloatRange(0, 1), default=0.8, show_default=True, help="Highest level."
+@option_group(
+    MESSAGES,
+    options.verbosity_options,
 )
-@click.option(
-    "--task",
-    metavar="MODULE:CALLABLE",
-    help="Its loss: a function of the decoded and the original picture, tensors (1, 3, H, W) in [0, 1].",
-)
-@click.option(
-    "--steps", type=click.IntRange(min=1), default=50, show_default=True, help="Of the descent."
-)
-@click.option(
-    "--price",
-    type=click.FloatRange(min=0),
-    default=1.0,
-    show_default=True,
-    help="What a bit per pixel costs, in the task's loss.",
-)
-@options.force_option
-@options.threads_option
-@options.limits_option
-@options.verbosity_options
 def command(
     picture: str,
     purpose: str,

@@ -8,109 +8,139 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from vrcodec.cli.shared import options, output, signals
+from vrcodec.cli.shared.option_groups import MESSAGES, RUNNING, GroupedCommand, option_group
 from vrcodec.errors import UsageError
 
 if TYPE_CHECKING:
     from vrcodec.training.schedule import Shape
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("family", shell_complete=options.complete_family)
-@click.option(
-    "--data",
-    "folders",
-    required=True,
-    multiple=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder with training pictures; may be given again.",
+@option_group(
+    "Pictures",
+    click.option(
+        "--data",
+        "folders",
+        required=True,
+        multiple=True,
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Folder with training pictures; may be given again.",
+    ),
+    click.option(
+        "--eval",
+        "eval_folder",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Folder with held-out pictures, evaluated every few minutes.",
+    ),
+    click.option(
+        "--graphics",
+        type=click.FloatRange(0, 1),
+        metavar="SHARE",
+        help="The share of crops that are drawn (text, flat shapes, line art ...), so that what no photograph "
+        "has is learnt, too.  [default: 0.05]",
+    ),
 )
-@click.option("--minutes", type=click.FloatRange(min=0), help="Budget of the whole schedule.")
-@click.option("--steps", type=click.IntRange(min=1), help="The same, in steps.")
-@click.option(
-    "--pause",
-    type=click.FloatRange(min=0),
-    metavar="MINUTES",
-    help="Stop this process earlier; go on later with --resume.",
+@option_group(
+    "Start and end",
+    click.option(
+        "--init",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Weights to start from; what fits by name and shape is taken over. Default: the "
+        "Karhunen-Loeve transform of the training pictures.",
+    ),
+    click.option(
+        "--transforms",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Weights of qvrf or qarv whose analysis and synthesis are to replace those of the start; for "
+        "all families but slim.",
+    ),
+    click.option("--minutes", type=click.FloatRange(min=0), help="Budget of the whole schedule."),
+    click.option("--steps", type=click.IntRange(min=1), help="The same, in steps."),
+    click.option(
+        "--pause",
+        type=click.FloatRange(min=0),
+        metavar="MINUTES",
+        help="Stop this process earlier; go on later with --resume.",
+    ),
+    click.option("--resume", is_flag=True, help="Go on from the checkpoint in the output folder."),
+    click.option(
+        "--trunk",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Folder of a run without an end: begun there, or gone on with, at a constant learning rate, until "
+        "it is stopped; --minutes or --steps then bound this process.",
+    ),
+    click.option(
+        "--branch",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        metavar="TRUNK",
+        help="Start from the present state of this trunk, which is not changed, and let the learning rate fall "
+        "to nothing over the budget: that makes weights of it.",
+    ),
+    click.option(
+        "-o",
+        "--output",
+        "target",
+        default="runs",
+        show_default=True,
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Folder for checkpoint, logs, plot and weights; a trunk has its own.",
+    ),
 )
-@click.option("--resume", is_flag=True, help="Go on from the checkpoint in the output folder.")
-@click.option(
-    "--trunk",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of a run without an end: begun there, or gone on with, at a constant learning rate, until it "
-    "is stopped; --minutes or --steps then bound this process.",
+@option_group(
+    "How it learns",
+    click.option(
+        "--small",
+        is_flag=True,
+        help="A model of a few channels, to try out training in minutes (gained only).",
+    ),
+    click.option(
+        "--tune",
+        type=click.Choice(["psnr", "ssimulacra2"]),
+        help="What to train for; ssimulacra2 (with gained, qvrf and qarv) sees more as people do.  "
+        "[default: psnr]",
+    ),
+    click.option("--batch", type=click.IntRange(min=1), help="Crops per step and process."),
+    click.option(
+        "--learning-rate",
+        type=click.FloatRange(min=0, min_open=True),
+        help="The highest of the schedule, in place of the recipe's.",
+    ),
+    click.option(
+        "--warmup",
+        type=click.IntRange(min=1),
+        metavar="STEPS",
+        help="How long the learning rate rises at first; a short stage wants fewer than the recipe has.",
+    ),
+    click.option(
+        "--freeze",
+        type=click.IntRange(min=0),
+        metavar="STEPS",
+        help="How long tensors that --transforms or --init brought stand still at first, where others are new "
+        "or must get used to them.",
+    ),
+    click.option(
+        "--optimizer",
+        type=click.Choice(["adam", "muon"]),
+        help="Of matrices; of other parameters it is Adam.  [default: the recipe's]",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Of all random numbers: crops, levels, noise.",
+    ),
 )
-@click.option(
-    "--branch",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    metavar="TRUNK",
-    help="Start from the present state of this trunk, which is not changed, and let the learning rate fall to "
-    "nothing over the budget: that makes weights of it.",
+@option_group(
+    RUNNING,
+    options.device_option,
+    options.threads_option,
 )
-@click.option(
-    "-o",
-    "--output",
-    "target",
-    default="runs",
-    show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for checkpoint, logs, plot and weights; a trunk has its own.",
+@option_group(
+    MESSAGES,
+    options.verbosity_options,
 )
-@click.option(
-    "--init",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Weights to start from; what fits by name and shape is taken over. Default: the "
-    "Karhunen-Loeve transform of the training pictures.",
-)
-@click.option(
-    "--transforms",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Weights of qvrf or qarv whose analysis and synthesis are to replace those of the start; for "
-    "all families but slim.",
-)
-@click.option(
-    "--eval",
-    "eval_folder",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder with held-out pictures, evaluated every few minutes.",
-)
-@click.option(
-    "--small",
-    is_flag=True,
-    help="A model of a few channels, to try out training in minutes (gained only).",
-)
-@click.option("--batch", type=click.IntRange(min=1), help="Crops per step and process.")
-@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True))
-@click.option(
-    "--warmup",
-    type=click.IntRange(min=1),
-    metavar="STEPS",
-    help="How long the learning rate rises at first; a short stage wants fewer than the recipe has.",
-)
-@click.option(
-    "--freeze",
-    type=click.IntRange(min=0),
-    metavar="STEPS",
-    help="How long tensors that --transforms or --init brought stand still at first, where others are new or "
-    "must get used to them.",
-)
-@click.option("--optimizer", type=click.Choice(["adam", "muon"]))
-@click.option(
-    "--tune",
-    type=click.Choice(["psnr", "ssimulacra2"]),
-    help="What to train for; ssimulacra2 (with gained, qvrf and qarv) sees more as people do.  "
-    "[default: psnr]",
-)
-@click.option(
-    "--graphics",
-    type=click.FloatRange(0, 1),
-    metavar="SHARE",
-    help="The share of crops that are drawn (text, flat shapes, line art ...), so that what no photograph has "
-    "is learnt, too.  [default: 0.05]",
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@options.device_option
-@options.threads_option
-@options.verbosity_options
 def command(
     family: str,
     folders: tuple[Path, ...],

@@ -9,20 +9,29 @@ import click
 from vrcodec.bitstream.inspection import check_structure
 from vrcodec.cli.shared import options, output
 from vrcodec.cli.shared.decoding import make_lazy_decoder
+from vrcodec.cli.shared.option_groups import MESSAGES, OUTPUT, RUNNING, GroupedCommand, option_group
 from vrcodec.cli.shared.paths import display_name, prefix_errors, read_vrc_file
 from vrcodec.limits import Limits
 from vrcodec.regions.tiling import Tiling
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @options.inputs_argument("FILE...")
-@click.option("--full", is_flag=True, help="Decode, too: checks the symbols, needs the weights.")
-@options.device_option
-@options.threads_option
-@options.memory_option
-@options.limits_option
-@options.json_option
-@options.verbosity_options
+@option_group(
+    "What is checked",
+    click.option(
+        "--full", is_flag=True, help="Decode, too: checks the symbols, needs the weights."
+    ),
+)
+@option_group(OUTPUT, options.json_option)
+@option_group(
+    RUNNING,
+    options.device_option,
+    options.threads_option,
+    options.memory_option,
+    options.limits_option,
+)
+@option_group(MESSAGES, options.verbosity_options)
 def command(
     inputs: tuple[str, ...],
     full: bool,

@@ -14,6 +14,7 @@ from vrcodec.bitstream.inspection import Info, inspect
 from vrcodec.cli.info import describe_file
 from vrcodec.cli.shared import options, output, signals
 from vrcodec.cli.shared.decoding import make_lazy_decoder
+from vrcodec.cli.shared.option_groups import MESSAGES, RUNNING, GroupedCommand, option_group
 from vrcodec.cli.shared.paths import display_name, prefix_errors, read_vrc_file
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
@@ -24,28 +25,39 @@ if TYPE_CHECKING:
     from vrcodec.viewer.images import DecodedFile
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("name", metavar="FILE", type=click.Path(allow_dash=True))
-@click.option(
-    "--original",
-    "original_file",
-    metavar="PICTURE",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The picture that was encoded, to lay beside it.",
+@option_group(
+    "The page",
+    click.option(
+        "--original",
+        "original_file",
+        metavar="PICTURE",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="The picture that was encoded, to lay beside it.",
+    ),
+    click.option(
+        "--no-browser", is_flag=True, help="Print the address of the page, and open nothing."
+    ),
+    click.option(
+        "--port",
+        type=click.IntRange(0, 65535),
+        default=0,
+        help="Where to listen, for tunnels.  [default: a free one]",
+    ),
 )
-@click.option("--no-browser", is_flag=True, help="Print the address of the page, and open nothing.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=0,
-    help="Where to listen, for tunnels.  [default: a free one]",
+@option_group(
+    RUNNING,
+    options.device_option,
+    options.threads_option,
+    options.precision_option,
+    options.memory_option,
+    options.limits_option,
 )
-@options.device_option
-@options.threads_option
-@options.precision_option
-@options.memory_option
-@options.limits_option
-@options.verbosity_options
+@option_group(
+    MESSAGES,
+    options.verbosity_options,
+)
 def command(
     name: str,
     original_file: Path | None,

@@ -26,7 +26,13 @@ def test_a_folder_is_walked(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     found = find_inputs([str(tmp_path)], [], ENCODE_SUFFIXES)
     assert sorted(map(str, found.sources.values())) == ["a.png", "deep/er/b.JPG"]
-    assert found.ignored == 2
+    kinds = {Path(path).name: kind for path, kind in found.left_out.items()}
+    assert kinds == {
+        "notes.txt": ".txt",
+        "d.vrc": ".vrc",
+        "gone.png": "broken link",
+        "pipe.png": "special file",
+    }
     named = find_inputs([str(tmp_path / "notes.txt")], [], ENCODE_SUFFIXES)
     assert list(named.sources.values()) == [PurePosixPath("notes.txt")]
 
@@ -47,6 +53,17 @@ def test_lists() -> None:
     assert parse_list(b"a\nb.png\0c.png\0", null=True) == ["a\nb.png", "c.png"]
     with pytest.raises(UsageError, match="--null"):
         parse_list(b"a\0b", null=False)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize("null", [False, True])
+def test_lists_as_windows_writes_them(encoding: str, null: bool) -> None:
+    names = ["café.png", "b c.png"]
+    text = ("\0" if null else "\r\n").join([*names, ""])
+    data = ("\ufeff" * (encoding == "utf-16-be") + text).encode(encoding)
+    assert parse_list(data, null=null) == names
+    with pytest.raises(UsageError, match="UTF-16"):
+        parse_list("\ufeffa".encode("utf-16-le") + b"!", null=null)
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,44 @@
-"""Atomic writing of files: a target is there complete, or not at all."""
+"""Files: writing in one step, so that a target is there complete or not at all; reading up to a limit."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from vrcodec.errors import OutputError
 
 _STEM_LENGTH = 40
+_PIECE_BYTES = 1 << 20
+_STANDARD_FILES = {"stdout": 1, "stderr": 2}
+_DESCRIPTOR = re.compile(r"/dev/(?P<name>stdout|stderr)|/(?:dev|proc/self)/fd/(?P<number>\d+)")
 _CREATE_NEW = os.O_CREAT | os.O_EXCL
 # Linux: a file without a name, which vanishes when the process is killed.
 _NAMELESS = getattr(os, "O_TMPFILE", 0)
 
 # Names of temporary files that this process may have made and not yet removed.
 _partials: set[str] = set()
+
+
+def read_at_most(file: BinaryIO, limit: int) -> bytes:
+    """What is left of ``file``, up to ``limit`` bytes, in as much memory as that takes.
+
+    A single call of `read` asks for memory for the whole limit first.
+    """
+    size = 0
+    with contextlib.suppress(OSError):
+        size = os.fstat(file.fileno()).st_size
+    # A regular file comes in one piece, which is not copied.
+    pieces = [file.read(min(size, limit))]
+    left = limit - len(pieces[0])
+    while left and (piece := file.read(min(left, _PIECE_BYTES))):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
 
 
 def check_absent(path: Path) -> None:
@@ -29,9 +51,15 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool) -> None:
     """Write to a temporary file, flushed to disk, that then replaces ``path``.
 
     The temporary file has no name until it is complete, where the system can do so; elsewhere a killed process
-    may leave it behind. Special files (/dev/null, a named pipe) are written directly. Raises OutputError.
+    may leave it behind. Special files (/dev/null, a named pipe) are written directly, and so are those that
+    this process has open already, by a name such as /dev/fd/3. Raises OutputError.
     """
     try:
+        handle = open_descriptor(path)
+        if handle is not None:
+            with open(handle, "wb", closefd=False) as file:
+                file.write(data)
+            return
         if path.exists() and not path.is_file():
             path.write_bytes(data)
             return
@@ -43,6 +71,17 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool) -> None:
                 _write_named(target, name, data, overwrite)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def open_descriptor(path: Path) -> int | None:
+    """The number of the open file that ``path`` stands for, such as 1 of /dev/stdout; None for other paths.
+
+    Opened anew by such a name, a regular file would be truncated, and then replaced.
+    """
+    match = _DESCRIPTOR.fullmatch(str(path))
+    if match is None:
+        return None
+    return int(match["number"]) if match["number"] else _STANDARD_FILES[match["name"]]
 
 
 def discard_partials() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import os
 from collections.abc import Iterator, Sequence
@@ -21,11 +22,12 @@ DECODE_SUFFIXES = frozenset({".vrc"})
 class FoundInputs:
     """``sources``: by each, its path below what was named, and so below the output folder.
 
-    ``ignored``: how many files of folders have none of the suffixes.
+    ``left_out``: files of folders that are not taken, each with its kind: its suffix, "broken link", or what
+    else it is.
     """
 
     sources: dict[str, PurePosixPath] = field(default_factory=dict)
-    ignored: int = 0
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def find_inputs(
@@ -98,14 +100,24 @@ def _add(
         found.sources.setdefault(name, relative)
         return
     for path in _walk(name):
-        if Path(path).suffix.lower() in suffixes:
-            found.sources.setdefault(path, root / PurePosixPath(Path(path).relative_to(name)))
+        if kind := _kind_left_out(path, suffixes):
+            found.left_out[path] = kind
         else:
-            found.ignored += 1
+            found.sources.setdefault(path, root / PurePosixPath(Path(path).relative_to(name)))
+
+
+def _kind_left_out(path: str, suffixes: frozenset[str]) -> str:
+    """Why a file of a folder is not taken; empty for one that is."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in suffixes:
+        return suffix or "without a suffix"
+    if os.path.isfile(path):
+        return ""
+    return "special file" if os.path.exists(path) else "broken link"
 
 
 def _walk(folder: str) -> Iterator[str]:
-    """Regular files that are not hidden, sorted; links are followed, but into no folder twice."""
+    """Files that are not hidden, sorted; links are followed, but into no folder twice."""
     visited: set[tuple[int, int]] = set()
     for root, folders, names in os.walk(folder, followlinks=True):
         status = os.stat(root)
@@ -115,18 +127,29 @@ def _walk(folder: str) -> Iterator[str]:
         visited.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
-            path = os.path.join(root, name)
-            if not name.startswith(".") and os.path.isfile(path):
-                yield path
+            if not name.startswith("."):
+                yield os.path.join(root, name)
 
 
 def parse_list(data: bytes, *, null: bool) -> list[str]:
     """Names, one a line, or with ``null`` each ended by a zero byte; empty ones are left out.
 
-    Raises UsageError for zero bytes where lines are expected.
+    A byte order mark is no part of the first name; a list in UTF-16, as Windows writes them, is known by one.
+    Raises UsageError for zero bytes where lines are expected, and for a list in UTF-16 that is damaged.
     """
+    data = _without_byte_order_mark(data)
     parts = data.split(b"\0") if null else data.splitlines()
     names = [os.fsdecode(part) for part in parts if part.strip()]
     if not null and any("\0" in name for name in names):
         raise UsageError("the list has zero bytes in it; read it with --null")
     return names
+
+
+def _without_byte_order_mark(data: bytes) -> bytes:
+    """``data`` in the encoding of file names."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            return os.fsencode(data.decode("utf-16"))
+        except UnicodeError as error:
+            raise UsageError(f"the list begins as UTF-16 does, and is none: {error}") from error
+    return data.removeprefix(codecs.BOM_UTF8)

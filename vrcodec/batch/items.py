@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Protocol
 
-Status = Literal["done", "skipped", "failed"]
+Status = Literal["done", "skipped", "failed", "left out"]
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,8 @@ class Outcome:
     """The outcome of an item: a line of the log.
 
     ``hash``: SHA-256 of the source. ``weights`` and ``settings``: as `Work` has them. ``bytes_in`` and
-    ``bytes``: of source and target. ``seconds``: of coding alone. ``error`` and ``error_class``: of a failure.
+    ``bytes``: of source and target. ``seconds``: of coding alone. ``error`` and ``error_class``: of a failure;
+    of a file that is left out, ``error_class`` is its kind.
     ``transient``: whether the failure may be gone at another try. ``result``: what `Work.code` returned, but
     the data. The last two are not in the log.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from typing import IO
@@ -10,13 +11,17 @@ from typing import IO
 from vrcodec.batch import storage
 from vrcodec.batch.items import Outcome
 from vrcodec.errors import OutputError
+from vrcodec.files import open_descriptor
 
 # Object stores cannot append: the whole log is uploaded anew, so often at most.
 _UPLOAD_SECONDS = 30.0
 
 
 class Log:
-    """Appends outcomes to a log at a local path or URL. Of a killed run, all but the last line can be read."""
+    """Appends outcomes to a log at a local path or URL; ``-`` is stdout.
+
+    Of a killed run, all but the last line can be read.
+    """
 
     def __init__(self, location: str) -> None:
         self._location = location
@@ -52,9 +57,16 @@ class Log:
             self._upload()
 
 
+def _descriptor(location: str) -> int | None:
+    """The number of the open file that a log is written to, 1 for ``-``; None for other locations."""
+    return 1 if location == "-" else open_descriptor(storage.local_path(location))
+
+
 def _open_to_append(location: str) -> IO[bytes]:
-    path = storage.local_path(location)
+    path, handle = storage.local_path(location), _descriptor(location)
     try:
+        if handle is not None:
+            return os.fdopen(os.dup(handle), "wb")
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("ab+")
         # A killed run may have left an unfinished line, which would swallow the next one.
@@ -84,11 +96,11 @@ def read_log(location: str) -> Iterator[Outcome]:
 
 
 def read_last_results(location: str) -> dict[str, Outcome]:
-    """By target, the last outcome that did not fail; none where there is no log. Raises InputError."""
-    if storage.size(location) is None:
+    """By target, the last outcome that is a result; none where there is no log to read. Raises InputError."""
+    if _descriptor(location) is not None or storage.size(location) is None:
         return {}
     results = {}
     for outcome in read_log(location):
-        if outcome.outcome != "failed":
+        if outcome.outcome in ("done", "skipped"):
             results[outcome.target] = outcome
     return results

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vrcodec.errors import InputError, LimitError, OutputError, UsageError
-from vrcodec.files import write_atomically
+from vrcodec.files import read_at_most, write_atomically
 from vrcodec.limits import DEFAULT_LIMITS
 
 # A single letter is a drive.
@@ -53,7 +53,7 @@ def read(location: str) -> bytes:
             data = bytes(system.cat_file(path))
         else:
             with local_path(location).open("rb") as file:
-                data = file.read(limit + 1)
+                data = read_at_most(file, limit + 1)
     if len(data) > limit:
         raise LimitError(f"{location}: more than {limit} bytes")
     return data

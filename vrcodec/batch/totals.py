@@ -20,7 +20,8 @@ _PREFIXES = "kMGTP"
 class Totals:
     """Counts, bytes, pixels; ``seconds``: of coding, by all workers together.
 
-    ``error_classes``: how often each has occurred. ``start``: on the monotonic clock.
+    ``error_classes``: how often each has occurred; ``left_out``: likewise, kinds of files that were not taken.
+    ``start``: on the monotonic clock.
     """
 
     done: int = 0
@@ -32,6 +33,7 @@ class Totals:
     seconds: float = 0.0
     error_classes: Counter[str] = field(default_factory=Counter)
     failures: list[dict[str, str]] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
     start: float = field(default_factory=time.monotonic)
 
     def add(self, outcome: Outcome) -> None:
@@ -44,6 +46,8 @@ class Totals:
             self.seconds += outcome.seconds
         elif outcome.outcome == "skipped":
             self.skipped += 1
+        elif outcome.outcome == "left out":
+            self.left_out[outcome.error_class] += 1
         else:
             self.failed += 1
             self.error_classes[outcome.error_class] += 1
@@ -63,8 +67,9 @@ class Totals:
         """The summary, a line. ``verb``: encoded or decoded; ``jobs``: how many workers there were."""
         sizes = f"{_format_size(self.bytes_in)} -> {_format_size(self.bytes_out)}"
         workers = "1 job" if jobs == 1 else f"{jobs} jobs"
+        left_out = f", {format_kinds(self.left_out)}" if self.left_out else ""
         return (
-            f"{self.done} {verb}, {self.skipped} up to date, {self.failed} failed; {sizes}; "
+            f"{self.done} {verb}, {self.skipped} up to date, {self.failed} failed{left_out}; {sizes}; "
             f"{self.elapsed:.1f} s, {self.format_speed()}, {workers}"
         )
 
@@ -80,7 +85,14 @@ class Totals:
             "coding_seconds": round(self.seconds, 3),
             "failed_by_kind": dict(self.error_classes),
             "failures": self.failures,
+            "left_out_by_kind": dict(self.left_out),
         }
+
+
+def format_kinds(left_out: Counter[str]) -> str:
+    """Files that were left out, by kind: 3 left out (2 .heic, 1 broken link)."""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in left_out.most_common())
+    return f"{left_out.total()} left out ({kinds})"
 
 
 def _format_size(count: int) -> str:

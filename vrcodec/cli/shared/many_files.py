@@ -6,8 +6,8 @@ import functools
 import hashlib
 import json
 import os
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,9 +17,9 @@ import click
 from vrcodec.batch import storage
 from vrcodec.batch.inputs import find_inputs, is_pattern, parse_list
 from vrcodec.batch.items import Item, Outcome, Work
-from vrcodec.batch.totals import Totals
+from vrcodec.batch.totals import Totals, format_kinds
 from vrcodec.cli.shared import output, signals
-from vrcodec.cli.shared.paths import STDIO
+from vrcodec.cli.shared.paths import STDIO, stdin_bytes
 from vrcodec.errors import InputError, UsageError
 from vrcodec.limits import Limits
 
@@ -58,7 +58,7 @@ class ManyOptions:
         if self.files_from is None:
             return []
         from_stdin = self.files_from == STDIO
-        data = sys.stdin.buffer.read() if from_stdin else storage.read(self.files_from)
+        data = stdin_bytes().read() if from_stdin else storage.read(self.files_from)
         return parse_list(data, null=self.null)
 
 
@@ -88,7 +88,8 @@ _OPTIONS = (
     click.option(
         "--log",
         metavar="FILE",
-        help=f"A line of JSON for each input.  [default: {LOG_NAME} in the output folder]",
+        help="A line of JSON for each input; - is stdout.  "
+        f"[default: {LOG_NAME} in the output folder]",
     ),
 )
 
@@ -156,25 +157,29 @@ def run_many(request: ManyFilesRequest) -> int:
     from vrcodec.batch.pool import default_jobs, run_in_pool
     from vrcodec.batch.processor import ItemProcessor
 
-    targets = _find_targets(request)
+    targets, left_out = _find_targets(request)
     log = _choose_log(request)
     previous = read_last_results(log) if log and request.options.resume else {}
     items = [Item(source, target, previous.get(target)) for source, target in targets.items()]
     jobs = request.options.jobs or default_jobs(len(items))
     processor = ItemProcessor(request.work, request.force, request.options.resume)
-    results: list[dict[str, Any]] | None = [] if request.as_json else None
-    totals, interrupted = track_outcomes(
-        run_in_pool(processor, items, jobs), len(items), log, results
-    )
+    results: list[Outcome] | None = [] if request.as_json else None
+
+    def outcomes() -> Iterator[Outcome]:
+        yield from left_out
+        yield from run_in_pool(processor, items, jobs)
+
+    totals, interrupted = track_outcomes(outcomes(), len(items), log, results)
     output.say(totals.format_summary(request.verb, min(jobs, len(items))))
     if results is not None:
         order = {item.source: number for number, item in enumerate(items)}
-        output.print_json(sorted(results, key=lambda result: order[result["input"]]))
+        results.sort(key=lambda outcome: order[outcome.source])
+        output.print_json([outcome.result for outcome in results])
     return exit_code(totals, interrupted)
 
 
-def _find_targets(request: ManyFilesRequest) -> dict[str, str]:
-    """By source, where its result goes."""
+def _find_targets(request: ManyFilesRequest) -> tuple[dict[str, str], list[Outcome]]:
+    """By source, where its result goes; and the files that are left out."""
     from vrcodec.batch.output_paths import choose_targets
 
     _check_output(request)
@@ -182,11 +187,14 @@ def _find_targets(request: ManyFilesRequest) -> dict[str, str]:
         raise UsageError("an input is named twice")
     found = find_inputs(request.inputs, request.options.read_list(), request.suffixes)
     if not found.sources:
-        raise InputError(f"{', '.join(request.inputs) or 'the list'}: nothing to do there")
-    if found.ignored:
-        names = ", ".join(sorted(request.suffixes))
-        output.say(f"{found.ignored} files left out that are none of {names}", output.VERBOSE)
-    return choose_targets(found.sources, request.target, request.suffix)
+        kinds = Counter(found.left_out.values())
+        words = f"; {format_kinds(kinds)}" if kinds else ""
+        named = ", ".join(map(click.format_filename, request.inputs)) or "the list"
+        raise InputError(f"{named}: nothing to do there{words}")
+    left_out = [
+        Outcome(path, "", "left out", error_class=kind) for path, kind in found.left_out.items()
+    ]
+    return choose_targets(found.sources, request.target, request.suffix), left_out
 
 
 def _check_output(request: ManyFilesRequest) -> None:
@@ -210,6 +218,8 @@ def _choose_log(request: ManyFilesRequest) -> str | None:
     options = request.options
     if options.resume and not (options.log or request.target):
         raise UsageError("--resume needs a folder for the results, -o, or --log")
+    if request.as_json and options.log in (STDIO, "/dev/stdout"):
+        raise UsageError("--log - and --json would both go to stdout")
     if options.log or request.target is None:
         return options.log
     return storage.join(request.target, LOG_NAME)
@@ -219,11 +229,11 @@ def track_outcomes(
     outcomes: Iterable[Outcome],
     count: int | None,
     log_location: str | None,
-    results: list[dict[str, Any]] | None = None,
+    results: list[Outcome] | None = None,
 ) -> tuple[Totals, bool]:
     """Log outcomes as they come, print failures, show the progress out of ``count``.
 
-    Returns the totals, and whether Ctrl-C has ended it early. ``results`` takes the results for --json.
+    Returns the totals, and whether Ctrl-C has ended it early. ``results`` takes what was done, for --json.
     """
     from vrcodec.batch.log import Log
 
@@ -237,8 +247,9 @@ def track_outcomes(
                     log.add(outcome)
                 _print_outcome(outcome)
                 if results is not None and outcome.outcome == "done":
-                    results.append(outcome.result)
-                step(totals.format_speed())
+                    results.append(outcome)
+                if outcome.outcome != "left out":
+                    step(totals.format_speed())
     except KeyboardInterrupt:
         return totals, True
     finally:
@@ -253,6 +264,9 @@ def _print_outcome(outcome: Outcome) -> None:
     output.repeat(outcome.result.pop("messages", ()))
     if outcome.outcome == "failed":
         output.error(outcome.error)
+    elif outcome.outcome == "left out":
+        name = click.format_filename(outcome.source)
+        output.say(f"{name}: left out, {outcome.error_class}", output.VERBOSE)
     else:
         status = f"{outcome.bytes} bytes" if outcome.outcome == "done" else "up to date"
         output.say(f"{click.format_filename(outcome.target)}: {status}", output.VERBOSE)

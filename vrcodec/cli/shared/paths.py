@@ -22,7 +22,7 @@ from vrcodec.errors import (
     UsageError,
     VrcError,
 )
-from vrcodec.files import check_absent, write_atomically
+from vrcodec.files import check_absent, open_descriptor, read_at_most, write_atomically
 from vrcodec.limits import DEFAULT_LIMITS
 
 # Stands for stdin or stdout.
@@ -75,10 +75,17 @@ def _check_size(size: int, name: str) -> None:
 def _open_input(name: str) -> Iterator[BinaryIO]:
     with _as_input_error(name):
         if name == STDIO:
-            yield sys.stdin.buffer
+            yield stdin_bytes()
         else:
             with Path(name).open("rb") as file:
                 yield file
+
+
+def stdin_bytes() -> BinaryIO:
+    """Standard input. Raises InputError where it is closed."""
+    if sys.stdin is None:
+        raise InputError("<stdin>: is closed")
+    return sys.stdin.buffer
 
 
 @contextmanager
@@ -92,9 +99,9 @@ def _as_input_error(name: str) -> Iterator[None]:
 
 
 def _read_limited(file: BinaryIO, name: str, head: bytes) -> bytes:
-    data = head + file.read(DEFAULT_LIMITS.max_file_bytes)
-    _check_size(len(data), name)
-    return data
+    data = read_at_most(file, DEFAULT_LIMITS.max_file_bytes + 1 - len(head))
+    _check_size(len(head) + len(data), name)
+    return head + data if head else data
 
 
 def display_name(name: str) -> str:
@@ -151,8 +158,8 @@ class Destination:
 
 
 def is_special(path: Path) -> bool:
-    """Whether ``path`` exists and is no regular file: a device or a named pipe."""
-    return path.exists() and not path.is_file()
+    """Whether ``path`` exists and is no regular file, or one that is open already: /dev/null, /dev/stdout."""
+    return (path.exists() and not path.is_file()) or open_descriptor(path) is not None
 
 
 def choose_destinations(
@@ -164,6 +171,8 @@ def choose_destinations(
     """
     if len(set(inputs)) < len(inputs):
         raise UsageError("an input is named twice")
+    if target is not None and open_descriptor(Path(target)) == 1:
+        target = STDIO
     if target not in (None, STDIO) and str(target).endswith("/") and not Path(target).is_dir():
         raise OutputError(f"{target}: the folder does not exist")
     if len(inputs) > 1 and target is not None and not Path(target).is_dir():

@@ -112,6 +112,16 @@ def test_what_is_left_out_is_counted_and_logged(folder: Path) -> None:
     assert b"nothing to do there; 5 left out (2 .heic" in found.stderr
 
 
+@pytest.mark.parametrize("command", ["", "encode", "batch", "batch decode", "info"])
+def test_help_survives_without_docstrings(folder: Path, command: str) -> None:
+    plain, bare = (
+        shell(folder, f"{sys.executable} {flag} -m vrcodec {command} --help").stdout
+        for flag in ("", "-OO")
+    )
+    assert plain == bare
+    assert len(plain.splitlines()) > 8
+
+
 @pytest.mark.parametrize("size", [0, 1, 9_999, 10_000, 3_000_000])
 def test_reading_up_to_a_limit(tmp_path: Path, size: int) -> None:
     content = os.urandom(size)

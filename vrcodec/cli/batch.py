@@ -29,13 +29,16 @@ _REPLACED = frozenset(
 )
 
 
-@click.group()
-def command() -> None:
-    """Encode or decode a part of a long list, on each of many machines. See docs/SCALING.md.
+_HELP = """Encode or decode a part of a long list, on each of many machines. See docs/SCALING.md.
 
-    What is done already is skipped, so that a job can be started again after anything. A report, as JSON, goes
-    to stdout at the end.
-    """
+What is done already is skipped, so that a job can be started again after anything. A report, as JSON, goes
+to stdout at the end.
+"""
+
+
+@click.group(help=_HELP)
+def command() -> None:
+    """Run the command."""
 
 
 class _ShardType(click.ParamType):  # type: ignore[type-arg]
@@ -117,19 +120,25 @@ def _with_options_of(command: click.Command) -> Callable[[Any], Any]:
     return add
 
 
-@command.command("encode", cls=GroupedCommand)
+_ENCODE_HELP = """Compress the pictures of a list."""
+
+
+@command.command("encode", cls=GroupedCommand, help=_ENCODE_HELP)
 @_with_options_of(encode.command)
 def encode_command(**given: Any) -> int:
-    """Compress the pictures of a list."""
+    """Run the command."""
     batch_options, settings = split_options(given)
     work = EncodeWork.from_options({**settings, "keep_partial": False})
     return _run(work, ".vrc", ENCODE_SUFFIXES, **batch_options)
 
 
-@command.command("decode", cls=GroupedCommand)
+_DECODE_HELP = """Decompress the .vrc files of a list."""
+
+
+@command.command("decode", cls=GroupedCommand, help=_DECODE_HELP)
 @_with_options_of(decode.command)
 def decode_command(**given: Any) -> int:
-    """Decompress the .vrc files of a list."""
+    """Run the command."""
     batch_options, settings = split_options(given)
     work = DecodeWork.from_options(settings)
     return _run(work, f".{work.output_format}", DECODE_SUFFIXES, **batch_options)
@@ -184,10 +193,13 @@ def _run(
     return exit_code(totals, interrupted)
 
 
-@command.command("report")
+_REPORT_HELP = """Sum up the LOGS of all shards, as JSON. Exit code 1 when a picture has failed."""
+
+
+@command.command("report", help=_REPORT_HELP)
 @click.argument("logs", nargs=-1, required=True)
 def report_command(logs: tuple[str, ...]) -> int:
-    """Sum up the LOGS of all shards, as JSON. Exit code 1 when a picture has failed."""
+    """Run the command."""
     from vrcodec.batch.totals import merge_logs
 
     report = merge_logs(logs)

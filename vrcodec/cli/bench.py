@@ -64,7 +64,14 @@ _result = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
 _file = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command(cls=GroupedCommand)
+_HELP = """Measure models and other codecs on the pictures of folders: size, quality, speed, memory.
+
+Pictures are taken without their metadata. One that cannot be read is reported and left out (exit code
+1). Ctrl-C reports what was finished; --resume goes on from there.
+"""
+
+
+@click.command(cls=GroupedCommand, help=_HELP)
 @click.argument(
     "paths",
     nargs=-1,
@@ -196,11 +203,7 @@ _file = click.Path(dir_okay=False, path_type=Path)
     options.verbosity_options,
 )
 def command(**given: Any) -> int:
-    """Measure models and other codecs on the pictures of folders: size, quality, speed, memory.
-
-    Pictures are taken without their metadata. One that cannot be read is reported and left out (exit code
-    1). Ctrl-C reports what was finished; --resume goes on from there.
-    """
+    """Run the command."""
     request = Request(**given)
     request.check()
     from vrcodec.cli.shared.bench_run import run_benchmark, run_profile

@@ -44,7 +44,13 @@ def _parse_rectangle(
     return None if value is None else Rectangle.parse(value)
 
 
-@click.command(cls=GroupedCommand)
+_HELP = """Decompress .vrc files to pictures.
+
+FILE is a .vrc file, or - for stdin. Of a folder, all .vrc files below it are taken.
+"""
+
+
+@click.command(cls=GroupedCommand, help=_HELP)
 @options.inputs_argument("FILE...", required=False)
 @option_group(
     "What to decode",
@@ -124,10 +130,7 @@ def command(
     as_json: bool,
     many: ManyOptions,
 ) -> int:
-    """Decompress .vrc files to pictures.
-
-    FILE is a .vrc file, or - for stdin. Of a folder, all .vrc files below it are taken.
-    """
+    """Run the command."""
     region = parse_region(crop, scale)
     if many.needs_workers(inputs, target) and pattern is None:
         chosen = output_format or "png"

@@ -13,16 +13,19 @@ if TYPE_CHECKING:
     from vrcodec.doctor import Diagnosis
 
 
-@click.command(cls=GroupedCommand)
+_HELP = """Check this installation, and show what belongs into a report of a fault.
+
+Versions, devices and their arithmetic, the entropy coder, every weights file, a round trip with each model,
+and speed. Exit code 1 when something is wrong.
+"""
+
+
+@click.command(cls=GroupedCommand, help=_HELP)
 @option_group(OUTPUT, options.json_option)
 @option_group(RUNNING, options.device_option, options.threads_option)
 @option_group(MESSAGES, options.verbosity_options)
 def command(device: str, threads: int | None, as_json: bool) -> int:
-    """Check this installation, and show what belongs into a report of a fault.
-
-    Versions, devices and their arithmetic, the entropy coder, every weights file, a round trip with each model,
-    and speed. Exit code 1 when something is wrong.
-    """
+    """Run the command."""
     options.set_threads(threads)
     from vrcodec.doctor import diagnose
 

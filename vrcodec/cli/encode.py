@@ -45,7 +45,14 @@ def _parse_strip(
         raise click.BadParameter(str(error), ctx, parameter) from None
 
 
-@click.command(cls=GroupedCommand)
+_HELP = """Compress pictures to .vrc files.
+
+PICTURE is a file of any size (PNG, JPEG, PPM, BMP, GIF, TIFF, WebP, AVIF), or - for stdin. Alpha and
+metadata are kept; what cannot be kept is refused. Of a folder, all pictures below it are taken.
+"""
+
+
+@click.command(cls=GroupedCommand, help=_HELP)
 @options.inputs_argument("PICTURE...", required=False)
 @option_group(
     "Quality and targets",
@@ -210,11 +217,7 @@ def command(
     many: ManyOptions,
     **given: Any,
 ) -> int:
-    """Compress pictures to .vrc files.
-
-    PICTURE is a file of any size (PNG, JPEG, PPM, BMP, GIF, TIFF, WebP, AVIF), or - for stdin. Alpha and
-    metadata are kept; what cannot be kept is refused. Of a folder, all pictures below it are taken.
-    """
+    """Run the command."""
     if many.needs_workers(inputs, target):
         encode_work = EncodeWork.from_options(given)
         return run_many(

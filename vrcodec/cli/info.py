@@ -14,8 +14,10 @@ from vrcodec.cli.shared.paths import Destination, display_name, prefix_errors, r
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
 
+_HELP = """Show what .vrc files say about themselves, without decoding them."""
 
-@click.command(cls=GroupedCommand)
+
+@click.command(cls=GroupedCommand, help=_HELP)
 @options.inputs_argument("FILE...")
 @option_group(
     OUTPUT,
@@ -32,7 +34,7 @@ from vrcodec.limits import Limits
 def command(
     inputs: tuple[str, ...], qmap_out: Path | None, force: bool, limits: Limits, as_json: bool
 ) -> int:
-    """Show what .vrc files say about themselves, without decoding them."""
+    """Run the command."""
     if qmap_out and len(inputs) > 1:
         raise UsageError("--qmap-out takes a single file")
     destination = _map_destination(qmap_out, force) if qmap_out else None

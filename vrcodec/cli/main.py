@@ -63,15 +63,18 @@ class LazyGroup(click.Group):
         return command
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+_HELP = """Learned image compression with one continuous rate.
+
+Exit codes: 0 success, 1 some inputs failed, 2 usage, 3 not readable as a picture, 4 not a vrc file
+or unsupported, 5 corrupt or truncated, 6 weights missing or different, 7 over a limit, 8 target not
+reachable, 9 cannot write or exists, 10 device, 130 interrupted.
+"""
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]}, help=_HELP)
 @click.version_option(__version__, prog_name="vrcodec")
 def cli() -> None:
-    """Learned image compression with one continuous rate.
-
-    Exit codes: 0 success, 1 some inputs failed, 2 usage, 3 not readable as a picture, 4 not a vrc file
-    or unsupported, 5 corrupt or truncated, 6 weights missing or different, 7 over a limit, 8 target not
-    reachable, 9 cannot write or exists, 10 device, 130 interrupted.
-    """
+    """Run the command."""
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

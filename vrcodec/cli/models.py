@@ -10,12 +10,14 @@ from vrcodec.catalog import WeightsEntry, installed_weights
 from vrcodec.cli.shared import options, output
 from vrcodec.cli.shared.option_groups import MESSAGES, OUTPUT, GroupedCommand, option_group
 
+_HELP = """List the installed models with their measured figures."""
 
-@click.command(cls=GroupedCommand)
+
+@click.command(cls=GroupedCommand, help=_HELP)
 @option_group(OUTPUT, options.json_option)
 @option_group(MESSAGES, options.verbosity_options)
 def command(as_json: bool) -> None:
-    """List the installed models with their measured figures."""
+    """Run the command."""
     entries = installed_weights()
     if as_json:
         output.print_json([{"path": str(e.path), **e.card} for e in entries])

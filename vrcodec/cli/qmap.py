@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from vrcodec.picture.picture import Picture
 
 
-@click.command(cls=GroupedCommand)
+_HELP = """Make a quality map for PICTURE, to encode it with --model qmap --qmap MAP."""
+
+
+@click.command(cls=GroupedCommand, help=_HELP)
 @click.argument("picture")
 @option_group(
     "The map",
@@ -88,7 +91,7 @@ def command(
     threads: int | None,
     limits: Limits,
 ) -> int:
-    """Make a quality map for PICTURE, to encode it with --model qmap --qmap MAP."""
+    """Run the command."""
     if (purpose == "task") != (task is not None):
         raise UsageError("--for task and --task MODULE:CALLABLE go together")
     from vrcodec.maps.levels import build_map_file, check_map_suffix

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from vrcodec.training.schedule import Shape
 
 
-@click.command(cls=GroupedCommand)
+_HELP = """Train the weights of FAMILY on a folder of photographs.
+
+Stops by itself when the budget is used up, and writes the weights and their card. Under torchrun,
+all processes train one model. Ctrl-C ends it behind the present step, with nothing lost.
+"""
+
+
+@click.command(cls=GroupedCommand, help=_HELP)
 @click.argument("family", shell_complete=options.complete_family)
 @option_group(
     "Pictures",
@@ -166,11 +173,7 @@ def command(
     device: str,
     threads: int | None,
 ) -> None:
-    """Train the weights of FAMILY on a folder of photographs.
-
-    Stops by itself when the budget is used up, and writes the weights and their card. Under torchrun,
-    all processes train one model. Ctrl-C ends it behind the present step, with nothing lost.
-    """
+    """Run the command."""
     from vrcodec.training.recipes import FAMILIES, load_recipe
     from vrcodec.training.schedule import Schedule
     from vrcodec.training.session import Session, train

@@ -14,8 +14,10 @@ from vrcodec.cli.shared.paths import display_name, prefix_errors, read_vrc_file
 from vrcodec.limits import Limits
 from vrcodec.regions.tiling import Tiling
 
+_HELP = """Check that .vrc files are whole: structure and checksums."""
 
-@click.command(cls=GroupedCommand)
+
+@click.command(cls=GroupedCommand, help=_HELP)
 @options.inputs_argument("FILE...")
 @option_group(
     "What is checked",
@@ -41,7 +43,7 @@ def command(
     limits: Limits,
     as_json: bool,
 ) -> int:
-    """Check that .vrc files are whole: structure and checksums."""
+    """Run the command."""
     get_decoder = make_lazy_decoder(device, "auto", tiling, threads, limits)
 
     def work(name: str) -> dict[str, Any]:

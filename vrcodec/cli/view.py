@@ -25,7 +25,14 @@ if TYPE_CHECKING:
     from vrcodec.viewer.images import DecodedFile
 
 
-@click.command(cls=GroupedCommand)
+_HELP = """Look at a .vrc file in the browser: the picture, its quality map, its levels, its header.
+
+FILE is a .vrc file, or - for stdin. The page is served until Ctrl-C, to this machine alone, and to those
+alone who know its address.
+"""
+
+
+@click.command(cls=GroupedCommand, help=_HELP)
 @click.argument("name", metavar="FILE", type=click.Path(allow_dash=True))
 @option_group(
     "The page",
@@ -69,11 +76,7 @@ def command(
     tiling: Tiling,
     limits: Limits,
 ) -> int:
-    """Look at a .vrc file in the browser: the picture, its quality map, its levels, its header.
-
-    FILE is a .vrc file, or - for stdin. The page is served until Ctrl-C, to this machine alone, and to those
-    alone who know its address.
-    """
+    """Run the command."""
     data = read_vrc_file(name)
     with prefix_errors(name):
         info = inspect(data, limits)

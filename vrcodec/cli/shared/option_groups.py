@@ -1,4 +1,7 @@
-"""Options of a command in groups, by what they are for: in its help, its manual page and its completion."""
+"""Options of a command in groups, by what they are for: in its help, its manual page and its completion.
+
+A command's help is a constant of its module, not a docstring: `python -OO` has no docstrings.
+"""
 
 from __future__ import annotations
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -83,3 +86,26 @@ def test_imageio_reads_and_writes(photograph: Pixels, tmp_path: Path) -> None:
     path = tmp_path / "x.vrc"
     imageio.imwrite(path, photograph, plugin="pillow", model="gained")
     assert imageio.imread(path, plugin="pillow").shape == photograph.shape
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.parametrize(
+    "copied",
+    [
+        lambda image: pickle.loads(pickle.dumps(image)),
+        copy.deepcopy,
+        copy.copy,
+        lambda image: image.copy(),
+    ],
+)
+def test_copies_have_the_pixels(
+    vrc_file: Path, copied: Callable[[Image.Image], Image.Image], loaded: bool
+) -> None:
+    expected = np.asarray(vrcodec.decode(vrc_file.read_bytes()))
+    image = Image.open(vrc_file)
+    if loaded:
+        image.load()
+    for _ in range(2):
+        image = copied(image)
+        assert (np.asarray(image) == expected).all()
+        assert image.crop((1, 2, 9, 9)).size == (8, 7)

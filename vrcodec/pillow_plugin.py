@@ -26,10 +26,12 @@ class VrcImageFile(ImageFile.ImageFile):
 
     format = FORMAT
     format_description = "vrcodec"
+    # The file, until it is decoded. An image that was copied or pickled has its pixels already.
+    _data: bytes | None = None
 
     def _open(self) -> None:
         assert self.fp is not None
-        self._data: bytes | None = self.fp.read()
+        self._data = self.fp.read()
         try:
             info = vrcodec.inspect(self._data)
         except VrcError as error:

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "vrcodec"
 # The rooms of vrcodec/ from the ground up; those of one layer do not know each other. docs/ARCHITECTURE.md says
 # what each is for.
 LAYERS = (
-    ("errors",),
+    ("errors", "own_state"),
     ("limits", "rate", "timing", "web", "catalog", "files", "metrics"),
     ("picture",),
     ("regions",),

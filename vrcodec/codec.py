@@ -72,6 +72,7 @@ from vrcodec.models.batched_analysis import analyse_in_batches
 from vrcodec.models.coding.tiled_transforms import Overlay
 from vrcodec.models.device import resolve_device
 from vrcodec.models.weights import load_model
+from vrcodec.own_state import in_own_state
 from vrcodec.picture.metadata import Metadata
 from vrcodec.picture.picture import Picture
 from vrcodec.picture.softening import soften_patterns
@@ -105,6 +106,7 @@ class Engine:
 class Encoder:
     """Encodes pictures with one model, which is loaded once. The module's docstring names the steps."""
 
+    @in_own_state
     def __init__(
         self,
         family: str = DEFAULT_MODEL,
@@ -117,11 +119,13 @@ class Encoder:
         self.model = self._engine.load(self._entry)
         self._auxiliary = AuxiliaryChunkCache()
 
+    @in_own_state
     def analyse(self, picture: Picture) -> Latents:
         """The latents of a picture, softened and transformed; they do not depend on the rate."""
         with _memory_errors(self._engine.device):
             return self.model.analyse(_pixels_for_model(picture))
 
+    @in_own_state
     def analyse_in_batches(self, pictures: Sequence[Picture]) -> list[Latents] | None:
         """The latents of each, for `encode`, or None where the analysis depends on the setting."""
         if not self.model.rate_independent_analysis:
@@ -132,6 +136,7 @@ class Encoder:
                 [_pixels_for_model(fill_transparent(picture)) for picture in pictures],
             )
 
+    @in_own_state
     def encode(
         self,
         picture: Picture,
@@ -169,6 +174,7 @@ class Encoder:
         """Bytes of alpha, metadata and lossless cells in the file, the same at every rate."""
         return sum(len(chunk.payload) for chunk in self._auxiliary.chunks(picture))
 
+    @in_own_state
     def bin_setting(self, size: float) -> RateSetting:
         """A quantisation step of ``size``, 1/64 .. 64, at the rate whose step is nearest.
 
@@ -177,12 +183,14 @@ class Encoder:
         bin_code = code_from_bin_size(size)
         return RateSetting(self.model.rate_code_for_bin_size(bin_code), bin_code)
 
+    @in_own_state
     def compress(self, picture: Picture, latents: Latents, setting: RateSetting) -> list[Stream]:
         """The latent streams of ``picture`` at a setting. Raises as `encode` does."""
         rate = derive_rate_parameters(self.model, setting, picture.width, picture.height)
         with _memory_errors(self._engine.device):
             return self.model.compress(latents, rate)
 
+    @in_own_state
     def refine(
         self,
         picture: Picture,
@@ -278,6 +286,7 @@ class Decoder:
         self._limits = limits
         self._models: dict[bytes, VariableRateModel] = {}
 
+    @in_own_state
     def decode(
         self,
         data: Source,
@@ -327,6 +336,7 @@ class Decoder:
                 parse_metadata(container, self._limits),
             )
 
+    @in_own_state
     def reconstruct(
         self, coded: CodedPicture, levels: int | None = None, region: Region = WHOLE
     ) -> Picture:

@@ -19,7 +19,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vrcodec.models.networks.gains import KNOTS, as_channels, interpolate_knots
-from vrcodec.models.networks.layers import LEAKY_SLOPE, Depthwise, Pointwise, at_least_float32
+from vrcodec.models.networks.layers import (
+    LEAKY_SLOPE,
+    Depthwise,
+    Pointwise,
+    at_least_float32,
+    initialises,
+)
 
 # Picks from (B, M, h, w) the samples (B, C, n) of a step.
 Pick = Callable[[Tensor], Tensor]
@@ -44,8 +50,9 @@ class GroupContext(nn.Module):
         self.black = Pointwise(2 * channels, width)
         self.hidden = Pointwise(width, width)
         self.out = Pointwise(width, 2 * channels)
-        # At first means and scales hardly depend on the context.
-        nn.init.normal_(self.out.weight, std=0.01)
+        if initialises():
+            # At first means and scales hardly depend on the context.
+            nn.init.normal_(self.out.weight, std=0.01)
 
     def base(self, features: Tensor, before: Tensor | None, rate: Tensor) -> Tensor:
         """Hidden features for both colours, (B, width, h, w), from hyper-synthesis, groups before and rate."""

@@ -34,11 +34,16 @@ def uninitialised() -> Iterator[None]:
         _skip_initialisation.reset(token)
 
 
+def initialises() -> bool:
+    """Whether layers that are made now draw random initial parameters."""
+    return not _skip_initialisation.get()
+
+
 class Conv2d(nn.Conv2d):
     """`nn.Conv2d` that heeds `uninitialised`."""
 
     def reset_parameters(self) -> None:
-        if not _skip_initialisation.get():
+        if initialises():
             super().reset_parameters()
 
 
@@ -71,7 +76,7 @@ class Pointwise(nn.Linear):
     """
 
     def reset_parameters(self) -> None:
-        if not _skip_initialisation.get():
+        if initialises():
             super().reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,0 +1,146 @@
+"""The caller's process is his own: whatever state it has, results are the same, and it is as before."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import vrcodec
+from tests.conftest import ROOT, Pixels
+from vrcodec import api
+
+MODELS = ("gained", "qvrf", "qmap", "slim", "qarv")
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+STATES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "set_grad_enabled": lambda: torch.set_grad_enabled(False),
+    "autocast to float16": lambda: torch.autocast("cpu", torch.float16),
+    "autocast to bfloat16": lambda: torch.autocast("cpu", torch.bfloat16),
+    "device meta": lambda: torch.device("meta"),
+    "float64": lambda: default_dtype(torch.float64),
+}
+
+
+def observed() -> tuple[Any, ...]:
+    """What a caller may have set, or may rely on."""
+    return (
+        torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(),
+        torch.is_autocast_enabled("cpu"),
+        torch.get_autocast_dtype("cpu"),
+        torch.get_default_device(),
+        torch.get_default_dtype(),
+        torch.get_num_threads(),
+        bytes(torch.get_rng_state().numpy()),
+        np.random.get_state()[1].tobytes(),
+    )
+
+
+def forget_models() -> None:
+    """Models are loaded anew, in the state that then is."""
+    api._load_encoder.cache_clear()
+    api._load_decoder.cache_clear()
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("state", STATES)
+def test_results_are_the_same_in_any_state(state: str, model: str, photograph: Pixels) -> None:
+    def use() -> list[bytes]:
+        data = vrcodec.encode(photograph, 0.5, model=model)
+        searched = vrcodec.encode(photograph, 0.5, model=model, effort=1)
+        decoded = vrcodec.decode(data, crop=(3, 4, 60, 50)).tobytes()
+        return [data, searched, decoded]
+
+    forget_models()
+    expected = use()
+    forget_models()
+    with STATES[state]():
+        before = observed()
+        first, second = use(), use()
+        assert observed() == before
+    # Models that were loaded in there serve outside, too.
+    assert first == second == expected == use()
+    forget_models()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_random_numbers_of_the_caller_are_his(model: str, photograph: Pixels) -> None:
+    forget_models()
+    before = observed()
+    vrcodec.decode(vrcodec.encode(photograph, 0.5, model=model, effort=2))
+    assert observed() == before
+
+
+FORK = """
+import multiprocessing, sys
+import numpy as np
+import torch
+import vrcodec
+
+picture = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8) // 8 * 8
+
+def work(model):
+    data = vrcodec.encode(picture, 0.3, model=model, lossless="never")
+    return data, vrcodec.decode(data).tobytes(), torch.get_num_threads()
+
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    for model in sys.argv[1:]:
+        parent = work(model)
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            child = pool.apply_async(work, (model,)).get(120)
+        assert len(child[0]) > 100 and abs(len(child[0]) - len(parent[0])) < 20
+        assert child[2] == parent[2] == 2
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_does_not_wait_for_ever(tmp_path: Path) -> None:
+    (tmp_path / "fork.py").write_text(FORK)
+    subprocess.run(
+        [sys.executable, "fork.py", "gained", "qvrf"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"},
+        check=True,
+        timeout=300,
+    )
+
+
+def test_threads_code_side_by_side(photograph: Pixels) -> None:
+    expected = {model: vrcodec.encode(photograph, 0.5, model=model) for model in ("gained", "qvrf")}
+    found: list[bool] = []
+
+    def work(model: str) -> None:
+        for _ in range(3):
+            with torch.no_grad():
+                data = vrcodec.encode(photograph, 0.5, model=model)
+            found.append(data == expected[model] and not torch.is_inference_mode_enabled())
+
+    threads = [threading.Thread(target=work, args=(model,)) for model in expected for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [True] * 12

@@ -1,4 +1,4 @@
-"""A state of our own for what PyTorch keeps for a whole process or thread, so that the caller's does not matter.
+"""A state of our own for what PyTorch keeps for a process or thread, so that the caller's does not matter.
 
 Inside `no_grad`, `inference_mode`, autocast, or with another default device or type, the same calls would give
 other results or fail, and models loaded then would stay as they are. And a forked child must not wait for

@@ -50,7 +50,7 @@ def encoded(kind: str, tiling: Tiling) -> bytes:
     if kind == "lossless":
         return Encoder("slim", engine).encode_lossless(picture)
     setting = RateSetting(30_000, qmap=random_map(picture) if kind == "map" else None)
-    family = {"map": "qmap", "alpha": "slim", "cells": "gained"}.get(kind, kind)
+    family = {"map": "qmap", "alpha": "slim", "cells": "slim"}.get(kind, kind)
     return Encoder(family, engine).encode(picture, setting)
 
 

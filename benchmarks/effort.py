@@ -38,7 +38,7 @@ from vrcodec.bench.runner import run_plan
 from vrcodec.bench.summary import markdown
 from vrcodec.catalog import DEFAULT_TUNE, find_by_family
 from vrcodec.cli.shared.output import progress_bar
-from vrcodec.codec import Engine
+from vrcodec.engine import Engine
 from vrcodec.picture.folders import find_pictures
 from vrcodec.picture.picture import Picture
 

@@ -143,7 +143,8 @@ def mount_tmpfs(mount_point: Path, options: str) -> Iterator[Path | None]:
 
 def run_long() -> dict[str, Any]:
     """Memory and open files after many encodes and decodes in one process."""
-    from vrcodec.codec import Decoder, Encoder, Engine
+    from vrcodec.codec import Decoder, Encoder
+    from vrcodec.engine import Engine
 
     engine, picture = Engine("cpu", "float32"), photograph(64, 48)
     encoder, decoder = Encoder("qvrf", engine), Decoder(engine)

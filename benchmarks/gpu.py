@@ -32,7 +32,8 @@ from benchmarks.timing import photograph
 from vrcodec.bench.codecs import synchroniser
 from vrcodec.bench.machine import describe_machine, library_versions
 from vrcodec.bench.summary import markdown
-from vrcodec.codec import Decoder, Encoder, Engine
+from vrcodec.codec import Decoder, Encoder
+from vrcodec.engine import Engine
 from vrcodec.picture.picture import Picture
 from vrcodec.rate import code_from_rate
 from vrcodec.training.recipes import FAMILIES

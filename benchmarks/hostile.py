@@ -27,7 +27,8 @@ from tests.fuzz.mutations import mutate
 from vrcodec.bench.memory import peak_memory
 from vrcodec.bench.summary import markdown
 from vrcodec.bitstream.schema import MAGIC
-from vrcodec.codec import Decoder, Engine
+from vrcodec.codec import Decoder
+from vrcodec.engine import Engine
 from vrcodec.errors import CorruptError, VrcError
 
 RECORD = Path(__file__).parent / "hostile.json"

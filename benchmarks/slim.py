@@ -28,7 +28,8 @@ from vrcodec.bench.summary import Table, markdown
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.catalog import find_by_family
 from vrcodec.cli.shared.output import progress_bar
-from vrcodec.codec import Decoder, Encoder, Engine
+from vrcodec.codec import Decoder, Encoder
+from vrcodec.engine import Engine
 from vrcodec.metrics import psnr
 from vrcodec.models.families.slim import Slim, even_schedule
 from vrcodec.models.grouped_weights import GroupedWeights

@@ -19,7 +19,7 @@ import torch
 from benchmarks.timing import matrix_product_rate
 from vrcodec.bench.codecs import synchroniser
 from vrcodec.bench.summary import markdown
-from vrcodec.codec import Engine
+from vrcodec.engine import Engine
 from vrcodec.models.device import float_dtype, resolve_device
 from vrcodec.picture.folders import find_pictures
 from vrcodec.timing import record_stages

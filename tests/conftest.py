@@ -21,7 +21,8 @@ from tests.extent import examples
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import Chunk, build_container, parse_container
 from vrcodec.bitstream.quality_map import QualityMap
-from vrcodec.codec import Decoder, Encoder, Engine
+from vrcodec.codec import Decoder, Encoder
+from vrcodec.engine import Engine
 from vrcodec.picture.picture import Picture
 
 Pixels = npt.NDArray[np.uint8]

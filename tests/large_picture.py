@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import Pixels, random_map
 from vrcodec.bitstream.rate_setting import RateSetting
-from vrcodec.codec import Decoder, Encoder, Engine
+from vrcodec.codec import Decoder, Encoder
+from vrcodec.engine import Engine
 from vrcodec.picture.graphics import CELL
 from vrcodec.picture.picture import Picture
 from vrcodec.regions.tiling import Tiling

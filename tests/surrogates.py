@@ -6,7 +6,8 @@ import torch
 
 from tests.conftest import Pixels, random_map
 from vrcodec.bitstream.rate_setting import RateSetting
-from vrcodec.codec import Decoder, Encoder, Engine, derive_rate_parameters
+from vrcodec.codec import Decoder, Encoder, derive_rate_parameters
+from vrcodec.engine import Engine
 from vrcodec.picture.picture import Picture
 from vrcodec.refinement.distortion import Original, SquaredError
 from vrcodec.refinement.refine import create_surrogate

@@ -14,6 +14,8 @@ from tests.slimmable import SIZE
 from vrcodec.bitstream.tables import gaussian_tables
 from vrcodec.models.coding.activity import ACTIVITY_CLASSES, LATENT_LIMIT, ActivityPrior
 from vrcodec.models.coding.mixture import LogisticMixture
+from vrcodec.models.learning.mixture_likelihood import interval_probability
+from vrcodec.models.learning.trainable import place_trainable
 from vrcodec.models.slimming.widths import Width
 from vrcodec.rate import RATE_CODE_MAX
 
@@ -22,10 +24,11 @@ def test_deviations_are_those_of_the_density() -> None:
     """Against a numerical integral."""
     torch.manual_seed(0)
     density = LogisticMixture(4)
+    place_trainable(density, "cpu")
     for parameter in density.parameters():
         torch.nn.init.normal_(parameter)
     edges = torch.linspace(-300, 300, 60_001).expand(1, 4, -1)
-    mass = density.interval_probability(edges[..., :-1], edges[..., 1:]).detach().double()[0]
+    mass = interval_probability(density, edges[..., :-1], edges[..., 1:]).detach().double()[0]
     middle = (edges[0, :, 1:] + edges[0, :, :-1]).double() / 2
     mean = (mass * middle).sum(1)
     variance = (mass * middle.square()).sum(1) - mean.square()
@@ -47,7 +50,7 @@ def random_prior(seed: int, channels: int) -> ActivityPrior:
         (prior.bounds, bounds),
         (prior.weights, random.integers(-1024, 1025, prior.weights.shape)),
     ):
-        own.copy_(torch.from_numpy(values))
+        own[:] = values
     return prior
 
 
@@ -74,7 +77,7 @@ def test_symbols_come_back(seed: int, height: int, width: int, level: int, scale
 def test_busy_places_get_tables_of_their_own() -> None:
     """Where neighbours are busy, another class is met; and what is not decoded yet counts for nothing."""
     prior = random_prior(0, 20)
-    prior.bounds.copy_(torch.arange(1, ACTIVITY_CLASSES).expand(prior.bounds.shape))
+    prior.bounds[:] = np.arange(1, ACTIVITY_CLASSES)
     calm, busy = np.zeros((2, 20, 6, 6), np.int32)
     busy[:2, 1:3, 1:4] = 5
     seen = {}

@@ -22,6 +22,7 @@ from tests.conftest import GOLDEN, ROOT
 from tests.documents import COMMANDS, DOCUMENTS, blocks
 from vrcodec.cli import view
 from vrcodec.models import FAMILIES
+from vrcodec.models.learning.trainable import attach_training
 from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.models.weights import pack_model
 from vrcodec.training import recipes
@@ -108,7 +109,7 @@ def tiny_recipe(family: str, *, small: bool = False) -> Recipe:
 def untrained(family: str) -> bytes:
     """A weights file to start training from."""
     model = FAMILIES[family](tiny_recipe(family).size)
-    model.attach_training()
+    attach_training(model)
     model.freeze()
     return pack_model(model)
 

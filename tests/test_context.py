@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from vrcodec.models.coding.entropy import gaussian_likelihood
+from vrcodec.models.learning.likelihoods import gaussian_likelihood
+from vrcodec.models.learning.trainable import place_trainable
 from vrcodec.models.networks.context import ParallelContext, Pick
 from vrcodec.models.networks.regulator import Regulator, dequantise, quantise
 
@@ -19,10 +20,12 @@ GROUPS = (1, 2, 4)
 def context() -> ParallelContext:
     """With weights large enough for everything to matter."""
     torch.manual_seed(0)
-    model = ParallelContext(FEATURES, GROUPS, WIDTH).double()
+    model = ParallelContext(FEATURES, GROUPS, WIDTH)
+    place_trainable(model, "cpu")
+    model.map(torch.Tensor.double)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.5)
-    return model.eval().requires_grad_(False)
+    return model
 
 
 class Steps:
@@ -89,6 +92,7 @@ RATES = torch.linspace(0, 1, 101, dtype=torch.float64)
 
 def test_the_step_shrinks_as_the_rate_rises() -> None:
     regulator = Regulator()
+    place_trainable(regulator, "cpu")
     nn.init.normal_(regulator.rises, std=3.0)
     log2_a = regulator.log2_scale(RATES).flatten()
     assert (log2_a.diff() > 0).all()
@@ -113,6 +117,7 @@ class ScaleHyperprior(nn.Module):
         self.hyper_analysis = nn.Conv2d(8, 4, 2, stride=2)
         self.hyper_synthesis = nn.ConvTranspose2d(4, 8, 2, stride=2)
         self.regulator = Regulator()
+        place_trainable(self.regulator, "cpu")
 
     def forward(self, x: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
         """(bits of y for each sample, x_hat)."""

@@ -25,7 +25,8 @@ from tests.large_picture import (
     pixels,
     whole,
 )
-from vrcodec.codec import Decoder, Encoder, Engine
+from vrcodec.codec import Decoder, Encoder
+from vrcodec.engine import Engine
 from vrcodec.errors import UsageError
 from vrcodec.picture.picture import Picture
 from vrcodec.regions.region import Rectangle, Region

@@ -15,7 +15,8 @@ from vrcodec.bitstream.container import build_container, parse_container
 from vrcodec.bitstream.inspection import check_structure, parse_progressive_chunk
 from vrcodec.bitstream.latent_stream import build_stream, parse_stream
 from vrcodec.bitstream.progressive import build_progressive
-from vrcodec.codec import Decoder, Engine
+from vrcodec.codec import Decoder
+from vrcodec.engine import Engine
 from vrcodec.errors import WeightsError
 
 

@@ -6,10 +6,11 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy.typing as npt
 import pytest
 import torch
-from torch import Tensor
 
 from tests.conftest import GOLDEN
 from tests.slimmable import WIDTHS, model_of
@@ -17,8 +18,11 @@ from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.catalog import find_by_family, weights_id
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import WeightsError
+from vrcodec.models import Slim
 from vrcodec.models.grouped_weights import GroupedWeights, group_name
-from vrcodec.models.weights import load_trainable, pack_model, unpack_model
+from vrcodec.models.learning.passes import run_narrow
+from vrcodec.models.learning.trainable import load_trainable
+from vrcodec.models.weights import pack_model, unpack_model
 from vrcodec.picture.picture import Picture
 
 
@@ -28,9 +32,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     found: dict[str, int] = {}
     read = GroupedWeights.__getitem__
 
-    def noted(file: GroupedWeights, name: str) -> Tensor:
+    def noted(file: GroupedWeights, name: str) -> npt.NDArray[Any]:
         tensor = read(file, name)
-        found[name] = tensor.numel() * tensor.element_size()
+        found[name] = tensor.nbytes
         return tensor
 
     monkeypatch.setattr(GroupedWeights, "__getitem__", noted)
@@ -114,12 +118,13 @@ def test_files_cut_short(
 def test_both_ways_of_loading_give_the_same(slim: Encoder, picture: Picture) -> None:
     """In part, as the coder does; and whole, with gradients, as a trainer does."""
     model = load_trainable(find_by_family("slim"))
+    assert isinstance(model, Slim)
     pixels = picture.pixels[:144, :192]
     x = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
     ours = model_of(slim)
     for width in WIDTHS:
         y = ours.analyse_at_width(ours.analyse(pixels), width)
         with torch.no_grad():
-            own = model.all_widths()[width]  # type: ignore[operator]
-            theirs = model.run_narrow(own, "analysis_net", x - 0.5)  # type: ignore[operator]
+            own = model.all_widths()[width]
+            theirs = run_narrow(model, own, "analysis_net", x - 0.5)
         assert torch.allclose(y, theirs, atol=2e-3)

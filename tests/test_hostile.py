@@ -76,7 +76,8 @@ def test_random_flips_are_detected(decoder: Decoder) -> None:
 _BOMB_SCRIPT = """
 import resource, sys
 from tests.fuzz.bombs import bombs
-from vrcodec.codec import Decoder, Engine
+from vrcodec.codec import Decoder
+from vrcodec.engine import Engine
 from vrcodec.errors import VrcError
 from vrcodec.bitstream.inspection import inspect
 decoder = Decoder(Engine("cpu", "float32"))

@@ -14,7 +14,8 @@ from tests.levels import LEVELS, level_ends
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import build_container, parse_container
 from vrcodec.bitstream.progressive import build_progressive
-from vrcodec.codec import Decoder, Encoder, Engine
+from vrcodec.codec import Decoder, Encoder
+from vrcodec.engine import Engine
 from vrcodec.errors import CorruptError, FormatError, UsageError, VrcError
 from vrcodec.metrics import psnr
 from vrcodec.picture.picture import Picture

@@ -11,15 +11,21 @@ from vrcodec.bitstream import schema
 from vrcodec.bitstream.information_content import record_bits
 from vrcodec.bitstream.tables import TOTAL
 from vrcodec.catalog import find_by_family, weights_id
-from vrcodec.codec import Encoder, Engine
+from vrcodec.codec import Encoder
+from vrcodec.engine import Engine
 from vrcodec.errors import WeightsError
 from vrcodec.models import FAMILIES, Gained, Qmap
-from vrcodec.models.coding.entropy import gaussian_likelihood, scale_index
+from vrcodec.models.coding.entropy import scale_index
+from vrcodec.models.device import torch_backend
+from vrcodec.models.learning.likelihoods import gaussian_likelihood
+from vrcodec.models.learning.passes import run
+from vrcodec.models.learning.trainable import attach_training, load_state, place_trainable
 from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.models.networks.gains import interpolate_knots
 from vrcodec.models.networks.layers import Depthwise
+from vrcodec.models.networks.module import initialised
 from vrcodec.models.trade_off import rate_to_lambda
-from vrcodec.models.weights import load_state, pack_model, unpack_model
+from vrcodec.models.weights import pack_model, unpack_model
 from vrcodec.regions.grid import LatentGrid
 from vrcodec.regions.tiling import Tiling
 from vrcodec.training.klt import initialise_from_klt, principal_components
@@ -57,17 +63,17 @@ def test_likelihood_and_table_say_the_same() -> None:
 
 def test_training_estimate_and_bytes_agree(photograph: Pixels) -> None:
     model = trained()
-    model.prior.attach_density()
+    attach_training(model)
     model.load_state_dict(load_state(find_by_family("gained").path), strict=False)
     model.eval()
     pixels = photograph[:128, :192]
     x = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
     rate = torch.tensor([0.0])
     with torch.no_grad():
-        out = model(x, rate)
-    loss = rate_distortion_loss(x, out["x_hat"], out["likelihoods"], rate)
+        out = run(model, x, rate)
+    loss = rate_distortion_loss(x, out.x_hat, out.likelihoods, rate)
     estimated = float(loss.bpp[0]) * 128 * 192
-    model.prepare(torch.device("cpu"), "float32")
+    model.prepare(torch_backend("cpu", "float32"))
     with record_bits() as bits:
         streams = model.compress(model.analyse(pixels), model.rate_parameters(0))
     written = 8 * sum(len(stream.data) for stream in streams)
@@ -79,15 +85,15 @@ def test_training_estimate_and_bytes_agree(photograph: Pixels) -> None:
 def test_gradient_reaches_every_parameter(family: type[Gained]) -> None:
     torch.manual_seed(0)
     model = family(SMALL)
-    model.prior.attach_density()
+    attach_training(model)
     # The last layers of the branches start at zero, which stops the gradient of those before them.
     for parameter in model.parameters():
         if parameter.requires_grad:
             torch.nn.init.normal_(parameter, std=0.1)
     rate = torch.rand(2, 1, 3, 2) if model.takes_quality_map else torch.tensor([0.1, 0.9])
     x = torch.rand(2, 3, 96, 64)
-    out = model(x, rate)
-    loss = rate_distortion_loss(x, out["x_hat"], out["likelihoods"], rate)
+    out = run(model, x, rate)
+    loss = rate_distortion_loss(x, out.x_hat, out.likelihoods, rate)
     loss.total.backward()
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -130,15 +136,16 @@ def test_uniform_maps_are_rates(photograph: Pixels) -> None:
     """Of a model whose gains and transforms follow its levels, one sample at a time."""
     torch.manual_seed(0)
     model = Qmap(SMALL)
+    attach_training(model)
     for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
-    model.prior.attach_density()
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.1)
     model.eval()
     x = torch.from_numpy(photograph[:128, :192].copy()).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():
-        scalar = model(x, torch.tensor([0.3]))
-        mapped = model(x, torch.full((1, 1, 4, 6), 0.3))
-    assert torch.allclose(scalar["x_hat"], mapped["x_hat"], atol=1e-4)
+        scalar = run(model, x, torch.tensor([0.3]))
+        mapped = run(model, x, torch.full((1, 1, 4, 6), 0.3))
+    assert torch.allclose(scalar.x_hat, mapped.x_hat, atol=1e-4)
 
 
 def test_interpolation_meets_the_knots_and_is_exponential_between() -> None:
@@ -150,14 +157,18 @@ def test_interpolation_meets_the_knots_and_is_exponential_between() -> None:
 
 @pytest.mark.parametrize("factor", [1, 2])
 def test_depthwise_in_float64_is_the_same_convolution(factor: int) -> None:
-    layer = Depthwise(5, factor)
+    with initialised(0):
+        layer = Depthwise(5, factor)
+    place_trainable(layer, "cpu")
     x = torch.randn(2, 5, 3, 7)
     expected = layer(x)
-    assert torch.allclose(layer.double()(x.double()).float(), expected, atol=1e-5)
+    found = layer.map(torch.Tensor.double)(x.double()).float()
+    assert torch.allclose(found, expected, atol=1e-5)
 
 
 def test_rate_parameters_depend_on_the_code_alone() -> None:
     model = trained()
+    model.prepare(torch_backend())
     state = model.rate_parameters(40_000)
     gain = state.gains.gain
     assert gain.dtype == torch.float64
@@ -208,6 +219,7 @@ def test_klt_start_reconstructs_like_the_transform(photograph: Pixels) -> None:
     picture = torch.from_numpy(photograph[:144, :192].copy()).permute(2, 0, 1)
     basis, deviations = principal_components([picture], seed=0)
     model = Gained(BackboneSize(channels=200, latent=320, hyper=4, blocks=1, prior=8))
+    attach_training(model)
     initialise_from_klt(model, basis, deviations)
     x = picture[None].float() / 255 - 0.5
     with torch.no_grad():

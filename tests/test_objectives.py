@@ -9,8 +9,8 @@ import torch
 from vrcodec.catalog import find_by_family
 from vrcodec.errors import UsageError
 from vrcodec.models import Slim
+from vrcodec.models.learning.trainable import load_trainable
 from vrcodec.models.trade_off import LAMBDA_MIN, rate_to_lambda
-from vrcodec.models.weights import load_trainable
 from vrcodec.training.objectives import choose_objective, perceptual_loss, stratified_levels
 from vrcodec.training.random_maps import draw_maps
 

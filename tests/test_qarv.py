@@ -49,12 +49,10 @@ def test_phases_are_all_samples_once(height: int, width: int) -> None:
     x = torch.rand(1, 2, height, width)
     sums = torch.zeros_like(x)
     for phase in ALL_PHASES:
-        places = LatentSpec(2, (phase,)).positions(height, width, x.device)
+        places = LatentSpec(2, (phase,)).positions(height, width)
         sums += scatter_samples(gather_samples(x, places), places, (height, width))
     assert (sums == x).all()
-    assert len(LatentSpec(2, (0,)).positions(height, width, x.device)) == -(-height // 2) * -(
-        -width // 2
-    )
+    assert len(LatentSpec(2, (0,)).positions(height, width)) == -(-height // 2) * -(-width // 2)
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from vrcodec.catalog import find_by_family
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import WeightsError
 from vrcodec.models import Qarv, Qvrf
-from vrcodec.models.weights import load_trainable
+from vrcodec.models.learning.passes import run
+from vrcodec.models.learning.trainable import attach_training, load_trainable
 from vrcodec.picture.picture import Picture
 from vrcodec.training.recipes import Recipe
 from vrcodec.training.schedule import Schedule
@@ -27,7 +28,7 @@ def test_training_starts_with_the_transforms_of_qvrf() -> None:
     source = load_trainable(find_by_family("qvrf"))
     assert isinstance(source, Qvrf)
     model = Qarv(load_trainable(find_by_family("qarv")).size)
-    model.attach_training()
+    attach_training(model)
     x = torch.rand(2, 3, 64, 96)
     named = initialise_qarv(model, source, x)
     assert {name.split(".")[0] for name in named} == {"encoder", "synthesis_net"}
@@ -40,9 +41,8 @@ def test_training_starts_with_the_transforms_of_qvrf() -> None:
         for level in model.descent.levels()[-1]:
             level.log2_gain += 8
         model.eval()
-        found = model(x, rate)["x_hat"]
+        found = run(model, x, rate).x_hat
         expected = source.synthesis_net(source.restore(y, source.gains(rate))) + 0.5
-    assert isinstance(found, torch.Tensor)
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
 
 
@@ -82,14 +82,10 @@ def test_other_families_are_no_start(tmp_path: Path, photograph: Pixels) -> None
 def test_gradient_reaches_every_parameter(photograph: Pixels) -> None:
     model = load_trainable(find_by_family("qarv")).train()
     x = torch.from_numpy(photograph[:128, :128]).permute(2, 0, 1).unsqueeze(0) / 255
-    out = model(x, torch.tensor([0.43]))
-    likelihoods = out["likelihoods"]
-    assert isinstance(likelihoods, dict)
-    assert len(likelihoods) == LEVELS
-    bits = sum(-torch.log2(p).sum() for p in likelihoods.values())
-    x_hat = out["x_hat"]
-    assert isinstance(x_hat, torch.Tensor)
-    (bits + 1e4 * (x_hat - x).square().sum()).backward()
+    out = run(model, x, torch.tensor([0.43]))
+    assert len(out.likelihoods) == LEVELS
+    bits = sum(-torch.log2(p).sum() for p in out.likelihoods.values())
+    (bits + 1e4 * (out.x_hat - x).square().sum()).backward()
     without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     # Knots that this rate is not between.
     assert not [n for n in without if "log" not in n]
@@ -100,8 +96,7 @@ def test_training_estimate_and_bytes_agree(photograph: Pixels) -> None:
     model = load_trainable(find_by_family("qarv"))
     x = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1).unsqueeze(0) / 255
     with torch.no_grad():
-        likelihoods = model(x, torch.tensor([0.5]))["likelihoods"]
-    assert isinstance(likelihoods, dict)
+        likelihoods = run(model, x, torch.tensor([0.5])).likelihoods
     estimated = sum(float(-torch.log2(p).sum()) for p in likelihoods.values()) / 8
     data = Encoder("qarv").encode(Picture.from_array(np.ascontiguousarray(picture)), 32768)
     assert len(data) == pytest.approx(estimated, rel=0.05, abs=90)

@@ -19,7 +19,8 @@ from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import parse_container
 from vrcodec.bitstream.quality_map import MAP_STRIDE, QualityMap, build_map, parse_map
 from vrcodec.bitstream.rate_setting import RateSetting, parse_rate_setting
-from vrcodec.codec import Decoder, Encoder, Engine
+from vrcodec.codec import Decoder, Encoder
+from vrcodec.engine import Engine
 from vrcodec.errors import CorruptError, UsageError
 from vrcodec.maps.levels import RegionOfInterest, map_from_levels, map_from_regions
 from vrcodec.metrics import psnr

@@ -12,13 +12,17 @@ from torch import Tensor
 from tests.conftest import GOLDEN, Pixels
 from tests.slimmable import SIZE
 from vrcodec.catalog import find_by_family
-from vrcodec.codec import Encoder, Engine
+from vrcodec.codec import Encoder
+from vrcodec.engine import Engine
 from vrcodec.errors import WeightsError
 from vrcodec.models import Gained, Slim
 from vrcodec.models.coding import entropy
+from vrcodec.models.learning.passes import Reconstruction, run, run_narrow
+from vrcodec.models.learning.trainable import attach_training, load_hyperprior_model, load_trainable
 from vrcodec.models.networks.backbone import BackboneSize
-from vrcodec.models.weights import load_hyperprior_model, load_trainable
+from vrcodec.models.networks.module import initialised
 from vrcodec.rate import RATE_CODE_MAX
+from vrcodec.training import objectives
 from vrcodec.training.distributed import ProcessGroup
 from vrcodec.training.export import export_model
 from vrcodec.training.initialisation import initialise
@@ -30,9 +34,9 @@ from vrcodec.training.width_transfer import initialise_from_wide
 
 
 def new_model(size: BackboneSize = SIZE) -> Slim:
-    torch.manual_seed(0)
-    model = Slim(size)
-    model.attach_training()
+    with initialised(0):
+        model = Slim(size)
+        attach_training(model)
     return model
 
 
@@ -53,12 +57,12 @@ def test_the_start_does_what_the_wide_model_does(photograph: Pixels) -> None:
         expected = wide.synthesis_net(
             wide.analysis_net(x - 0.5) * factors.gain * factors.inverse_gain
         )
-        y = model.run_narrow(own, "analysis_net", x - 0.5)
+        y = run_narrow(model, own, "analysis_net", x - 0.5)
         gain, inverse = (
             torch.lerp(knots[4], knots[5], 0.9).exp()[:, None, None]
             for knots in (own.log_gain, own.log_inverse_gain)
         )
-        found = model.run_narrow(own, "synthesis_net", y * gain * inverse)
+        found = run_narrow(model, own, "synthesis_net", y * gain * inverse)
     assert torch.allclose(found, expected, atol=1e-4)
     energy = (y * gain).square().mean((0, 2, 3))
     assert energy[:8].sum() > 0.9 * energy.sum()
@@ -75,8 +79,8 @@ def test_without_weights_it_starts_as_the_linear_transform(photograph: Pixels) -
     errors = []
     for width in model.all_widths().values():
         with torch.no_grad():
-            y = model.run_narrow(width, "analysis_net", x)
-            back = model.run_narrow(width, "synthesis_net", y)
+            y = run_narrow(model, width, "analysis_net", x)
+            back = run_narrow(model, width, "synthesis_net", y)
         errors.append(float((back - x).square().mean()))
         measured = y.square().mean((0, 2, 3)).sqrt()
         assert torch.allclose(
@@ -121,8 +125,8 @@ def test_one_width_alone_has_the_plain_loss(photograph: Pixels) -> None:
     x = crops(photograph)
     rate = torch.tensor([0.3])
     found = choose_objective(model).loss(x, rate.unsqueeze(1))
-    out = model(x, rate, 24)
-    expected = rate_distortion_loss(x, out["x_hat"], out["likelihoods"], rate)
+    out = run(model, x, rate, 24)
+    expected = rate_distortion_loss(x, out.x_hat, out.likelihoods, rate)
     assert float(found.total.detach()) == pytest.approx(float(expected.total.detach()))
 
 
@@ -134,13 +138,13 @@ def test_narrow_networks_learn_from_the_widest(
     size = replace(SIZE, widths=(8, 24), reach=(0.5, 1.0))
 
     def total(narrow: Tensor) -> float:
-        def forward(_: Tensor, level: Tensor, width: int) -> dict[str, object]:
+        def forward(_: Slim, __: Tensor, level: Tensor, width: int) -> Reconstruction:
             picture = x + 0.1 if width == 24 else narrow
-            return {"x_hat": picture, "likelihoods": {"y": torch.full((1, 4), 0.5)}}
+            return Reconstruction(picture, {"y": torch.full((1, 4), 0.5)})
 
         model = new_model(size)
         torch.manual_seed(0)
-        monkeypatch.setattr(model, "forward", forward)
+        monkeypatch.setattr(objectives, "run", forward)
         return float(SlimmableWidths(model).loss(x, torch.full((len(x), 2), 0.5)).total)
 
     # Both are as far from the picture itself.
@@ -155,11 +159,11 @@ def test_half_of_the_crops_are_where_the_schedule_uses_a_width(
     x = crops(photograph).expand(64, -1, -1, -1)
     seen: dict[int, Tensor] = {}
 
-    def forward(_: Tensor, level: Tensor, width: int) -> dict[str, object]:
+    def forward(_: Slim, __: Tensor, level: Tensor, width: int) -> Reconstruction:
         seen[width] = level
-        return {"x_hat": x, "likelihoods": {"y": torch.full((64, 4), 0.5)}}
+        return Reconstruction(x, {"y": torch.full((64, 4), 0.5)})
 
-    monkeypatch.setattr(model, "forward", forward)
+    monkeypatch.setattr(objectives, "run", forward)
     torch.manual_seed(0)
     objective = SlimmableWidths(model)
     objective.loss(x, objective.draw_levels(64))
@@ -192,7 +196,7 @@ def test_training_estimate_and_bytes_agree(
         rate = coder.rate_parameters_at_width(RATE_CODE_MAX // 5, width)
         written = sum(len(s.data) for s in coder.compress(coder.analyse(pixels), rate))
         with torch.no_grad():
-            out = model(x, torch.tensor([0.2]), width)
-        estimated = float(-torch.log2(out["likelihoods"]["y"]).sum()) / 8
+            out = run(model, x, torch.tensor([0.2]), width)
+        estimated = float(-torch.log2(out.likelihoods["y"]).sum()) / 8
         # The coder knows more than the density: what is busy around a symbol.
         assert 0.75 * estimated < written < 1.02 * estimated + 8

@@ -18,10 +18,11 @@ PACKAGE = ROOT / "vrcodec"
 # what each is for.
 LAYERS = (
     ("errors", "own_state"),
-    ("limits", "rate", "timing", "web", "catalog", "files", "metrics"),
+    ("extras",),
+    ("limits", "rate", "timing", "web", "catalog", "files", "metrics", "kernels"),
     ("picture",),
     ("regions",),
-    ("lossless",),
+    ("lossless", "engine"),
     ("bitstream",),
     ("models",),
     ("maps", "refinement", "training"),

@@ -10,7 +10,8 @@ import torch
 from vrcodec.bitstream.information_content import total_bits
 from vrcodec.bitstream.rans import CodingTables
 from vrcodec.bitstream.tables import TOTAL, gaussian_pmf, gaussian_tables, table_scale
-from vrcodec.codec import Encoder, Engine
+from vrcodec.codec import Encoder
+from vrcodec.engine import Engine
 from vrcodec.models import Slim
 from vrcodec.training.activity_fit import fit_prior
 from vrcodec.training.calibration import fit_tables

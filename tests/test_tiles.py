@@ -18,7 +18,8 @@ from tests.large_picture import (
     pixels,
     whole,
 )
-from vrcodec.codec import Decoder, Encoder, Engine
+from vrcodec.codec import Decoder, Encoder
+from vrcodec.engine import Engine
 from vrcodec.picture.picture import Picture
 from vrcodec.regions.tiling import Tiling
 

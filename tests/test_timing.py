@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from vrcodec.models.learning.trainable import place_trainable
 from vrcodec.models.networks.layers import PixelUnshuffle, ResidualBlock
 from vrcodec.timing import record_stages, stage
 
@@ -49,6 +50,7 @@ def test_pixel_unshuffle_is_that_of_torch(factor: int) -> None:
 
 def test_a_block_reuses_memory_but_not_its_input() -> None:
     block = ResidualBlock(8)
+    place_trainable(block, "cpu")
     torch.nn.init.normal_(block.mix.weight)
     torch.nn.init.normal_(block.merge.weight)
     x = torch.randn(1, 8, 5, 6)

@@ -15,8 +15,8 @@ from torch import nn
 from tests.conftest import GOLDEN
 from tests.recipes import TINY, pictures, rows, save_pictures, state, tensors, trainer_in
 from vrcodec.errors import CorruptError, UsageError, WeightsError
+from vrcodec.models.learning.trainable import load_state
 from vrcodec.models.networks.backbone import BackboneSize
-from vrcodec.models.weights import load_state
 from vrcodec.training.checkpoint import read_checkpoint
 from vrcodec.training.data import CropSampler
 from vrcodec.training.distributed import ProcessGroup

@@ -16,7 +16,8 @@ from tests.conftest import GOLDEN, Pixels
 from vrcodec.bench.codecs import Family, choose_families
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.catalog import find_by_family, find_by_id, weights_id
-from vrcodec.codec import Decoder, Encoder, Engine, derive_rate_parameters
+from vrcodec.codec import Decoder, Encoder, derive_rate_parameters
+from vrcodec.engine import Engine
 from vrcodec.errors import UsageError
 from vrcodec.metrics import ssimulacra2
 from vrcodec.picture.picture import Picture
@@ -98,7 +99,7 @@ def test_the_search_lowers_its_own_loss(photograph: Pixels) -> None:
     setting = RateSetting(40_000)
     rate = derive_rate_parameters(encoder.model, setting, picture.width, picture.height)
     surrogate = create_surrogate(encoder.model, encoder.analyse(picture), rate)
-    loss = PerceptualLoss(Original(photograph, encoder.model.device), surrogate.levels)
+    loss = PerceptualLoss(Original(photograph, encoder.model.backend.device), surrogate.levels)
 
     def cost(data: bytes) -> float:
         return 8 * len(data) + loss.of_picture(Decoder().decode(data).pixels)

@@ -13,6 +13,7 @@ from vrcodec.bitstream.inspection import inspect as _inspect
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.bitstream.source import FileSource
 from vrcodec.catalog import DEFAULT_MODEL, DEFAULT_TUNE, find_by_family
+from vrcodec.engine import Engine
 from vrcodec.errors import InputError, UsageError, VrcError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.picture.intake.read_options import IccChoice, ReadOptions, parse_strip
@@ -43,6 +44,7 @@ def encode(
     effort: int = 0,
     time_budget: float | None = None,
     tune: Tune | None = None,
+    engine: str = "auto",
     device: str = "auto",
     memory: int | None = None,
     strip: bool | str | Iterable[str] = False,
@@ -64,7 +66,8 @@ def encode(
     in place of the rate's own choice; the rate then runs over what that width can do. ``effort``: 0 .. 9, how
     much time to spend on a search for fewer bits; or ``time_budget`` in seconds. ``tune``: what to aim at, psnr
     or ssimulacra2, by weights that are tuned for it, where the model has such, and by the search; msssim, by
-    the search alone; by default what the weights are tuned for. ``device``: ``auto``, ``cpu``, ``cuda``,
+    the search alone; by default what the weights are tuned for. ``engine``: ``numpy``, ``torch``, or ``auto``:
+    as ``VRCODEC_ENGINE`` says, else torch where it is installed. ``device``: ``auto``, ``cpu``, ``cuda``,
     ``cuda:N``. ``memory``: about how many bytes to take beside the pixels of the picture; it does not change
     the file.
     ``strip``: metadata to leave out, of "icc", "exif" and "xmp", or "all"; True is all. ``icc``: keep the
@@ -90,7 +93,7 @@ def encode(
     picture = _read_picture(
         image, ReadOptions(parse_strip(strip), icc, reduce_depth, frame, limits)
     )
-    encoder = _load_encoder(model, device, memory, weights_tune)
+    encoder = _load_encoder(model, engine, device, memory, weights_tune)
     if bin_size is not None:
         setting = encoder.bin_setting(bin_size)
     else:
@@ -99,7 +102,7 @@ def encode(
     if verify:
         from vrcodec.search.verification import verify_encoding
 
-        verify_encoding(data, picture, _load_decoder(device, memory, limits))
+        verify_encoding(data, picture, _load_decoder(engine, device, memory, limits))
     return data
 
 
@@ -110,6 +113,7 @@ def decode(
     partial: bool = False,
     crop: tuple[int, int, int, int] | None = None,
     scale: int = 1,
+    engine: str = "auto",
     device: str = "auto",
     memory: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
@@ -122,11 +126,12 @@ def decode(
     end early; then from the levels that are complete. ``info["levels"]`` of the image says how many it shows,
     and how many it was made with. ``crop``: left, top, width and height in pixels of the whole picture; only
     what it needs is decoded. ``scale``: 2, 4 or 8, for a preview whose pixels are the means of so many in each
-    direction. ``memory``: about how many bytes to take beside the pixels.
+    direction. ``memory``: about how many bytes to take beside the pixels. ``engine`` and ``device`` as in
+    `encode`.
 
     Raises FormatError, CorruptError, WeightsError, LimitError, UsageError or DeviceError.
     """
-    decoder = _load_decoder(device, memory, limits)
+    decoder = _load_decoder(engine, device, memory, limits)
     return _decode_image(decoder, bytes(data), levels, partial, _make_region(crop, scale))
 
 
@@ -158,6 +163,7 @@ def open(
     partial: bool = False,
     crop: tuple[int, int, int, int] | None = None,
     scale: int = 1,
+    engine: str = "auto",
     device: str = "auto",
     memory: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
@@ -171,7 +177,7 @@ def open(
         with Path(path).open("rb") as file:
             source = FileSource(file) if crop and Path(path).is_file() else file.read()
             return _decode_image(
-                _load_decoder(device, memory, limits), source, levels, partial, region
+                _load_decoder(engine, device, memory, limits), source, levels, partial, region
             )
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
@@ -217,14 +223,14 @@ def _read_picture(image: Any, options: ReadOptions) -> Picture:
 
 
 @lru_cache(maxsize=4)
-def _load_encoder(model: str, device: str, memory: int | None, tune: str) -> Encoder:
-    from vrcodec.codec import Encoder, Engine
+def _load_encoder(model: str, engine: str, device: str, memory: int | None, tune: str) -> Encoder:
+    from vrcodec.codec import Encoder
 
-    return Encoder(model, Engine(device, tiling=Tiling(memory)), tune)
+    return Encoder(model, Engine(device, tiling=Tiling(memory), library=engine), tune)
 
 
 @lru_cache(maxsize=4)
-def _load_decoder(device: str, memory: int | None, limits: Limits) -> Decoder:
-    from vrcodec.codec import Decoder, Engine
+def _load_decoder(engine: str, device: str, memory: int | None, limits: Limits) -> Decoder:
+    from vrcodec.codec import Decoder
 
-    return Decoder(Engine(device, tiling=Tiling(memory)), limits)
+    return Decoder(Engine(device, tiling=Tiling(memory), library=engine), limits)

@@ -28,8 +28,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import torch
-
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.assembly import (
     AuxiliaryChunkCache,
@@ -57,6 +55,7 @@ from vrcodec.bitstream.progressive import build_progressive
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.bitstream.source import Source
 from vrcodec.catalog import DEFAULT_MODEL, DEFAULT_TUNE, WeightsEntry, find_by_family, find_by_id
+from vrcodec.engine import DEFAULT_ENGINE, Engine
 from vrcodec.errors import (
     CorruptError,
     DeviceError,
@@ -64,13 +63,14 @@ from vrcodec.errors import (
     LimitError,
     UsageError,
 )
+from vrcodec.extras import require
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.lossless.blocks import unpack_region
 from vrcodec.lossless.cells import LosslessCells
+from vrcodec.models.backends import choose_backend
 from vrcodec.models.base import Latents, Pixels, RateParameters, VariableRateModel
 from vrcodec.models.batched_analysis import analyse_in_batches
 from vrcodec.models.coding.tiled_transforms import Overlay
-from vrcodec.models.device import resolve_device
 from vrcodec.models.weights import load_model
 from vrcodec.own_state import in_own_state
 from vrcodec.picture.metadata import Metadata
@@ -81,7 +81,6 @@ from vrcodec.rate import code_from_bin_size
 from vrcodec.refinement.effort import NO_EFFORT, Effort, SearchMonitor
 from vrcodec.regions.grid import LatentGrid
 from vrcodec.regions.region import WHOLE, Region
-from vrcodec.regions.tiling import DEFAULT_TILING, Tiling
 from vrcodec.timing import stage
 
 if TYPE_CHECKING:
@@ -89,18 +88,10 @@ if TYPE_CHECKING:
     from vrcodec.refinement.surrogate import ContinuousLatents
 
 
-@dataclass(frozen=True)
-class Engine:
-    """Where and how networks run. ``precision``: of networks in floating point; ``tiling``: limits memory."""
-
-    device: str = "auto"
-    precision: str = "auto"
-    tiling: Tiling = DEFAULT_TILING
-
-    def load(self, entry: WeightsEntry, *, encoder: bool = True) -> VariableRateModel:
-        """The model of ``entry`` on this engine's device; ``encoder``: with the networks for encoding, too."""
-        device = resolve_device(self.device)
-        return load_model(entry, device, self.precision, self.tiling, encoder=encoder)
+def _load(engine: Engine, entry: WeightsEntry, *, encoder: bool) -> VariableRateModel:
+    """The model of ``entry`` for ``engine``; ``encoder``: with the networks for encoding, too."""
+    backend = choose_backend(engine.library, engine.device, engine.precision)
+    return load_model(entry, backend, engine.tiling, encoder=encoder)
 
 
 class Encoder:
@@ -115,8 +106,8 @@ class Encoder:
     ) -> None:
         """With the weights of ``family`` that are tuned for ``tune``, or else any. Raises WeightsError."""
         self._entry = find_by_family(family, tune)
-        self._engine = engine or Engine()
-        self.model = self._engine.load(self._entry)
+        self._engine = engine or DEFAULT_ENGINE
+        self.model = _load(self._engine, self._entry, encoder=True)
         self._auxiliary = AuxiliaryChunkCache()
 
     @in_own_state
@@ -206,6 +197,9 @@ class Encoder:
         ``initial``: refined latents of the same picture at another setting. ``start_time``: when a time budget
         of ``effort`` began to run, on the monotonic clock; by default now.
         """
+        require("torch", "torch", "a search for fewer bits")
+        if self.model.backend.kernels.name != "torch":
+            raise UsageError("a search for fewer bits needs --engine torch")
         from vrcodec.refinement.refine import RefinementTask, refine
 
         def file_size(streams: Sequence[Stream]) -> int:
@@ -282,7 +276,7 @@ class Decoder:
     """Decodes files; keeps the models it has loaded. The module's docstring names the steps."""
 
     def __init__(self, engine: Engine | None = None, limits: Limits = DEFAULT_LIMITS) -> None:
-        self._engine = engine or Engine()
+        self._engine = engine or DEFAULT_ENGINE
         self._limits = limits
         self._models: dict[bytes, VariableRateModel] = {}
 
@@ -372,7 +366,7 @@ class Decoder:
         if header.weights_id not in self._models:
             with stage("load"):
                 entry = find_by_id(header.weights_id)
-                self._models[header.weights_id] = self._engine.load(entry, encoder=False)
+                self._models[header.weights_id] = _load(self._engine, entry, encoder=False)
         model = self._models[header.weights_id]
         if model.method != header.method:
             raise FormatError(
@@ -404,11 +398,12 @@ def _memory_errors(device: str) -> Iterator[None]:
     """Turn the ways in which memory runs out into LimitError, or DeviceError on an accelerator."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise DeviceError(f"out of memory on {device}; try --device cpu") from error
     except MemoryError as error:
         raise LimitError("not enough memory for a picture of this size") from error
     except RuntimeError as error:
+        # PyTorch's, which need not be installed.
+        if type(error).__name__ == "OutOfMemoryError":
+            raise DeviceError(f"out of memory on {device}; try --device cpu") from error
         if "allocate memory" not in str(error):
             raise
         raise LimitError("not enough memory for a picture of this size") from error

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 
 from vrcodec.bench.machine import describe_machine, library_versions
 from vrcodec.bitstream.rans import CodingTables, RansDecoder, RansEncoder
@@ -24,10 +23,11 @@ from vrcodec.catalog import (
     installed_weights,
     search_path,
 )
-from vrcodec.codec import Decoder, Encoder, Engine
+from vrcodec.codec import Decoder, Encoder
+from vrcodec.engine import DEFAULT_ENGINE, Engine
 from vrcodec.errors import VrcError
 from vrcodec.metrics import capped_psnr
-from vrcodec.models.device import exact_device, float_dtype
+from vrcodec.models.backends import LIBRARY_VARIABLE, get_threads, has_torch
 from vrcodec.models.weights import check_content
 from vrcodec.picture.picture import Picture
 
@@ -38,7 +38,12 @@ _RATE = 0.5
 # Height and width of the pictures for the round trip and for timing.
 _ROUND_TRIP_SIZE, _TIMING_SIZE = (48, 80), (512, 768)
 # Variables that change how the program behaves.
-_ENVIRONMENT_VARIABLES = (WEIGHTS_VARIABLE, "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
+_ENVIRONMENT_VARIABLES = (
+    WEIGHTS_VARIABLE,
+    LIBRARY_VARIABLE,
+    "OMP_NUM_THREADS",
+    "CUDA_VISIBLE_DEVICES",
+)
 
 
 @dataclass(frozen=True)
@@ -71,9 +76,9 @@ class Diagnosis:
         return {"ok": self.ok, **asdict(self)}
 
 
-def diagnose(device: str = "auto") -> Diagnosis:
-    """Run all checks, which takes a few seconds. Raises UsageError or DeviceError for ``device``."""
-    machine = describe_machine(device, torch.get_num_threads())
+def diagnose(engine: Engine = DEFAULT_ENGINE) -> Diagnosis:
+    """Run all checks, which takes a few seconds. Raises UsageError or DeviceError for ``engine``."""
+    machine = describe_machine(engine, get_threads())
     checks = [_run_check("entropy coder", check_coder)]
     checks += [_run_check(f"device {name}", partial(_describe_device, name)) for name in _devices()]
     for entry in installed_weights():
@@ -81,9 +86,9 @@ def diagnose(device: str = "auto") -> Diagnosis:
         checks.append(_run_check(f"weights {name}", partial(_check_weights, entry)))
     # Of each family, the weights that encode by default.
     for family in dict.fromkeys(entry.family for entry in installed_weights()):
-        checks.append(_run_check(f"model {family}", partial(_check_round_trip, family, device)))
+        checks.append(_run_check(f"model {family}", partial(_check_round_trip, family, engine)))
     speed: dict[str, float] = {}
-    checks.append(_run_check("speed", partial(_measure_speed, device, speed)))
+    checks.append(_run_check("speed", partial(_measure_speed, engine, speed)))
     environment = {name: os.environ[name] for name in _ENVIRONMENT_VARIABLES if name in os.environ}
     folders = [str(folder) for folder in search_path()]
     return Diagnosis(library_versions(), machine, environment, folders, checks, speed)
@@ -120,11 +125,20 @@ def check_coder() -> str:
 
 
 def _devices() -> list[str]:
+    """Names of the devices of PyTorch, where that is installed."""
+    if not has_torch():
+        return []
+    import torch
+
     return ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
 
 
 def _describe_device(name: str) -> str:
     """The name of a device, and the precisions in which it runs networks."""
+    import torch
+
+    from vrcodec.models.device import exact_device, float_dtype
+
     device = torch.device(name)
     exact = "float64 right" if exact_device(device) == device else "float64 not right: on the CPU"
     precision = str(float_dtype(device, "auto")).removeprefix("torch.")
@@ -138,9 +152,8 @@ def _check_weights(entry: WeightsEntry) -> str:
     return f"right, {size / 1e6:.1f} MB, {entry.path}"
 
 
-def _check_round_trip(family: str, device: str) -> str:
+def _check_round_trip(family: str, engine: Engine) -> str:
     """Encode and decode a small picture; the decoder verifies the checksum of the symbols."""
-    engine = Engine(device)
     picture = _test_picture(_ROUND_TRIP_SIZE)
     data = Encoder(family, engine).encode(picture, RateSetting.from_rate(_RATE))
     decoded = Decoder(engine).decode(data)
@@ -150,9 +163,9 @@ def _check_round_trip(family: str, device: str) -> str:
     return f"decodes what it encodes, {quality:.1f} dB"
 
 
-def _measure_speed(device: str, speed: dict[str, float]) -> str:
+def _measure_speed(engine: Engine, speed: dict[str, float]) -> str:
     """Time encoder and decoder, half a second each, and store the results in ``speed``."""
-    engine, picture = Engine(device), _test_picture(_TIMING_SIZE)
+    picture = _test_picture(_TIMING_SIZE)
     encoder, decoder = Encoder(DEFAULT_MODEL, engine), Decoder(engine)
     data = encoder.encode(picture, RateSetting.from_rate(_RATE))
     megapixels = picture.width * picture.height / 1e6

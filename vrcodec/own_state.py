@@ -8,13 +8,12 @@ threads that only its parent has.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from functools import wraps
 from typing import ParamSpec, TypeVar
-
-import torch
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,7 +34,8 @@ if hasattr(os, "register_at_fork"):
 @contextmanager
 def own_state() -> Iterator[None]:
     """The body runs with PyTorch as it is at its start; behind it, everything is as before."""
-    if _inside.get():
+    # Where PyTorch is not loaded yet, nobody can have changed it.
+    if _inside.get() or sys.modules.get("torch") is None:
         yield
         return
     token = _inside.set(True)
@@ -49,6 +49,8 @@ def own_state() -> Iterator[None]:
 
 
 def _enter_modes(stack: ExitStack) -> None:
+    import torch
+
     stack.enter_context(torch.inference_mode(False))
     stack.enter_context(torch.enable_grad())
     for device_type in ("cpu", "cuda"):
@@ -57,6 +59,8 @@ def _enter_modes(stack: ExitStack) -> None:
 
 
 def _enter_defaults(stack: ExitStack) -> None:
+    import torch
+
     # Only where they differ: a default device costs something with every call, and types are the process's.
     if torch.get_default_device().type != "cpu":
         stack.enter_context(torch.device("cpu"))

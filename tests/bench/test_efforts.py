@@ -15,7 +15,8 @@ from vrcodec.bench.codecs import Family, choose_families
 from vrcodec.bench.rivals import RIVALS, Rival, expand_efforts
 from vrcodec.bench.showcase import make_showcase
 from vrcodec.catalog import DEFAULT_MODEL, find_by_family
-from vrcodec.codec import Encoder, Engine
+from vrcodec.codec import Encoder
+from vrcodec.engine import Engine
 from vrcodec.picture.picture import Picture
 from vrcodec.refinement.effort import NO_EFFORT, Effort
 from vrcodec.search.rate_control import encode_to_target

@@ -19,7 +19,8 @@ import numpy.typing as npt
 from tests.conftest import GOLDEN, random_map
 from vrcodec.bitstream.assembly import encode_lossless
 from vrcodec.bitstream.rate_setting import RateSetting
-from vrcodec.codec import Encoder, Engine
+from vrcodec.codec import Encoder
+from vrcodec.engine import Engine
 from vrcodec.picture.metadata import Metadata
 from vrcodec.picture.picture import Picture
 

@@ -24,7 +24,8 @@ from vrcodec.bitstream.inspection import check_structure, parse_progressive_chun
 from vrcodec.bitstream.latent_stream import parse_stream
 from vrcodec.bitstream.source import FileSource
 from vrcodec.bitstream.symbol_coding import StreamReader
-from vrcodec.codec import Decoder, Engine
+from vrcodec.codec import Decoder
+from vrcodec.engine import Engine
 from vrcodec.errors import CorruptError, FormatError, LimitError, VrcError, WeightsError
 from vrcodec.picture.picture import Picture, serialise_picture
 from vrcodec.regions.region import Rectangle, Region

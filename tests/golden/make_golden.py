@@ -24,7 +24,8 @@ from PIL import Image
 from vrcodec.bitstream.inspection import inspect
 from vrcodec.bitstream.quality_map import QualityMap
 from vrcodec.bitstream.rate_setting import RateSetting
-from vrcodec.codec import Decoder, Encoder, Engine
+from vrcodec.codec import Decoder, Encoder
+from vrcodec.engine import Engine
 from vrcodec.models import Gained, Qarv, Qvrf
 from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.picture.picture import Picture

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import skimage.data
 
-from vrcodec.codec import Decoder, Encoder, Engine
+from vrcodec.codec import Decoder, Encoder
+from vrcodec.engine import Engine
 from vrcodec.picture.graphics import CELL
 from vrcodec.picture.metadata import Metadata
 from vrcodec.picture.picture import Picture, serialise_picture

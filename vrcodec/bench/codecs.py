@@ -7,21 +7,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, Protocol, TypeVar, cast
 
-import torch
-
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.catalog import DEFAULT_TUNE, find_by_family, installed_weights
-from vrcodec.codec import Decoder, Encoder, Engine
+from vrcodec.codec import Decoder, Encoder
+from vrcodec.engine import DEFAULT_ENGINE, Engine
 from vrcodec.errors import UsageError
-from vrcodec.models.device import resolve_device
+from vrcodec.models.backends import on_gpu
 from vrcodec.picture.picture import Picture
 from vrcodec.rate import code_from_rate
 from vrcodec.refinement.effort import NO_EFFORT, STEPS, Effort, Tune
 from vrcodec.search.lossless_choice import encode_smallest
 from vrcodec.search.rate_control import encode_to_target
 from vrcodec.search.target import Target
-
-DEFAULT_ENGINE = Engine()
 
 # Titles of our curves begin like this.
 OUR_PREFIX = "vrcodec "
@@ -117,6 +114,8 @@ class Family:
         engine = self.engine
         search = f", {STEPS[self.effort]} steps" if self.effort else ""
         hardware = f"{engine.device} {engine.precision}"
+        if engine.library != "auto":
+            hardware += f" {engine.library}"
         return f"{self.name} {self.weights} by {self.unit} on {hardware}{search}"
 
     def coder(self) -> FamilyCoder:
@@ -193,7 +192,9 @@ def choose_families(
 
 def synchroniser(engine: Engine) -> Callable[[], None]:
     """The call that waits for the device, before each look at the clock: GPU work is asynchronous."""
-    if resolve_device(engine.device).type == "cuda":
+    if on_gpu(engine):
+        import torch
+
         return torch.cuda.synchronize
     return lambda: None
 

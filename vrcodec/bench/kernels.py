@@ -45,11 +45,15 @@ def _default_kernels(model: GuardedModel) -> Iterator[None]:
 
 @contextmanager
 def _contiguous_layout(model: GuardedModel) -> Iterator[None]:
-    model.to(memory_format=torch.contiguous_format)
+    model.map(torch.Tensor.contiguous)
     try:
         yield
     finally:
-        model.to(memory_format=torch.channels_last)
+        model.map(_by_channels_last)
+
+
+def _by_channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from typing import Any
 from PIL import features
 
 from vrcodec import __version__
-from vrcodec.models.device import resolve_device
+from vrcodec.engine import Engine
+from vrcodec.models.backends import choose_backend
 
 _PACKAGES = (
     "torch",
@@ -28,15 +29,17 @@ _PACKAGES = (
 _CPUINFO = Path("/proc/cpuinfo")
 
 
-def describe_machine(device: str, threads: int) -> dict[str, Any]:
+def describe_machine(engine: Engine, threads: int) -> dict[str, Any]:
     """Processor, cores, threads in use, accelerator, operating system."""
+    backend = choose_backend(engine.library, engine.device, engine.precision)
     described: dict[str, Any] = {
         "cpu": _cpu_name(),
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
         "threads": threads,
-        "device": str(resolve_device(device)),
+        "engine": backend.kernels.name,
+        "device": str(backend.device or "cpu"),
         "system": f"{platform.system()} {platform.machine()}",
     }
     if described["device"].startswith("cuda"):

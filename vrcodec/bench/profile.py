@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from functools import cache
 
 from vrcodec.bench.codecs import synchroniser
-from vrcodec.codec import Decoder, Encoder, Engine
+from vrcodec.codec import Decoder, Encoder
+from vrcodec.engine import Engine
 from vrcodec.errors import DeviceError
+from vrcodec.models.backends import has_torch
 from vrcodec.picture.picture import Picture, serialise_picture
 from vrcodec.rate import code_from_rate
 from vrcodec.timing import record_stages
@@ -51,8 +53,10 @@ def profile_picture(family: str, picture: Picture, rate: float, engine: Engine) 
 
 
 def _import_times() -> dict[str, float]:
-    torch, package = _import_seconds("torch"), _import_seconds("vrcodec.codec")
-    return {"import torch": torch, "import the rest": max(0.0, package - torch)}
+    times = {}
+    if has_torch():
+        times["import torch"] = _import_seconds("torch")
+    return {**times, "import the rest": _import_seconds("vrcodec.codec")}
 
 
 @cache

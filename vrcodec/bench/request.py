@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from vrcodec.catalog import DEFAULT_MODEL, DEFAULT_TUNE
+from vrcodec.engine import Engine
 from vrcodec.errors import UsageError
+from vrcodec.extras import is_installed, require
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.refinement.effort import MAX_EFFORT, Tune
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from vrcodec.bench.codecs import Codec
     from vrcodec.bench.runner import Plan
-    from vrcodec.codec import Engine
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 DEFAULT_RIVALS = ("jpeg", "webp", "avif", "jxl", "jp2k")
@@ -57,6 +57,7 @@ class Request:
     cache: Path | None = None
     jobs: int = 1
     device: str = "auto"
+    library: str = "auto"
     precision: str = "auto"
     threads: int | None = None
     limits: Limits = DEFAULT_LIMITS
@@ -74,10 +75,11 @@ class Request:
             raise UsageError(f"{self.plot_path}: a plot is one of {', '.join(PLOT_SUFFIXES)}")
         if is_stdout(self.json_path) and is_stdout(self.csv_path):
             raise UsageError("only one of --json and --csv can go to stdout")
-        packages = {"matplotlib": self.plot_path, "plotly": self.report_path, "bjontegaard": True}
-        for package, needed in packages.items():
-            if needed and find_spec(package) is None:
-                raise UsageError(f"needs the package {package}: pip install 'vrcodec[bench]'")
+        for package, path in (("matplotlib", self.plot_path), ("plotly", self.report_path)):
+            if path:
+                require(package, "bench", str(path))
+        if self.anchor:
+            require("bjontegaard", "bench", "a comparison with an anchor")
         if not self.models:
             raise UsageError("name at least one model")
 
@@ -110,9 +112,7 @@ class Request:
 
     def engine(self) -> Engine:
         """Where our networks run."""
-        from vrcodec.codec import Engine
-
-        return Engine(self.device, self.precision)
+        return Engine(self.device, self.precision, library=self.library)
 
 
 def is_stdout(path: Path | None) -> bool:
@@ -122,14 +122,13 @@ def is_stdout(path: Path | None) -> bool:
 
 def make_plan(request: Request, say: Callable[[str], None]) -> Plan:
     """Find pictures, models and rivals; ``say`` takes messages about rivals left out. Raises VrcError."""
-    import torch
-
     from vrcodec.bench.cache import default_folder
     from vrcodec.bench.codecs import choose_families, subsample
     from vrcodec.bench.machine import describe_machine, library_versions
     from vrcodec.bench.rivals import choose_rivals, expand_efforts
     from vrcodec.bench.runner import Plan, name_pictures
     from vrcodec.metrics import choose_metrics
+    from vrcodec.models.backends import get_threads
     from vrcodec.picture.folders import find_pictures
 
     paths = name_pictures(find_pictures(request.paths), request.paths)
@@ -152,10 +151,10 @@ def make_plan(request: Request, say: Callable[[str], None]) -> Plan:
         request.tunes,
     )
     codecs: list[Codec] = [*families, *rivals]
-    threads = request.threads or max(1, torch.get_num_threads() // request.jobs)
-    metrics = tuple(metric.name for metric in choose_metrics(request.metrics))
+    threads = request.threads or max(1, get_threads() // request.jobs)
+    metrics = tuple(metric.name for metric in choose_metrics(_wanted_metrics(request, say)))
     conditions = (
-        f"{describe_machine(request.device, threads)} {library_versions()} {request.jobs} jobs"
+        f"{describe_machine(request.engine(), threads)} {library_versions()} {request.jobs} jobs"
     )
     return Plan(
         paths,
@@ -171,6 +170,21 @@ def make_plan(request: Request, say: Callable[[str], None]) -> Plan:
     )
 
 
+def _wanted_metrics(request: Request, say: Callable[[str], None]) -> tuple[str, ...]:
+    """The metrics that were asked for; without any, what is installed of the default ones."""
+    from vrcodec.metrics import installed_metrics
+
+    if request.metrics != DEFAULT_METRICS:
+        return request.metrics
+    metrics = installed_metrics(DEFAULT_METRICS)
+    missing = [name for name in DEFAULT_METRICS if name not in metrics]
+    if not is_installed("bjontegaard"):
+        missing += ["BD-rates", "plots", "reports"]
+    if missing:
+        say(f"pip install 'vrcodec[bench]' would add: {', '.join(missing)}")
+    return metrics
+
+
 def collect_provenance(request: Request, plan: Plan) -> dict[str, Any]:
     """Machine, library versions, weights and command line of the results, for JSON."""
     from vrcodec.bench.codecs import Family
@@ -178,7 +192,7 @@ def collect_provenance(request: Request, plan: Plan) -> dict[str, Any]:
 
     families = [codec for codec in plan.codecs if isinstance(codec, Family)]
     return {
-        "machine": {**describe_machine(request.device, plan.threads), "jobs": plan.jobs},
+        "machine": {**describe_machine(request.engine(), plan.threads), "jobs": plan.jobs},
         "versions": library_versions(),
         "weights": {family.family: family.weights for family in families},
         "command": ["vrcodec", *sys.argv[1:]],

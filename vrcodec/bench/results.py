@@ -11,6 +11,7 @@ from typing import Any
 from vrcodec.bench.comparison import Comparison, choose_anchor, compare_to_anchor
 from vrcodec.bench.curves import ALIASES, Curve, build_curve
 from vrcodec.bench.runner import Outcome, PictureInfo, Plan
+from vrcodec.extras import is_installed
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ def gather_results(
     """The curves of ``outcome`` and the ``published`` ones, and all of them against the anchor."""
     measured = [build_curve(codec, outcome) for codec in plan.codecs]
     curves = [curve for curve in measured if curve] + list(published if any(measured) else [])
-    chosen = choose_anchor(curves, anchor) if curves else None
+    comparable = curves and is_installed("bjontegaard")
+    chosen = choose_anchor(curves, anchor) if comparable else None
     comparisons = {m: compare_to_anchor(chosen, curves, m) for m in plan.metrics} if chosen else {}
     return Results(
         curves,

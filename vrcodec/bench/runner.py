@@ -14,10 +14,11 @@ from pathlib import Path
 from vrcodec.bench.cache import Cache
 from vrcodec.bench.codecs import Codec, synchroniser
 from vrcodec.bench.measure import RoundTrip, Sample, picture_hash
-from vrcodec.codec import Engine
+from vrcodec.engine import Engine
 from vrcodec.errors import VrcError
 from vrcodec.limits import Limits
 from vrcodec.metrics import choose_metrics
+from vrcodec.models.backends import set_threads
 from vrcodec.picture.picture import Picture
 from vrcodec.picture.reading import open_colours
 
@@ -137,9 +138,7 @@ class _Worker:
     """The state of one measuring process."""
 
     def __init__(self, plan: Plan) -> None:
-        import torch
-
-        torch.set_num_threads(plan.threads)
+        set_threads(plan.threads)
         self._plan = plan
         self._cache = Cache(plan.cache, plan.conditions, reuse=plan.resume)
         metrics = choose_metrics(plan.metrics)

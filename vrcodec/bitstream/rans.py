@@ -1,6 +1,7 @@
-"""rANS coding of integer symbols with integer tables, over the package `constriction`.
+"""rANS coding of integer symbols with integer tables.
 
-Symbols that share a table are coded in one call, so the cost is that of the compiled coder. What lies
+The coder is that of the package `constriction` where there is one, else `vrcodec.bitstream.plain_ans`: the same
+bits. Symbols that share a table are coded in one call, so the cost is that of the compiled coder. What lies
 outside a table is an escape followed by an Exp-Golomb code, in the same stream. docs/FORMAT.md has the
 arithmetic; a test holds it against a plain Python coder.
 """
@@ -11,10 +12,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-import constriction
 import numpy as np
 import numpy.typing as npt
 
+from vrcodec.bitstream.ans import AnsCoder, Table
 from vrcodec.bitstream.tables import TableSet
 from vrcodec.errors import CorruptError
 
@@ -23,39 +24,32 @@ from vrcodec.errors import CorruptError
 MAX_ESCAPE_BITS = 20
 SYMBOL_LIMIT = (1 << MAX_ESCAPE_BITS) - 1
 
-_model = constriction.stream.model
-_AnsCoder = constriction.stream.stack.AnsCoder
-_BIT_LENGTH = _model.Uniform(32)
-_SIGN = _model.Uniform(2)
-_RAW = _model.Uniform()
+# Bits of the length of an escaped magnitude, and of its sign.
+_LENGTH_BITS, _SIGN_BITS = 5, 1
 
 Symbols = npt.NDArray[np.int32]
 Indices = npt.NDArray[np.integer[Any]]
 
 
 class CodingTables:
-    """A `TableSet` converted for the coder, in well under a millisecond. ``halves``: m of each table."""
+    """A `TableSet` converted for the coder. ``halves``: m of each table."""
 
     def __init__(self, tables: TableSet) -> None:
         tables.check()
         self.source = tables
         self.halves: Symbols = (tables.sizes // 2 - 1).astype(np.int32)
-        # constriction gives every symbol one count and shares out the rest in proportion. Handing it
-        # frequency - 1 therefore makes its table exactly ours (all sums are exact in float64).
-        self.models = [
-            _model.Categorical((tables.table(k) - 1).astype(np.float64), perfect=False)
-            for k in range(len(tables))
-        ]
+        self.tables = [Table(tables.table(k)) for k in range(len(tables))]
 
     def __len__(self) -> int:
-        return len(self.models)
+        return len(self.tables)
 
 
 class RansEncoder:
     """Collects symbols in decoding order; `finish` codes them, last first, as rANS must."""
 
     def __init__(self) -> None:
-        self._steps: list[tuple[Any, ...]] = []
+        # Symbols with their table, or numbers with the bits that each takes.
+        self._steps: list[tuple[Symbols, Table | Symbols]] = []
         self._marks: list[int] = []
 
     def put(self, symbols: Symbols, indices: Indices, tables: CodingTables) -> None:
@@ -69,7 +63,7 @@ class RansEncoder:
         escaped = np.flatnonzero((entries < 0) | (entries > 2 * half))
         entries[escaped] = 2 * half[escaped] + 1
         for table, members in groups:
-            self._steps.append((entries[members], tables.models[table]))
+            self._steps.append((entries[members], tables.tables[table]))
         if len(escaped):
             positions = np.sort(groups.order[escaped])
             self._put_escapes(symbols[positions], tables.halves[indices[positions]])
@@ -78,12 +72,12 @@ class RansEncoder:
         rest = np.abs(symbols) - half
         # The bit length of rest >= 1; frexp is exact for integers of this size.
         length = np.frexp(rest.astype(np.float64))[1].astype(np.int32)
-        self._steps.append((length, _BIT_LENGTH))
-        self._steps.append(((symbols < 0).astype(np.int32), _SIGN))
+        self._steps.append((length, np.full_like(length, _LENGTH_BITS)))
+        self._steps.append(((symbols < 0).astype(np.int32), np.full_like(length, _SIGN_BITS)))
         long = length > 1
         if long.any():
-            size = np.left_shift(1, length[long] - 1).astype(np.int32)
-            self._steps.append((rest[long] - size, _RAW, size))
+            bits = length[long] - 1
+            self._steps.append((rest[long] - np.left_shift(1, bits).astype(np.int32), bits))
 
     def mark(self) -> None:
         """Remember this place, for which `finish_marked` returns how many bytes lead to it."""
@@ -98,21 +92,23 @@ class RansEncoder:
 
         Also returns, for every mark, how many of the bytes suffice to decode what was put before it.
         """
-        coder = _AnsCoder()
+        coder = AnsCoder()
         ends = [*self._marks, len(self._steps)]
         sizes_after = []
         for start, end in reversed(list(pairwise(ends))):
             self._code(coder, start, end)
             # The coder's own state still changes; words that have left it do not.
-            sizes_after.append(4 * coder.pos()[0])
+            sizes_after.append(4 * coder.word_count())
         self._code(coder, 0, ends[0])
-        words: npt.NDArray[np.uint32] = coder.get_compressed()
-        data = words.astype("<u4").tobytes()[::-1].lstrip(b"\0")
+        data = coder.words().astype("<u4").tobytes()[::-1].lstrip(b"\0")
         return data, [len(data) - size for size in reversed(sizes_after)]
 
-    def _code(self, coder: Any, start: int, end: int) -> None:
-        for values, model, *parameters in reversed(self._steps[start:end]):
-            coder.encode_reverse(values, model, *parameters)
+    def _code(self, coder: AnsCoder, start: int, end: int) -> None:
+        for values, table in reversed(self._steps[start:end]):
+            if isinstance(table, Table):
+                coder.encode_table(values, table)
+            else:
+                coder.encode_bits(values, table)
 
 
 class RansDecoder:
@@ -127,11 +123,11 @@ class RansDecoder:
             data = data[::-1]
         padded = data.rstrip(b"\0")
         padded += b"\0" * (-len(padded) % 4)
-        self._coder = _AnsCoder(np.frombuffer(padded, "<u4").astype(np.uint32))
+        self._coder = AnsCoder(np.frombuffer(padded, "<u4").astype(np.uint32))
 
     def words_left(self) -> int:
         """How many 32-bit words have not been read."""
-        return int(self._coder.pos()[0])
+        return self._coder.word_count()
 
     def get(self, indices: Indices, tables: CodingTables) -> Symbols:
         """Decode one symbol for each entry of ``indices`` (n,)."""
@@ -139,7 +135,7 @@ class RansDecoder:
         values = np.empty(len(indices), np.int32)
         for table, members in groups:
             count = members.stop - members.start
-            values[members] = self._coder.decode(tables.models[table], count)
+            values[members] = self._coder.decode_table(tables.tables[table], count)
         half = groups.per_symbol(tables.halves)
         values -= half
         escaped = np.flatnonzero(values > half)
@@ -152,21 +148,21 @@ class RansDecoder:
 
     def _get_escapes(self, half: Symbols) -> Symbols:
         count = len(half)
-        length = self._coder.decode(_BIT_LENGTH, count)
+        length = self._coder.decode_bits(np.full(count, _LENGTH_BITS, np.int32))
         if (length < 1).any() or (length > MAX_ESCAPE_BITS).any():
             raise CorruptError("a symbol outside the permitted range")
-        negative = self._coder.decode(_SIGN, count).astype(bool)
+        negative = self._coder.decode_bits(np.full(count, _SIGN_BITS, np.int32)).astype(bool)
         rest = np.ones(count, np.int32)
         long = length > 1
         if long.any():
-            size = np.left_shift(1, length[long] - 1).astype(np.int32)
-            rest[long] = self._coder.decode(_RAW, size) + size
+            bits = length[long] - 1
+            rest[long] = self._coder.decode_bits(bits) + np.left_shift(1, bits).astype(np.int32)
         magnitude = rest + half
         return np.where(negative, -magnitude, magnitude).astype(np.int32)
 
     def finished(self) -> bool:
         """Whether the stream ends here, as it must after its last symbol."""
-        return bool(self._coder.is_empty())
+        return self._coder.is_empty()
 
 
 class _SymbolsByTable:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _REPLACED = frozenset(
     {"inputs", "target", "force", "as_json", "files_from", "null", "jobs", "resume", "log"}
     | {"pattern", "keep_partial"}
+    # Here --engine is what runs the workers; what computes in them, VRCODEC_ENGINE tells.
+    | {"library"}
 )
 
 

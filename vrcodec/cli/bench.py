@@ -194,6 +194,7 @@ Pictures are taken without their metadata. One that cannot be read is reported a
         help="Folder where results are kept for --resume.  [default: vrcodec/bench in the user's cache]",
     ),
     options.device_option,
+    options.engine_option,
     options.precision_option,
     options.threads_option,
     options.limits_option,

@@ -27,6 +27,7 @@ from vrcodec.cli.shared.paths import (
     is_special,
     open_vrc_source,
 )
+from vrcodec.engine import Engine
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
 from vrcodec.regions.region import SCALES, Rectangle
@@ -104,6 +105,7 @@ FILE is a .vrc file, or - for stdin. Of a folder, all .vrc files below it are ta
     RUNNING,
     options.device_option,
     options.threads_option,
+    options.engine_option,
     options.precision_option,
     options.memory_option,
     options.limits_option,
@@ -124,6 +126,7 @@ def command(
     partial: bool,
     device: str,
     threads: int | None,
+    library: str,
     precision: str,
     tiling: Tiling,
     limits: Limits,
@@ -131,12 +134,10 @@ def command(
     many: ManyOptions,
 ) -> int:
     """Run the command."""
-    region = parse_region(crop, scale)
+    region, engine = parse_region(crop, scale), Engine(device, precision, tiling, library)
     if many.needs_workers(inputs, target) and pattern is None:
         chosen = output_format or "png"
-        decode_work = DecodeWork(
-            device, precision, tiling, threads or 1, limits, chosen, region, levels, partial
-        )
+        decode_work = DecodeWork(engine, threads or 1, limits, chosen, region, levels, partial)
         return run_many(
             ManyFilesRequest(
                 inputs,
@@ -151,7 +152,7 @@ def command(
             )
         )
     chosen = output_format or _choose_format(pattern or target)
-    get_decoder = make_lazy_decoder(device, precision, tiling, threads, limits)
+    get_decoder = make_lazy_decoder(engine, threads, limits)
     if pattern is not None:
         _check_progressive(inputs, target, levels, pattern)
         destinations: dict[str, Destination] = {}

@@ -8,6 +8,7 @@ import click
 
 from vrcodec.cli.shared import options, output
 from vrcodec.cli.shared.option_groups import MESSAGES, OUTPUT, RUNNING, GroupedCommand, option_group
+from vrcodec.engine import Engine
 
 if TYPE_CHECKING:
     from vrcodec.doctor import Diagnosis
@@ -22,14 +23,14 @@ and speed. Exit code 1 when something is wrong.
 
 @click.command(cls=GroupedCommand, help=_HELP)
 @option_group(OUTPUT, options.json_option)
-@option_group(RUNNING, options.device_option, options.threads_option)
+@option_group(RUNNING, options.device_option, options.threads_option, options.engine_option)
 @option_group(MESSAGES, options.verbosity_options)
-def command(device: str, threads: int | None, as_json: bool) -> int:
+def command(device: str, threads: int | None, library: str, as_json: bool) -> int:
     """Run the command."""
     options.set_threads(threads)
     from vrcodec.doctor import diagnose
 
-    diagnosis = diagnose(device)
+    diagnosis = diagnose(Engine(device, library=library))
     if as_json:
         output.print_json(diagnosis.as_dict())
     else:

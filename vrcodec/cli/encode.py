@@ -201,6 +201,7 @@ metadata are kept; what cannot be kept is refused. Of a folder, all pictures bel
     RUNNING,
     options.device_option,
     options.threads_option,
+    options.engine_option,
     options.precision_option,
     options.memory_option,
     options.limits_option,

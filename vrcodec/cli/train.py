@@ -10,6 +10,7 @@ import click
 from vrcodec.cli.shared import options, output, signals
 from vrcodec.cli.shared.option_groups import MESSAGES, RUNNING, GroupedCommand, option_group
 from vrcodec.errors import UsageError
+from vrcodec.extras import require
 
 if TYPE_CHECKING:
     from vrcodec.training.schedule import Shape
@@ -174,6 +175,8 @@ def command(
     threads: int | None,
 ) -> None:
     """Run the command."""
+    for module in ("torch", "compressai"):
+        require(module, "train", "training")
     from vrcodec.training.recipes import FAMILIES, load_recipe
     from vrcodec.training.schedule import Schedule
     from vrcodec.training.session import Session, train

@@ -11,6 +11,7 @@ from vrcodec.cli.shared import options, output
 from vrcodec.cli.shared.decoding import make_lazy_decoder
 from vrcodec.cli.shared.option_groups import MESSAGES, OUTPUT, RUNNING, GroupedCommand, option_group
 from vrcodec.cli.shared.paths import display_name, prefix_errors, read_vrc_file
+from vrcodec.engine import Engine
 from vrcodec.limits import Limits
 from vrcodec.regions.tiling import Tiling
 
@@ -30,6 +31,7 @@ _HELP = """Check that .vrc files are whole: structure and checksums."""
     RUNNING,
     options.device_option,
     options.threads_option,
+    options.engine_option,
     options.memory_option,
     options.limits_option,
 )
@@ -39,12 +41,13 @@ def command(
     full: bool,
     device: str,
     threads: int | None,
+    library: str,
     tiling: Tiling,
     limits: Limits,
     as_json: bool,
 ) -> int:
     """Run the command."""
-    get_decoder = make_lazy_decoder(device, "auto", tiling, threads, limits)
+    get_decoder = make_lazy_decoder(Engine(device, "auto", tiling, library), threads, limits)
 
     def work(name: str) -> dict[str, Any]:
         """Check one file; returns the fields for --json."""

@@ -16,6 +16,7 @@ from vrcodec.cli.shared import options, output, signals
 from vrcodec.cli.shared.decoding import make_lazy_decoder
 from vrcodec.cli.shared.option_groups import MESSAGES, RUNNING, GroupedCommand, option_group
 from vrcodec.cli.shared.paths import display_name, prefix_errors, read_vrc_file
+from vrcodec.engine import Engine
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
 from vrcodec.regions.tiling import Tiling
@@ -57,6 +58,7 @@ alone who know its address.
     RUNNING,
     options.device_option,
     options.threads_option,
+    options.engine_option,
     options.precision_option,
     options.memory_option,
     options.limits_option,
@@ -72,6 +74,7 @@ def command(
     port: int,
     device: str,
     threads: int | None,
+    library: str,
     precision: str,
     tiling: Tiling,
     limits: Limits,
@@ -82,7 +85,7 @@ def command(
         info = inspect(data, limits)
     # Read before the network is loaded: its size may be wrong.
     original = _read_original(original_file, name, info, limits) if original_file else None
-    get_decoder = make_lazy_decoder(device, precision, tiling, threads, limits)
+    get_decoder = make_lazy_decoder(Engine(device, precision, tiling, library), threads, limits)
     from vrcodec.viewer.images import DecodedFile
 
     with prefix_errors(name):

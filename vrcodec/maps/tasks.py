@@ -16,8 +16,9 @@ from vrcodec.catalog import WeightsEntry
 from vrcodec.errors import UsageError
 from vrcodec.maps.levels import Levels
 from vrcodec.models.base import Pixels
+from vrcodec.models.learning.passes import run
+from vrcodec.models.learning.trainable import load_trainable
 from vrcodec.models.networks.layers import pad_to_multiple
-from vrcodec.models.weights import load_trainable
 
 # Loss of a decoded picture, given the original, both (1, 3, H, W) in [0, 1]: a scalar.
 Task = Callable[[Tensor, Tensor], Tensor]
@@ -52,10 +53,10 @@ def task_map(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         for _ in range(steps):
-            out = model(x, logits.sigmoid())
-            bits = torch.stack([-torch.log2(p).sum() for p in out["likelihoods"].values()]).sum()
+            out = run(model, x, logits.sigmoid())
+            bits = torch.stack([-torch.log2(p).sum() for p in out.likelihoods.values()]).sum()
             bpp = bits / (height * width)
-            decoded = out["x_hat"][..., :height, :width].clamp(0, 1)
+            decoded = out.x_hat[..., :height, :width].clamp(0, 1)
             loss = _task_loss(task, decoded, original)
             optimizer.zero_grad()
             (loss + price * bpp).backward()  # type: ignore[no-untyped-call]

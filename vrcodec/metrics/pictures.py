@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from vrcodec.errors import UsageError
+from vrcodec.extras import is_installed, require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,6 +45,7 @@ def ms_ssim(a: Pixels, b: Pixels) -> float | None:
 
     None for pictures with a side below `MS_SSIM_MIN_SIDE`, for which it is not defined.
     """
+    require("pytorch_msssim", "torch", "MS-SSIM")
     from pytorch_msssim import ms_ssim as compute_ms_ssim
 
     if min(a.shape[:2]) < MS_SSIM_MIN_SIDE:
@@ -57,6 +58,7 @@ def ssimulacra2(a: Pixels, b: Pixels) -> float | None:
 
     None for pictures with a side below `SSIMULACRA2_MIN_SIDE`.
     """
+    require("torch", "torch", "SSIMULACRA 2")
     import torch
 
     from vrcodec.metrics.differentiable import ssimulacra2_score
@@ -110,10 +112,16 @@ METRICS = {
     for metric in (
         Metric("psnr", "PSNR (dB)", capped_psnr),
         Metric("ms-ssim", "MS-SSIM (dB)", ms_ssim, "pytorch_msssim", as_decibels),
-        Metric("ssimulacra2", "SSIMULACRA 2", ssimulacra2),
+        Metric("ssimulacra2", "SSIMULACRA 2", ssimulacra2, "torch"),
         Metric("haarpsi", "HaarPSI (dB)", haarpsi, "piq", as_decibels),
     )
 }
+
+
+def installed_metrics(names: Sequence[str]) -> tuple[str, ...]:
+    """Those of ``names`` whose packages are installed."""
+    packages = {name: METRICS[name].package for name in names}
+    return tuple(n for n, package in packages.items() if package is None or is_installed(package))
 
 
 def choose_metrics(names: Sequence[str]) -> tuple[Metric, ...]:
@@ -122,6 +130,6 @@ def choose_metrics(names: Sequence[str]) -> tuple[Metric, ...]:
         if name not in METRICS:
             raise UsageError(f"no metric {name!r}; there are: {', '.join(METRICS)}")
         package = METRICS[name].package
-        if package and find_spec(package) is None:
-            raise UsageError(f"the metric {name} needs more packages: pip install 'vrcodec[bench]'")
+        if package:
+            require(package, "bench", f"the metric {name}")
     return tuple(METRICS[name] for name in dict.fromkeys(("psnr", *names)))

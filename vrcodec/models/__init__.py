@@ -1,4 +1,4 @@
-"""The model families. Importing this package imports torch."""
+"""The model families."""
 
 from vrcodec.models.base import FAMILIES, VariableRateModel
 from vrcodec.models.families.gained import Gained

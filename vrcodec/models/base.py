@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,24 +10,20 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor, nn
 
 from vrcodec.bitstream.latent_stream import Stream
 from vrcodec.bitstream.quality_map import QualityMap
 from vrcodec.bitstream.tables import TableSet
 from vrcodec.errors import UsageError
+from vrcodec.kernels import Array, kernels_of
 from vrcodec.models.coding.decode_plan import DecodePlan
 from vrcodec.models.coding.sliding_latents import SlidingLatents
-from vrcodec.models.coding.tiled_transforms import (
-    Network,
-    Overlay,
-    picture_to_tensor,
-    synthesise_in_tiles,
-)
-from vrcodec.models.device import exact_device, float_dtype
+from vrcodec.models.coding.tiled_transforms import Network, Overlay, synthesise_in_tiles
+from vrcodec.models.gradients import without_gradients
 from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.models.networks.layers import ResidualBlock
+from vrcodec.models.networks.module import Module
+from vrcodec.models.place import NUMPY_BACKEND, Backend, Place
 from vrcodec.regions.grid import Block, LatentGrid
 from vrcodec.regions.region import WHOLE, Region
 from vrcodec.regions.tiling import DEFAULT_TILING, Tiling
@@ -57,10 +54,10 @@ class Latents:
     Where the analysis depends on the rate, the picture itself, (1, 3, H, W) uint8.
     """
 
-    y: Tensor
+    y: Array
 
 
-class VariableRateModel(nn.Module, ABC):
+class VariableRateModel(Module, ABC):
     """A family of models: one set of weights for every rate.
 
     ``method`` is the family's number in the file header. ``exact_modules``: names of those that
@@ -80,42 +77,40 @@ class VariableRateModel(nn.Module, ABC):
     def __init__(self, size: BackboneSize) -> None:
         super().__init__()
         self.size = size
-        self.device = torch.device("cpu")
-        self.exact_device = torch.device("cpu")
-        self.exact_dtype = torch.float64
+        self.backend = NUMPY_BACKEND
         self.tiling = Tiling()
-        self.branch_dtype = torch.float32
 
     def attach_encoder(self) -> None:
         """Create the modules that only encoding needs, where they are stored apart (`ENCODER_PREFIX`)."""
 
-    @abstractmethod
-    def attach_training(self) -> None:
-        """Create the modules that only training needs."""
+    def attach_densities(self) -> None:
+        """Create the densities that training learns in place of tables, and what only encoding needs."""
 
     @abstractmethod
     def freeze(self) -> None:
         """Make the integer tables of coding from the learned densities."""
 
-    def load_weights(self, state: Mapping[str, Tensor]) -> None:
+    def load_weights(self, state: Mapping[str, Array]) -> None:
         """Take the tensors of a weights file, without those that only training needs."""
         needed = {k: v for k, v in state.items() if DENSITY_INFIX not in k}
-        self.load_state_dict(needed, assign=True)
+        self.load_state_dict(needed)
 
-    def packed_state(self) -> dict[str, Tensor]:
+    def packed_state(self) -> dict[str, Array]:
         """The tensors of a weights file, by name."""
         return self.state_dict()
 
     @classmethod
-    def trainable_state(
-        cls, size: BackboneSize, state: Mapping[str, Tensor]
-    ) -> Mapping[str, Tensor]:
+    def trainable_state(cls, size: BackboneSize, state: Mapping[str, Array]) -> Mapping[str, Array]:
         """The tensors of a weights file, ``state``, under their names in training."""
         return state
 
     @abstractmethod
     def rate_parameters(self, code: int) -> RateParameters:
         """Derive gains and the like from rate ``code``, in float64 on the CPU."""
+
+    def rate_value(self, rate: float) -> Array:
+        """r (1,), where `rate_parameters` computes."""
+        return self.backend.host_place.put(np.array([rate]))
 
     def with_bin_size(self, rate: RateParameters, bin_code: int) -> RateParameters:
         """``rate`` with the quantisation step of ``bin_code`` in place of its own.
@@ -156,22 +151,19 @@ class VariableRateModel(nn.Module, ABC):
     def mean_log2_gain(self, rate: RateParameters) -> float:
         """log2 of the gain of y, averaged over channels: how the scales of symbols move with the rate."""
 
-    @abstractmethod
-    def forward(self, x: Tensor, rate: Tensor) -> dict[str, Tensor | dict[str, Tensor]]:
-        """Training pass: x (B, 3, 16h, 16w) in [0, 1], rate (B,) -> {"x_hat", "likelihoods"}."""
-
     def analyse(self, pixels: Pixels) -> Latents:
         """Analyse a picture (H, W, 3) uint8, for every rate."""
-        return self.analyse_batch(picture_to_tensor(pixels))[0]
+        return self.analyse_batch(self.backend.kernels.array(np.moveaxis(pixels, -1, 0)[None]))[0]
 
-    @torch.inference_mode()
-    def analyse_batch(self, x: Tensor) -> list[Latents]:
+    @without_gradients
+    def analyse_batch(self, x: Array) -> list[Latents]:
         """`analyse` each picture in ``x`` (B, 3, H, W) uint8, on any device."""
         with stage("analysis"):
-            return [Latents(y) for y in torch.split(self.compute_latents(x), 1)]
+            y = self.compute_latents(x)
+            return [Latents(y[k : k + 1]) for k in range(len(y))]
 
     @abstractmethod
-    def compute_latents(self, x: Tensor) -> Tensor:
+    def compute_latents(self, x: Array) -> Array:
         """y (B, M, h, w) of ``x`` (B, 3, H, W) uint8; ``x`` itself where the analysis depends on the rate."""
 
     @abstractmethod
@@ -181,7 +173,7 @@ class VariableRateModel(nn.Module, ABC):
     @abstractmethod
     def decode_blocks(
         self, streams: Sequence[Stream], rate: RateParameters, plan: DecodePlan
-    ) -> Iterator[tuple[Block, Tensor]]:
+    ) -> Iterator[tuple[Block, Array]]:
         """The blocks of ``plan``, row by row, each with its input of the synthesis: (1, M, h, w) float32.
 
         ``streams``: one for each block of the grid; only those that the plan needs are read. Raises
@@ -189,10 +181,10 @@ class VariableRateModel(nn.Module, ABC):
         """
 
     @abstractmethod
-    def synthesis_and_conditions(self, rate: RateParameters) -> tuple[Network, Sequence[Tensor]]:
+    def synthesis_and_conditions(self, rate: RateParameters) -> tuple[Network, Sequence[Array]]:
         """The synthesis, and its conditions: (1, K, h, w) or (1, K, 1, 1)."""
 
-    @torch.inference_mode()
+    @without_gradients
     def decompress(
         self,
         streams: Sequence[Stream],
@@ -214,48 +206,53 @@ class VariableRateModel(nn.Module, ABC):
         with stage("synthesis"):
             return synthesise_in_tiles(net, latents, plan, self.tiling, overlay, *conditions)
 
-    def prepare(
-        self,
-        device: torch.device,
-        precision: str = "auto",
-        tiling: Tiling = DEFAULT_TILING,
-        exact_dtype: torch.dtype = torch.float64,
-    ) -> None:
-        """Make ready for coding on ``device``.
+    @property
+    def place(self) -> Place:
+        """Where transforms compute."""
+        return self.backend.place
 
-        ``precision`` of the float part: ``auto``, ``float32`` or ``bfloat16``. With another
-        ``exact_dtype`` than float64 files may not decode on other devices: it is there to measure that.
-        """
+    def prepare(self, backend: Backend = NUMPY_BACKEND, tiling: Tiling = DEFAULT_TILING) -> None:
+        """Make ready for coding with ``backend``."""
         self.eval().requires_grad_(False)
-        self.device, self.exact_device = device, exact_device(device)
-        self.exact_dtype = exact_dtype
+        self.backend = backend
         self.tiling = tiling
-        self.to(device).to(memory_format=torch.channels_last)
-        self.branch_dtype = float_dtype(device, precision)
+        # Parameters that belong to no network give rates, in float64 from their stored values.
+        self.map(backend.place.move)
         for name, module in self.named_children():
-            if name in self.exact_modules:
-                # From the stored values: through bfloat16 it would be another model.
-                module.to(self.exact_device, exact_dtype)
-            else:
-                set_float_dtype(module, self.branch_dtype)
+            exact = backend.exact_place if name in self.exact_modules else None
+            place_module(module, backend, exact)
 
 
-def estimate_latent_bits(y: Tensor, gain: Tensor) -> float:
+def estimate_latent_bits(y: Array, gain: Array) -> float:
     """Estimate of the bits of latents (1, M, h, w) times ``gain``, from a sixteenth of the samples."""
-    sampled = y[..., ::4, ::4] * gain.to(y)
-    share = sampled.numel() / y.numel()
-    return _BITS_PER_LOG_ENERGY * float(torch.log1p(sampled.square()).sum()) / share
+    kernels = kernels_of(y)
+    sampled = y[..., ::4, ::4] * kernels.like(gain, y)
+    share = math.prod(sampled.shape) / math.prod(y.shape)
+    return _BITS_PER_LOG_ENERGY * float(kernels.xp.log1p(sampled**2).sum()) / share
 
 
-def set_float_dtype(net: nn.Module, dtype: torch.dtype) -> None:
-    """Set ``dtype`` for the branches of residual blocks, where the work is, and float32 for the trunk.
+def place_module(net: Module, backend: Backend, exact: Place | None = None) -> None:
+    """Put a network that computes in floating point where ``backend`` or ``exact`` has it.
 
-    Pixels and unbounded latents need more than bfloat16's 8 bits all the way through.
+    Without ``exact``: ``backend``'s type for the branches of residual blocks, where the work is, and float32
+    for the trunk. Pixels and unbounded latents need more than bfloat16's 8 bits all the way through.
     """
-    net.float()
-    for module in net.modules():
-        if isinstance(module, ResidualBlock):
-            module.to(dtype)
+    put_parameters(net, exact or backend.place)
+    if exact is None:
+        branch = Place(backend.kernels, backend.device, backend.branch_type)
+        for module in net.modules():
+            if isinstance(module, ResidualBlock):
+                put_parameters(module, branch)
+
+
+def put_parameters(module: Module, place: Place) -> None:
+    """Put the parameters and buffers of ``module`` at ``place``; whole numbers keep their type."""
+
+    def put(x: Array) -> Array:
+        moved = place.put(x) if "float" in str(x.dtype) else place.move(x)
+        return place.kernels.channels_last(moved) if moved.ndim == 4 else moved
+
+    module.map(put)
 
 
 Family = TypeVar("Family", bound=type[VariableRateModel])

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from vrcodec.models.base import Latents, Pixels, VariableRateModel
 
@@ -19,8 +17,9 @@ def analyse_in_batches(model: VariableRateModel, pictures: Sequence[Pixels]) -> 
     """The latents of ``pictures``, (H, W, 3) uint8 of any sizes, in their order."""
     latents: dict[int, Latents] = {}
     batches = list(_batches(pictures))
-    stacks = (_stack([pictures[k] for k in batch]) for batch in batches)
-    for batch, x in zip(batches, _upload(stacks, model.device), strict=True):
+    backend = model.backend
+    stacks = (np.moveaxis(np.stack([pictures[k] for k in batch]), -1, 1) for batch in batches)
+    for batch, x in zip(batches, backend.kernels.upload(stacks, backend.device), strict=True):
         latents.update(zip(batch, model.analyse_batch(x), strict=True))
     return [latents[k] for k in range(len(pictures))]
 
@@ -33,35 +32,3 @@ def _batches(pictures: Sequence[Pixels]) -> Iterator[list[int]]:
     for (height, width, _), indices in by_shape.items():
         batch = max(1, _MAX_BATCH_PIXELS // (height * width))
         yield from (indices[k : k + batch] for k in range(0, len(indices), batch))
-
-
-def _stack(pictures: Sequence[Pixels]) -> Tensor:
-    """Pictures (H, W, 3) -> (B, 3, H, W), channels last."""
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
-
-
-def _upload(batches: Iterable[Tensor], device: torch.device) -> Iterator[Tensor]:
-    """Copy ``batches`` to ``device``, each while its user works on the one before."""
-    if device.type != "cuda":
-        yield from batches
-        return
-    copy_stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-
-    def start_copy(x: Tensor) -> tuple[Tensor, torch.cuda.Event]:
-        with torch.cuda.stream(copy_stream):
-            return x.pin_memory().to(device, non_blocking=True), copy_stream.record_event()
-
-    def finish_copy(x: Tensor, event: torch.cuda.Event) -> Tensor:
-        compute_stream = torch.cuda.current_stream(device)
-        compute_stream.wait_event(event)
-        # Keeps its memory from being reused by the next copy while networks still read it.
-        x.record_stream(compute_stream)
-        return x
-
-    in_flight: tuple[Tensor, torch.cuda.Event] | None = None
-    for batch in batches:
-        previous, in_flight = in_flight, start_copy(batch)
-        if previous:
-            yield finish_copy(*previous)
-    if in_flight:
-        yield finish_copy(*in_flight)

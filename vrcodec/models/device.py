@@ -1,4 +1,4 @@
-"""Devices, precision, and a known-answer test of float64."""
+"""PyTorch as a backend: devices, precision, and a known-answer test of float64."""
 
 from __future__ import annotations
 
@@ -8,9 +8,23 @@ import torch
 from torch.nn import functional as F
 
 from vrcodec.errors import DeviceError, UsageError
+from vrcodec.kernels.torch_kernels import TORCH
+from vrcodec.models.place import Backend
 
 # Correct float64 convolutions differ by about 1e-15; single precision differs by 1e-7.
 _TOLERANCE = 1e-11
+
+
+def torch_backend(
+    device: torch.device | str = "cpu", precision: str = "auto", exact_type: str = "float64"
+) -> Backend:
+    """PyTorch on ``device``. ``precision`` of the transforms: ``auto``, ``float32`` or ``bfloat16``.
+
+    Raises UsageError or DeviceError as `resolve_device` does.
+    """
+    device = resolve_device(device) if isinstance(device, str) else device
+    branch_type = str(float_dtype(device, precision)).removeprefix("torch.")
+    return Backend(TORCH, device, exact_device(device), branch_type, exact_type)
 
 
 def resolve_device(name: str) -> torch.device:

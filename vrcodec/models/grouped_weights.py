@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import safetensors
-from torch import Tensor
 
 from vrcodec.catalog import HEADER_LENGTH_BYTES, check_weights, weights_description
 from vrcodec.errors import WeightsError
+from vrcodec.kernels import Array, kernels_of
 
 
 def group_name(name: str) -> str:
@@ -23,27 +23,28 @@ def group_name(name: str) -> str:
     return ".".join(name.split(".")[:2])
 
 
-def hash_groups(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+def hash_groups(tensors: Mapping[str, Array]) -> dict[str, str]:
     """SHA-256 of every group, over the bytes of its tensors in the order of their names."""
     hashes = {group_name(name): hashlib.sha256() for name in tensors}
     for name in sorted(tensors):
-        hashes[group_name(name)].update(tensors[name].contiguous().numpy().tobytes())
+        values = kernels_of(tensors[name]).to_numpy(tensors[name])
+        hashes[group_name(name)].update(values.tobytes())
     return {group: digest.hexdigest() for group, digest in sorted(hashes.items())}
 
 
-class GroupedWeights(Mapping[str, Tensor]):
-    """Tensors by name, read on access. Raises WeightsError when the header does not match ``identity``."""
+class GroupedWeights(Mapping[str, Array]):
+    """Arrays by name, read on access. Raises WeightsError when the header does not match ``identity``."""
 
     def __init__(self, path: Path, identity: bytes) -> None:
         header = _read_header(path)
         check_weights(path, header, identity)
         self.description = weights_description(header)
         self._path = path
-        self._file = safetensors.safe_open(path, "pt")
+        self._file = safetensors.safe_open(path, "np")
         self._names = sorted(self._file.keys())  # type: ignore[no-untyped-call]
 
-    def __getitem__(self, name: str) -> Tensor:
-        tensor: Tensor = self._file.get_tensor(name)  # type: ignore[no-untyped-call]
+    def __getitem__(self, name: str) -> Array:
+        tensor: Array = self._file.get_tensor(name)  # type: ignore[no-untyped-call]
         return tensor
 
     def __iter__(self) -> Iterator[str]:
@@ -52,7 +53,7 @@ class GroupedWeights(Mapping[str, Tensor]):
     def __len__(self) -> int:
         return len(self._names)
 
-    def read_group(self, group: str) -> dict[str, Tensor]:
+    def read_group(self, group: str) -> dict[str, Array]:
         """The tensors of a group. Raises WeightsError when they do not match the header."""
         tensors = {name: self[name] for name in self if group_name(name) == group}
         if hash_groups(tensors) != {group: self.description["digests"].get(group)}:

@@ -7,6 +7,7 @@ how the rate acts on them: `Gains` multiply y and z before rounding and after.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -14,27 +15,23 @@ from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from vrcodec.bitstream.latent_stream import Stream
 from vrcodec.bitstream.rans import SYMBOL_LIMIT, CodingTables, Symbols
 from vrcodec.bitstream.symbol_coding import StreamReader, StreamWriter
 from vrcodec.bitstream.tables import TableSet
+from vrcodec.kernels import Array, kernels_of
 from vrcodec.models.base import Latents, RateParameters, VariableRateModel, estimate_latent_bits
 from vrcodec.models.coding.coding_steps import CodedBlock, StepDecoder, StepEncoder
 from vrcodec.models.coding.decode_plan import DecodePlan
-from vrcodec.models.coding.entropy import (
-    GaussianConditional,
-    gaussian_likelihood,
-    round_with_dead_zone,
-)
+from vrcodec.models.coding.entropy import GaussianConditional, round_with_dead_zone
 from vrcodec.models.coding.factorized_prior import FactorizedPrior, get_block, put_block
 from vrcodec.models.coding.tiled_transforms import Network, analyse_in_tiles, run_in_tiles
+from vrcodec.models.gradients import without_gradients
 from vrcodec.models.networks import backbone
 from vrcodec.models.networks.backbone import BackboneSize
-from vrcodec.models.networks.context import Pick, StepCoder
-from vrcodec.models.networks.layers import pad_to_multiple, round_straight_through
+from vrcodec.models.networks.context import StepCoder
+from vrcodec.models.networks.layers import pad_to_multiple
 from vrcodec.rate import rate_from_code
 from vrcodec.regions.grid import BLOCK, HYPER_STRIDE, STRIDE, Block, LatentGrid
 from vrcodec.regions.tiling import Tile
@@ -46,25 +43,33 @@ from vrcodec.timing import stage
 class Gains:
     """Gains (B, C, 1, 1) of y and z for rates (B,), before rounding and after."""
 
-    rate: Tensor
-    gain: Tensor
-    inverse_gain: Tensor
-    hyper_gain: Tensor
-    hyper_inverse_gain: Tensor
+    rate: Array
+    gain: Array
+    inverse_gain: Array
+    hyper_gain: Array
+    hyper_inverse_gain: Array
     # Where the rate is a map: its levels (B, 1, h, w) at the samples of y.
-    levels: Tensor | None = None
+    levels: Array | None = None
 
-    def to(self, features: Tensor) -> Gains:
-        """On the device of ``features`` and in their dtype."""
+    def like(self, features: Array) -> Gains:
+        """Where ``features`` are, and in their type."""
+        kernels = kernels_of(features)
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: v.to(features) for k, v in values.items() if v is not None})
+        moved = {k: kernels.like(v, features) for k, v in values.items() if v is not None}
+        return replace(self, **moved)
 
     def within(self, block: Block) -> Gains:
         """The gains of the samples of y in ``block``; those of z stay whole."""
-        if self.levels is None or self.levels.numel() == 1:
+        if self.levels is None or math.prod(self.levels.shape) == 1:
             return self
         gain, inverse = (crop_to(v, block) for v in (self.gain, self.inverse_gain))
         return replace(self, gain=gain, inverse_gain=inverse)
+
+
+def pad_to_hyper(y: Array, *conditions: Array) -> list[Array]:
+    """Pad to whole samples of z; conditions of one sample stay as they are."""
+    padded = (c if c.shape[-2:] == (1, 1) else pad_to_multiple(c, HYPER_STRIDE) for c in conditions)
+    return [pad_to_multiple(y, HYPER_STRIDE), *padded]
 
 
 @dataclass(frozen=True)
@@ -92,8 +97,10 @@ class HyperpriorModel(VariableRateModel):
         self.hyper_analysis_net = backbone.hyper_analysis(size)
         self.hyper_synthesis_net = backbone.hyper_synthesis(size)
 
-    def attach_training(self) -> None:
-        self.prior.attach_density()
+    def attach_densities(self) -> None:
+        from vrcodec.models.learning.factorized_density import FactorizedDensity
+
+        self.prior.density = FactorizedDensity(self.size.hyper)
 
     def freeze(self) -> None:
         self.prior.freeze()
@@ -104,14 +111,14 @@ class HyperpriorModel(VariableRateModel):
         return self.gaussian.tables()
 
     @abstractmethod
-    def gains(self, rate: Tensor) -> Gains:
+    def gains(self, rate: Array) -> Gains:
         """The gains for ``rate`` (B,), in its dtype."""
 
     @abstractmethod
-    def hyper_input(self, y: Tensor, gains: Gains) -> Tensor:
+    def hyper_input(self, y: Array, gains: Gains) -> Array:
         """Input of the hyper-analysis for y (B, M, h, w), same shape."""
 
-    def compute_conditions(self, levels: Tensor | None) -> tuple[Tensor, ...]:
+    def compute_conditions(self, levels: Array | None) -> tuple[Array, ...]:
         """Conditions of the transforms: (B, K, h, w) at the samples of y, or (B, K, 1, 1).
 
         ``levels``: those of `Gains`.
@@ -119,11 +126,7 @@ class HyperpriorModel(VariableRateModel):
         return ()
 
     @abstractmethod
-    def initialise_scales(self, log2_scales: Tensor) -> None:
-        """Let the prior begin at mean zero and these log2 scales (M,) of the channels of y at rate 1/2."""
-
-    @abstractmethod
-    def code_block(self, features: Tensor, gains: Gains, code_step: StepCoder) -> Tensor:
+    def code_block(self, features: Array, gains: Gains, code_step: StepCoder) -> Array:
         """Code a block of y in steps, the same ones in training, encoder and decoder.
 
         ``features`` (B, F, h, w) come from the hyper-synthesis. ``code_step`` gets mean and log2 scale,
@@ -131,15 +134,14 @@ class HyperpriorModel(VariableRateModel):
         (B, M, h, w).
         """
 
-    def round(self, residual: Tensor, log2_scale: Tensor) -> Tensor:
+    def round(self, residual: Array, log2_scale: Array) -> Array:
         """Symbols of ``residual``, same shape, with a dead zone."""
-        return round_with_dead_zone(residual, log2_scale.detach())
+        return round_with_dead_zone(residual, kernels_of(log2_scale).detach(log2_scale))
 
     def rate_parameters(self, code: int) -> GainParameters:
         """The gains of rate ``code``."""
-        rate = torch.tensor([rate_from_code(code)], dtype=torch.float64)
-        with torch.no_grad():
-            return GainParameters(code, self.gains(rate))
+        with self.backend.kernels.without_gradients():
+            return GainParameters(code, self.gains(self.rate_value(rate_from_code(code))))
 
     def estimate_bits(self, latents: Latents, rate: RateParameters) -> float | None:
         """From the size of the scaled latents."""
@@ -149,58 +151,21 @@ class HyperpriorModel(VariableRateModel):
     def mean_log2_gain(self, rate: RateParameters) -> float:
         """The mean over the channels."""
         assert isinstance(rate, GainParameters)
-        return float(rate.gains.gain.log2().mean())
-
-    def forward(self, x: Tensor, rate: Tensor) -> dict[str, Tensor | dict[str, Tensor]]:
-        """Noise for the rate, straight-through rounding for the distortion; rounding in evaluation."""
-        gains = self.gains(rate)
-        conditions = self.compute_conditions(gains.levels)
-        y = self.analysis_net(x - 0.5, *conditions).float()
-        padded = self._pad_to_hyper(self.hyper_input(y, gains), *conditions)
-        z = self.hyper_analysis_net(*padded).float() * gains.hyper_gain
-        z_hat = round_straight_through(z) * gains.hyper_inverse_gain
-        features = self.hyper_synthesis_net(z_hat)[..., : y.shape[-2], : y.shape[-1]]
-        scaled = y * gains.gain
-        likelihoods: list[Tensor] = []
-
-        def code_step(mean: Tensor, log2_scale: Tensor, pick: Pick) -> Tensor:
-            residual = pick(scaled) - mean
-            symbols = self.round(residual, log2_scale).detach()
-            noise = torch.rand_like(residual) - 0.5
-            coded = residual + noise if self.training else symbols
-            likelihoods.append(gaussian_likelihood(coded, log2_scale).flatten(1))
-            return residual + (symbols - residual).detach()
-
-        y_hat = self.code_block(features, gains, code_step)
-        return {
-            "x_hat": self.synthesis_net(y_hat, *conditions).float() + 0.5,
-            "likelihoods": {
-                "y": torch.cat(likelihoods, dim=1),
-                "z": self.prior.likelihood(z, noisy=self.training),
-            },
-        }
-
-    def _pad_to_hyper(self, y: Tensor, *conditions: Tensor) -> list[Tensor]:
-        """Pad to whole samples of z; conditions of one sample stay as they are."""
-        padded = (
-            c if c.shape[-2:] == (1, 1) else pad_to_multiple(c, HYPER_STRIDE) for c in conditions
-        )
-        return [pad_to_multiple(y, HYPER_STRIDE), *padded]
+        gain = rate.gains.gain
+        return float(kernels_of(gain).xp.log2(gain).mean())
 
     # --- analysis and synthesis: float, any precision ---
 
-    def compute_latents(self, x: Tensor, *conditions: Tensor) -> Tensor:
-        settings = self.size.halo, self.tiling, self.device
+    def compute_latents(self, x: Array, *conditions: Array) -> Array:
+        settings = self.size.halo, self.tiling, self.place
         return analyse_in_tiles(self.analysis_net, x, *settings, *conditions)
 
-    def coding_conditions(self, rate: GainParameters) -> tuple[Tensor, ...]:
+    def coding_conditions(self, rate: GainParameters) -> tuple[Array, ...]:
         """`compute_conditions` for coding: on the device of the networks, in float32."""
         levels = rate.gains.levels
-        return self.compute_conditions(
-            None if levels is None else levels.to(self.device, torch.float32)
-        )
+        return self.compute_conditions(None if levels is None else self.place.put(levels))
 
-    def synthesis_and_conditions(self, rate: RateParameters) -> tuple[Network, Sequence[Tensor]]:
+    def synthesis_and_conditions(self, rate: RateParameters) -> tuple[Network, Sequence[Array]]:
         assert isinstance(rate, GainParameters)
         return self.synthesis_net, self.coding_conditions(rate)
 
@@ -208,7 +173,7 @@ class HyperpriorModel(VariableRateModel):
 
     def _features(
         self, z: Symbols, rate: GainParameters, plan: DecodePlan
-    ) -> Iterator[tuple[int, Block, Tensor]]:
+    ) -> Iterator[tuple[int, Block, Array]]:
         """Number, block and features (1, F, h, w), float64, of each block of ``plan``."""
         # Longer runs share more of their borders; four blocks take less memory than a tile of one.
         run_length = max(1, 4 * self.tiling.max_units(STRIDE) // BLOCK**2)
@@ -220,16 +185,16 @@ class HyperpriorModel(VariableRateModel):
             for number, block in run:
                 yield number, block, crop_to(features, relative_to(block, y_window))
 
-    def _hyper_synthesise(self, z_hat: Tensor) -> Tensor:
-        with torch.autocast(z_hat.device.type, enabled=False):
-            features: Tensor = self.hyper_synthesis_net(z_hat)
+    def _hyper_synthesise(self, z_hat: Array) -> Array:
+        with kernels_of(z_hat).full_precision(z_hat):
+            features: Array = self.hyper_synthesis_net(z_hat)
         return features
 
-    def _dequantise_z(self, z: Symbols, rate: GainParameters, window: Block) -> Tensor:
+    def _dequantise_z(self, z: Symbols, rate: GainParameters, window: Block) -> Array:
         """z_hat in ``window``, a rectangle of z."""
-        symbols = torch.from_numpy(z[window.slices]).double().unsqueeze(0)
+        symbols = self.backend.host_place.put(z[window.slices])[None]
         z_hat = symbols * crop_to(rate.gains.hyper_inverse_gain, window)
-        return z_hat.to(self.exact_device, self.exact_dtype)
+        return self.backend.exact_place.put(z_hat)
 
     # --- coding ---
 
@@ -243,7 +208,7 @@ class HyperpriorModel(VariableRateModel):
         """Tables of y, one for each scale."""
         return CodingTables(self.gaussian.tables())
 
-    @torch.inference_mode()
+    @without_gradients
     def compress(self, latents: Latents, rate: RateParameters) -> list[Stream]:
         """Quantise and code: for each block z first, then y given z."""
         return self.write_streams(*self.quantise(latents, rate))
@@ -276,7 +241,7 @@ class HyperpriorModel(VariableRateModel):
         """y for `quantise_z` and `quantise_y`: ``latents``, unless the analysis knows the rate."""
         return latents
 
-    @torch.inference_mode()
+    @without_gradients
     def quantise_y(
         self, latents: Latents, z: Symbols, rate: RateParameters
     ) -> Iterator[CodedBlock]:
@@ -285,46 +250,46 @@ class HyperpriorModel(VariableRateModel):
         plan = DecodePlan.of_grid(LatentGrid(*latents.y.shape[-2:]))
         for _, block, features in self._features(z, rate, plan):
             gains, y = rate.within(block), crop_to(latents.y, block)
-            encoder = StepEncoder((y * gains.gain.to(y)).to(features), self.round)
+            kernels = kernels_of(y)
+            scaled = kernels.like(y * kernels.like(gains.gain, y), features)
+            encoder = StepEncoder(scaled, self.round)
             with stage("entropy parameters"):
                 self._code_exactly(features, gains, encoder)
             yield CodedBlock(block, encoder.steps)
 
-    def _code_exactly(self, features: Tensor, gains: Gains, code_step: StepCoder) -> Tensor:
-        with torch.autocast(features.device.type, enabled=False):
-            return self.code_block(features, gains.to(features), code_step)
+    def _code_exactly(self, features: Array, gains: Gains, code_step: StepCoder) -> Array:
+        with kernels_of(features).full_precision(features):
+            return self.code_block(features, gains.like(features), code_step)
 
-    @torch.inference_mode()
+    @without_gradients
     def quantise_z(self, latents: Latents, rate: RateParameters) -> Symbols:
         """Symbols of z, (N, h, w)."""
-        z = self.scaled_z(latents, rate).round_().clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT)
-        symbols: Symbols = z[0].int().cpu().numpy()
-        return symbols
+        z = self.scaled_z(latents, rate).round().clip(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+        return kernels_of(z).int32(z[0])
 
-    @torch.inference_mode()
-    def scaled_z(self, latents: Latents, rate: RateParameters) -> Tensor:
+    @without_gradients
+    def scaled_z(self, latents: Latents, rate: RateParameters) -> Array:
         """z in quantisation steps, before it is rounded: (1, N, h, w)."""
         assert isinstance(rate, GainParameters)
         grid = LatentGrid(*latents.y.shape[-2:])
         size, whole = (grid.hyper_height, grid.hyper_width), self.coding_conditions(rate)
+        kernels = kernels_of(latents.y)
 
-        def run(tile: Tile) -> Tensor:
+        def run(tile: Tile) -> Array:
             window = intersect(scale_up(tile.input, HYPER_STRIDE), grid.whole)
             y = self.hyper_input(crop_to(latents.y, window), rate.within(window))
-            padded, *conditions = self._pad_to_hyper(y, *(crop_to(c, window) for c in whole))
-            z: Tensor = self.hyper_analysis_net(
-                padded.contiguous(memory_format=torch.channels_last), *conditions
-            )
+            padded, *conditions = pad_to_hyper(y, *(crop_to(c, window) for c in whole))
+            z: Array = self.hyper_analysis_net(kernels.channels_last(padded), *conditions)
             return z
 
         with stage("hyper-analysis"):
             tiles = self.tiling.tiles(Block(0, size[0], 0, size[1]), size, 1, STRIDE * HYPER_STRIDE)
             z = run_in_tiles(run, tiles, size)
-            return z * rate.gains.hyper_gain.to(z)
+            return z * kernels.like(rate.gains.hyper_gain, z)
 
     def decode_blocks(
         self, streams: Sequence[Stream], rate: RateParameters, plan: DecodePlan
-    ) -> Iterator[tuple[Block, Tensor]]:
+    ) -> Iterator[tuple[Block, Array]]:
         """z of all blocks first, then y block by block."""
         assert isinstance(rate, GainParameters)
         readers, z = self._decode_z(streams, plan)
@@ -333,7 +298,7 @@ class HyperpriorModel(VariableRateModel):
             with stage("entropy parameters"):
                 y_hat = self._code_exactly(features, rate.within(block), decoder)
             decoder.reader.finish()
-            yield block, y_hat.to(self.device, torch.float32)
+            yield block, self.place.put(y_hat)
 
     def _decode_z(
         self, streams: Sequence[Stream], plan: DecodePlan

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from vrcodec.kernels import Array, kernels_of
 
 LAMBDA_MIN = 0.0006
 LAMBDA_MAX = 0.24
 
 
-def rate_to_lambda(rate: Tensor) -> Tensor:
+def rate_to_lambda(rate: Array) -> Array:
     """lambda(r) = lambda_min * (lambda_max / lambda_min)^r, r in [0, 1]."""
     return LAMBDA_MIN * (LAMBDA_MAX / LAMBDA_MIN) ** rate
 
@@ -22,10 +21,10 @@ _SQUARED_SHARE = 0.25
 _POINT_WORTH, _POINT_WORTH_GROWTH = 0.0028, 4.83
 
 
-def perceptual_distortion(squared: Tensor, score: Tensor, rate: Tensor) -> Tensor:
+def perceptual_distortion(squared: Array, score: Array, rate: Array) -> Array:
     """Distortion in bits a pixel, of ``squared``, lambda times squared error, and a SSIMULACRA 2 ``score``.
 
     ``rate``: in [0, 1]. All of one shape.
     """
-    worth = _POINT_WORTH * torch.exp(_POINT_WORTH_GROWTH * rate)
+    worth = _POINT_WORTH * kernels_of(rate).xp.exp(_POINT_WORTH_GROWTH * rate)
     return _SQUARED_SHARE * squared + (1 - _SQUARED_SHARE) * worth * (100 - score)

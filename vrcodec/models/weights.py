@@ -10,8 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-import torch
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
 from safetensors import SafetensorError
 
 from vrcodec.catalog import (
@@ -22,12 +23,13 @@ from vrcodec.catalog import (
     weights_description,
 )
 from vrcodec.errors import WeightsError
+from vrcodec.kernels import Array, kernels_of
 from vrcodec.models import FAMILIES, VariableRateModel
 from vrcodec.models.base import ENCODER_PREFIX
 from vrcodec.models.grouped_weights import GroupedWeights, hash_groups
-from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.models.networks.backbone import BackboneSize
-from vrcodec.models.networks.layers import uninitialised
+from vrcodec.models.networks.module import uninitialised
+from vrcodec.models.place import Backend
 from vrcodec.regions.tiling import DEFAULT_TILING, Tiling
 
 
@@ -46,37 +48,38 @@ def pack_encoder(model: VariableRateModel) -> bytes | None:
     return _serialise(model, encoder) if encoder else None
 
 
-def _serialise(model: VariableRateModel, state: Mapping[str, torch.Tensor]) -> bytes:
-    tensors = {k: v.half() if _is_matrix(k, v) else v for k, v in state.items()}
-    contiguous = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
+def _serialise(model: VariableRateModel, state: Mapping[str, Array]) -> bytes:
+    tensors = {name: kernels_of(value).to_numpy(value) for name, value in state.items()}
+    contiguous = {
+        name: np.ascontiguousarray(value, np.float16 if _is_matrix(name, value) else None)
+        for name, value in tensors.items()
+    }
     description: dict[str, Any] = {"family": model.family, "size": asdict(model.size)}
     if model.read_in_groups:
         description["digests"] = hash_groups(contiguous)
     # One key only: safetensors writes several in random order, and the id is a hash of the file.
-    data: bytes = safetensors.torch.save(contiguous, {METADATA_KEY: json.dumps(description)})
+    data: bytes = safetensors.numpy.save(contiguous, {METADATA_KEY: json.dumps(description)})
     return data
 
 
-def _is_matrix(name: str, tensor: torch.Tensor) -> bool:
-    return tensor.is_floating_point() and name.endswith(".weight")
+def _is_matrix(name: str, tensor: npt.NDArray[Any]) -> bool:
+    return np.issubdtype(tensor.dtype, np.floating) and name.endswith(".weight")
 
 
 def unpack_model(data: bytes, name: str, encoder: bytes | None = None) -> VariableRateModel:
-    """Inverse of `pack_model`, on the CPU; parameters keep the precision of the file until `prepare`.
+    """Inverse of `pack_model`, in NumPy, with all real numbers in float32.
 
     ``encoder``: the bytes of `pack_encoder`; without them a model that has such a part only decodes. Raises
     WeightsError when the bytes are not weights of a known family.
     """
     with _as_weights_errors(name):
-        state = safetensors.torch.load(data)
+        state = safetensors.numpy.load(data)
         if encoder is not None:
-            state |= safetensors.torch.load(encoder)
+            state |= safetensors.numpy.load(encoder)
         return _build_model(weights_description(data), state)
 
 
-def _build_model(
-    description: Mapping[str, Any], state: Mapping[str, torch.Tensor]
-) -> VariableRateModel:
+def _build_model(description: Mapping[str, Any], state: Mapping[str, Array]) -> VariableRateModel:
     family = FAMILIES[description["family"]]
     size = BackboneSize(**description["size"])
     with uninitialised():
@@ -84,7 +87,7 @@ def _build_model(
         if any(name.startswith(ENCODER_PREFIX) for name in state):
             model.attach_encoder()
     model.load_weights(state)
-    return model.float()
+    return model
 
 
 @contextmanager
@@ -95,17 +98,21 @@ def _as_weights_errors(name: str) -> Iterator[None]:
         raise WeightsError(f"{name}: not a weights file of this version: {error}") from error
 
 
-def load_state(path: Path) -> dict[str, torch.Tensor]:
-    """All tensors of a weights file as float32, to start training from. Raises WeightsError."""
+def load_float_state(path: Path) -> dict[str, npt.NDArray[np.float32]]:
+    """All real-valued tensors of a weights file as training has them. Raises WeightsError."""
     data, encoder = _read(path), encoder_path(path)
     with _as_weights_errors(str(path)):
         description = weights_description(data)
         family, size = FAMILIES[description["family"]], BackboneSize(**description["size"])
-        stored = safetensors.torch.load(data)
+        stored = safetensors.numpy.load(data)
         if encoder.exists():
-            stored |= safetensors.torch.load(_read(encoder))
+            stored |= safetensors.numpy.load(_read(encoder))
         state = family.trainable_state(size, stored)
-    return {k: v.float() for k, v in state.items() if v.is_floating_point()}
+    return {
+        name: value.astype(np.float32)
+        for name, value in state.items()
+        if np.issubdtype(value.dtype, np.floating)
+    }
 
 
 def load_size(path: Path) -> BackboneSize:
@@ -113,25 +120,6 @@ def load_size(path: Path) -> BackboneSize:
     data = _read(path)
     with _as_weights_errors(str(path)):
         return BackboneSize(**weights_description(data)["size"])
-
-
-def load_trainable(entry: WeightsEntry) -> VariableRateModel:
-    """The model of ``entry`` with the modules of training, so that gradients flow through all of it.
-
-    On the CPU, in float32 and evaluation mode. Raises WeightsError.
-    """
-    model = _open_model(entry, encoder=True)
-    model.attach_training()
-    model.load_state_dict(load_state(entry.path), strict=False)
-    return model.eval()
-
-
-def load_hyperprior_model(path: Path) -> HyperpriorModel:
-    """A model with a hyperprior from its weights file, on the CPU in evaluation mode. Raises WeightsError."""
-    model = unpack_model(path.read_bytes(), str(path)).eval()
-    if not isinstance(model, HyperpriorModel):
-        raise WeightsError(f"{path}: {model.family} has no hyperprior")
-    return model
 
 
 def check_content(entry: WeightsEntry) -> int:
@@ -164,22 +152,22 @@ def _read(path: Path) -> bytes:
 
 def load_model(
     entry: WeightsEntry,
-    device: torch.device,
-    precision: str = "auto",
+    backend: Backend,
     tiling: Tiling = DEFAULT_TILING,
     *,
     encoder: bool = True,
 ) -> VariableRateModel:
-    """The model of ``entry``, ready for coding on ``device``. Raises WeightsError.
+    """The model of ``entry``, ready for coding with ``backend``. Raises WeightsError.
 
     Without ``encoder``, tensors that only encoding needs are not read where they have a file of their own.
     """
-    model = _open_model(entry, encoder)
-    model.prepare(device, precision, tiling)
+    model = open_model(entry, encoder)
+    model.prepare(backend, tiling)
     return model
 
 
-def _open_model(entry: WeightsEntry, encoder: bool) -> VariableRateModel:
+def open_model(entry: WeightsEntry, encoder: bool) -> VariableRateModel:
+    """The model of ``entry``, before `VariableRateModel.prepare`. Raises WeightsError."""
     family = FAMILIES.get(entry.family)
     if family is None or not family.read_in_groups:
         encoder_id = entry.encoder_id if encoder else None

@@ -41,7 +41,7 @@ class HyperpriorSurrogate(Surrogate):
             z = model.scaled_z(latents, rate) / rate.gains.hyper_gain.to(latents.y)
             initial = [z, latents.y]
         z, y = (t.clone() for t in initial)
-        self._gains = rate.within(LatentGrid(*y.shape[-2:]).whole).to(y)
+        self._gains = rate.within(LatentGrid(*y.shape[-2:]).whole).like(y)
         self._z, self._y = z * self._gains.hyper_gain, y * self._gains.gain
         levels = rate.gains.rate if rate.gains.levels is None else rate.gains.levels
         level_plane = levels.reshape(1, 1, -1, 1) if levels.dim() == 1 else levels

@@ -117,7 +117,7 @@ def _decode(task: RefinementTask, streams: Sequence[Stream]) -> Pixels:
 def _distortion(
     task: RefinementTask, effort: Effort, surrogate: Surrogate, decoded: Pixels
 ) -> Distortion:
-    original = Original(task.pixels, task.model.device)
+    original = Original(task.pixels, task.model.backend.device)
     if effort.tune == "psnr":
         return SquaredError(original, surrogate.levels)
     if effort.tune == "ssimulacra2":

@@ -7,11 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 from vrcodec.bitstream.latent_stream import Stream
-from vrcodec.models.base import VariableRateModel
+from vrcodec.models.base import VariableRateModel, put_parameters
 from vrcodec.regions.grid import Block, LatentGrid
 
 # From residuals, in quantisation steps, and their log2 scales or None, to values near symbols.
@@ -70,5 +69,6 @@ def make_float32_twin(model: Model) -> Model:
     twin._modules = dict(model._modules)
     for name in model.exact_modules:
         net = copy.deepcopy(model.get_submodule(name))
-        twin._modules[name] = net.to(model.device, torch.float32)
+        put_parameters(net, model.place)
+        twin._modules[name] = net
     return twin

@@ -1,4 +1,4 @@
-"""Operations on rectangles of latents, and cropping of tensors to them."""
+"""Operations on rectangles of latents, and cropping of arrays to them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from vrcodec.regions.grid import Block
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from vrcodec.kernels import Array
 
 
-def crop_to(x: Tensor, window: Block) -> Tensor:
+def crop_to(x: Array, window: Block) -> Array:
     """The part of (B, C, h, w) in ``window``, a view; a constant (B, C, 1, 1) is returned as it is."""
-    if x.shape[-2:] == (1, 1):
+    if tuple(x.shape[-2:]) == (1, 1):
         return x
     return x[..., window.top : window.bottom, window.left : window.right]
 

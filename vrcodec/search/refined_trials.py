@@ -8,16 +8,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from vrcodec.bitstream.latent_stream import Stream
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.metrics import capped_psnr, ms_ssim, ssimulacra2
 from vrcodec.rate import RATE_CODE_MAX, clip_rate_code
 from vrcodec.refinement.effort import Effort, SearchMonitor
-from vrcodec.refinement.surrogate import ContinuousLatents
 from vrcodec.search.rate_search import RatePoint
 from vrcodec.search.target import TargetBand
 from vrcodec.search.trial_encoder import TrialEncoder
+
+if TYPE_CHECKING:
+    from vrcodec.refinement.surrogate import ContinuousLatents
 
 # Refinements at other rates after the first one.
 _MAX_CORRECTIONS = 3

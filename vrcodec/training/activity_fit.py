@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vrcodec.bitstream.rans import Symbols
 from vrcodec.bitstream.tables import SCALE_COUNT, TOTAL, TableSet, gaussian_tables
+from vrcodec.kernels import kernels_of
 from vrcodec.models.coding.activity import ACTIVITY_CLASSES, RATE_LEVELS, WEIGHT_BITS, ActivityPrior
 from vrcodec.models.families.slim import Slim
 from vrcodec.rate import RATE_CODE_MAX
@@ -82,8 +83,9 @@ def _fit_weights(prior: ActivityPrior, symbols: _SymbolSampler) -> None:
         neighbours = y[:, :-2, 1:-1] + y[:, 2:, 1:-1] + y[:, 1:-1, :-2] + y[:, 1:-1, 2:]
         products += (y[:, 1:-1, 1:-1] * neighbours).sum((1, 2))
         squares += (neighbours**2).sum((1, 2))
-    weights = torch.from_numpy(np.rint(products / squares * (1 << WEIGHT_BITS)))
-    prior.weights.copy_(weights.clamp(-(1 << WEIGHT_BITS), 1 << WEIGHT_BITS))
+    limit = 1 << WEIGHT_BITS
+    weights = np.clip(np.rint(products / squares * limit), -limit, limit).astype(np.int16)
+    prior.weights[:] = kernels_of(prior.weights).array(weights)
 
 
 def _fit_bounds(prior: ActivityPrior, symbols: _SymbolSampler) -> None:
@@ -95,7 +97,7 @@ def _fit_bounds(prior: ActivityPrior, symbols: _SymbolSampler) -> None:
     shares = np.arange(1, ACTIVITY_CLASSES) / ACTIVITY_CLASSES
     for (level, number), values in activities.items():
         bounds = np.quantile(np.concatenate(values), shares, method="higher")
-        prior.bounds[level, number] = torch.from_numpy(bounds.astype(np.int32))
+        prior.bounds[level, number] = kernels_of(prior.bounds).array(bounds.astype(np.int32))
 
 
 def _count_symbols(prior: ActivityPrior, symbols: _SymbolSampler) -> Counts:
@@ -132,7 +134,7 @@ def _fit_choice(prior: ActivityPrior, counts: Counts) -> None:
     for _ in range(_ROUNDS):
         choice = np.argmin(smoothed @ _code_lengths(tables).T, axis=-1)
         tables = fit_tables(_pool_by_table(counts, choice))
-    prior.choice.copy_(torch.from_numpy(choice.astype(np.uint8)))
+    prior.choice[:] = kernels_of(prior.choice).array(choice.astype(np.uint8))
     prior.freeze_tables(tables)
 
 

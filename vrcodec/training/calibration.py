@@ -14,7 +14,6 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from vrcodec.bitstream.guard_band import round_to_table
@@ -27,6 +26,7 @@ from vrcodec.bitstream.tables import (
     trim_pmf,
 )
 from vrcodec.models import GuardedModel
+from vrcodec.models.device import torch_backend
 from vrcodec.rate import RATE_CODE_MAX
 
 # Scales of a table's mixture, relative to its own, in steps of the table grid (3/16 octave).
@@ -59,7 +59,7 @@ def collect_histogram(
     """Counts of each symbol (-4096 .. 4096) in each table (row). Prepares ``model`` for coding."""
     random = np.random.default_rng(seed)
     counts = np.zeros((SCALE_COUNT, 2 * MAX_RESIDUAL + 1))
-    model.prepare(torch.device("cpu"))
+    model.prepare(torch_backend())
     for _ in range(crops):
         picture = pictures[random.integers(len(pictures))]
         top, left = (random.integers(max(1, side - _CROP)) for side in picture.shape[-2:])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -16,6 +18,7 @@ from vrcodec.models.base import DENSITY_INFIX
 from vrcodec.models.families.qarv import Qarv
 from vrcodec.models.families.slim import Slim
 from vrcodec.models.hyperprior import HyperpriorModel
+from vrcodec.models.learning.trainable import place_trainable
 from vrcodec.models.networks.context import Pick
 from vrcodec.models.networks.hierarchy import Prior
 from vrcodec.models.networks.posterior import Posterior
@@ -56,14 +59,15 @@ def width_figures(model: Slim) -> dict[int, dict[str, Any]]:
 
 def _count_parameters(width: Width) -> int:
     """Parameters that decoding and encoding at a width need: its slices of the shared ones, and its own."""
-    shared = sum(p.numel() for net in width.templates.values() for p in net.parameters())
-    return shared + sum(
-        p.numel() for n, p in width.named_parameters() if DENSITY_INFIX not in f".{n}"
-    )
+    shared = (p for net in width.templates.values() for p in net.parameters())
+    own = (p for n, p in width.named_parameters() if DENSITY_INFIX not in f".{n}")
+    return sum(math.prod(p.shape) for p in (*shared, *own))
 
 
 def _transform_work(width: Width) -> Work:
-    analysis, synthesis = width.templates.values()
+    analysis, synthesis = copy.deepcopy(list(width.templates.values()))
+    for net in (analysis, synthesis):
+        place_trainable(net, "cpu")
     x = torch.zeros(1, 3, _SIDE, _SIDE)
     y = _latent(width.log_gain.shape[1], STRIDE)
     return {"analysis": partial(analysis, x), "synthesis": partial(synthesis, y)}

@@ -12,11 +12,12 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from vrcodec.errors import DeviceError
+from vrcodec.models.networks.module import Module
 
 _GREETING_SECONDS = 300.0
 
@@ -57,7 +58,7 @@ class ProcessGroup:
         return box[0]
 
     @torch.no_grad()
-    def broadcast_parameters(self, model: nn.Module) -> None:
+    def broadcast_parameters(self, model: Module) -> None:
         """Set the parameters of ``model`` to those of rank 0."""
         if self.world_size > 1:
             for parameter in model.parameters():
@@ -75,7 +76,7 @@ class ProcessGroup:
                 _copy_parts(flat, theirs)
 
     @torch.no_grad()
-    def average_gradients(self, model: nn.Module) -> None:
+    def average_gradients(self, model: Module) -> None:
         """Set gradients to their means over the ranks.
 
         A parameter without a gradient on some ranks, as those of a width that was not drawn there, counts as

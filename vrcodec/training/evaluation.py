@@ -11,6 +11,8 @@ from torch import Tensor
 
 from vrcodec.models import VariableRateModel
 from vrcodec.models.device import mixed_precision
+from vrcodec.models.learning.passes import run
+from vrcodec.models.learning.trainable import place_trainable
 from vrcodec.training.log import Record
 from vrcodec.training.loop import Trainer
 from vrcodec.training.objectives import LOSSES, LossFunction, rate_distortion_loss
@@ -42,7 +44,7 @@ def evaluate(
     loss: LossFunction = rate_distortion_loss,
 ) -> list[Point]:
     """Evaluate ``model`` (in evaluation mode), at each of its widths, on uint8 pictures (3, H, W)."""
-    model = model.to(device).to(memory_format=torch.channels_last)
+    place_trainable(model, device)
     reaches: dict[int | None, float] = {None: 1.0}
     if model.size.widths:
         reaches = dict(zip(model.size.widths, model.size.reach, strict=True))
@@ -62,14 +64,13 @@ def _evaluate_point(
     device: str,
     loss_function: LossFunction,
 ) -> Point:
-    options = {} if width is None else {"width": width}
     rows = []
     for picture in pictures:
         x = _central_crop(picture).to(device).unsqueeze(0).float() / 255
         levels = torch.tensor([level], device=device)
         with mixed_precision(torch.device(device)):
-            out = model(x, levels, **options)
-        loss = loss_function(x, out["x_hat"].clamp(0, 1), out["likelihoods"], levels * reach)
+            out = run(model, x, levels, width)
+        loss = loss_function(x, out.x_hat.clamp(0, 1), out.likelihoods, levels * reach)
         psnr = -10 * torch.log10(loss.mse)
         rows.append(torch.stack([loss.total, loss.bpp[0], psnr[0]]))
     total, bpp, quality = torch.stack(rows).mean(0).tolist()

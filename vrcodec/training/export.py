@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from vrcodec.catalog import encoder_path, weights_id
 from vrcodec.files import write_atomically
+from vrcodec.kernels import kernels_of
 from vrcodec.models import GuardedModel, VariableRateModel
 from vrcodec.models.base import DENSITY_INFIX
+from vrcodec.models.device import torch_backend
 from vrcodec.models.families.slim import Slim
 from vrcodec.models.weights import pack_encoder, pack_model, unpack_model
 from vrcodec.training.activity_fit import fit_prior
@@ -74,14 +76,14 @@ def _fit_slim(model: Slim, pictures: Sequence[Tensor], crops: int) -> None:
     chosen = np.random.default_rng(0).permutation(len(pictures))[:_SCHEDULE_PICTURES]
     curves = measure_widths(_coding_copy(model), [pictures[k] for k in chosen])
     work = {w: sum(f["kmac_per_pixel"].values()) for w, f in width_figures(model).items()}
-    model.schedule = find_schedule(curves, work)
+    model.schedule = kernels_of(model.schedule).array(find_schedule(curves, work))
 
 
 def _coding_copy(model: Slim) -> Slim:
     """A copy of ``model``, prepared for coding."""
     copy = unpack_model(pack_model(model), model.family)
     assert isinstance(copy, Slim)
-    copy.prepare(torch.device("cpu"))
+    copy.prepare(torch_backend())
     return copy
 
 
@@ -101,7 +103,7 @@ def make_card(model: VariableRateModel, ids: Mapping[str, str], history: History
         **ids,
         "tune": history[-1].get("tune", "psnr") if history else "psnr",
         "architecture": asdict(model.size),
-        "parameters": sum(p.numel() for p in parameters),
+        "parameters": sum(math.prod(p.shape) for p in parameters),
         "kmac_per_pixel": count_kmac(model),
     }
     if isinstance(model, Slim):

@@ -14,7 +14,8 @@ from vrcodec.models.families.qarv import Qarv
 from vrcodec.models.families.qvrf import Qvrf
 from vrcodec.models.families.slim import Slim
 from vrcodec.models.hyperprior import HyperpriorModel
-from vrcodec.models.weights import load_hyperprior_model, load_size, load_state
+from vrcodec.models.learning.trainable import load_hyperprior_model, load_state
+from vrcodec.models.weights import load_size
 from vrcodec.training.data import CropSampler
 from vrcodec.training.klt import can_carry_klt, initialise_from_klt, principal_components
 from vrcodec.training.loop import Trainer

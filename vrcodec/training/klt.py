@@ -12,12 +12,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vrcodec.models.families.slim import Slim
 from vrcodec.models.hyperprior import HyperpriorModel
+from vrcodec.models.learning.initial_scales import initialise_scales
 from vrcodec.models.networks.backbone import BackboneSize
-from vrcodec.models.networks.layers import Pointwise
+from vrcodec.models.networks.layers import Conv2d, Pointwise
+from vrcodec.models.networks.module import Module
 from vrcodec.regions.grid import STRIDE
 
 _PATCH = 3 * STRIDE**2
@@ -76,14 +78,14 @@ def initialise_from_klt(model: HyperpriorModel | Slim, basis: Tensor, deviations
     synthesis[1].weight[:_PATCH] = kernel.reshape(size.latent, _PATCH).T
     _set_identity(synthesis[2])
     scales = LATENT_SCALE * deviations[: size.latent].clamp_min(1e-3)
-    model.initialise_scales(torch.log2(scales).to(torch.float32))
+    initialise_scales(model, torch.log2(scales).to(torch.float32))
 
 
-def _layers(net: nn.Module) -> list[nn.Conv2d | Pointwise]:
-    return [layer for layer in net.children() if isinstance(layer, nn.Conv2d | Pointwise)]
+def _layers(net: Module) -> list[Conv2d | Pointwise]:
+    return [layer for layer in net.children() if isinstance(layer, Conv2d | Pointwise)]
 
 
-def _set_identity(layer: nn.Module, factor: float = 1.0) -> None:
+def _set_identity(layer: Module, factor: float = 1.0) -> None:
     """Pass the first channels through; channels beyond those that come in keep their random weights."""
     assert isinstance(layer, Pointwise)
     rows = min(layer.weight.shape)
@@ -92,6 +94,5 @@ def _set_identity(layer: nn.Module, factor: float = 1.0) -> None:
     _zero_bias(layer)
 
 
-def _zero_bias(layer: nn.Conv2d | Pointwise) -> None:
-    assert layer.bias is not None
+def _zero_bias(layer: Conv2d | Pointwise) -> None:
     layer.bias.zero_()

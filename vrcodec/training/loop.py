@@ -20,6 +20,8 @@ from torch import Tensor
 from vrcodec.errors import CorruptError, OutputError, WeightsError
 from vrcodec.models import FAMILIES, VariableRateModel
 from vrcodec.models.device import mixed_precision
+from vrcodec.models.learning.trainable import attach_training
+from vrcodec.models.networks.module import initialised
 from vrcodec.timing import stage
 from vrcodec.training.checkpoint import CHECKPOINT, State, write_checkpoint
 from vrcodec.training.data import CropSampler
@@ -55,16 +57,13 @@ class Trainer:
     def __init__(
         self, recipe: Recipe, folder: Path, device: str, group: ProcessGroup, seed: int
     ) -> None:
-        torch.manual_seed(seed)
         self.recipe = recipe
         self.folder = folder
         self.device = device
         self.group = group
         self.seed = seed
-        model = FAMILIES[recipe.family](recipe.size)
-        model.attach_training()
-        model.train()
-        self.model: VariableRateModel = model.to(device).to(memory_format=torch.channels_last)
+        torch.manual_seed(seed)
+        self.model = _new_model(recipe, device, seed).train()
         self.inherited: set[str] = set()
         self.objective = choose_objective(self.model, recipe.tune)
         self.position = self.origin = Position()
@@ -249,11 +248,18 @@ class Trainer:
 
     def averaged_model(self) -> VariableRateModel:
         """A copy of the model with the averaged weights, in evaluation mode, on the CPU."""
-        model = FAMILIES[self.recipe.family](self.recipe.size)
-        model.attach_training()
+        model = _new_model(self.recipe, "cpu", self.seed)
         state = self.model.state_dict() | self.average.weights
         model.load_state_dict({k: v.cpu() for k, v in state.items()})
         return model.eval()
+
+
+def _new_model(recipe: Recipe, device: str, seed: int) -> VariableRateModel:
+    """A model with random weights, on ``device``."""
+    with initialised(seed):
+        model = FAMILIES[recipe.family](recipe.size)
+        attach_training(model, device)
+    return model
 
 
 def _is_over(minutes: float | None, seconds: float) -> bool:

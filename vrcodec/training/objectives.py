@@ -15,6 +15,7 @@ from vrcodec.errors import UsageError
 from vrcodec.metrics.differentiable import ssimulacra2_score
 from vrcodec.models import VariableRateModel
 from vrcodec.models.families.slim import Slim
+from vrcodec.models.learning.passes import run
 from vrcodec.models.networks.gains import upsample_levels
 from vrcodec.models.trade_off import LAMBDA_MIN, perceptual_distortion, rate_to_lambda
 from vrcodec.rate import RATE_CODE_MAX
@@ -130,8 +131,8 @@ class UniformRates:
     def loss(self, x: Tensor, levels: Tensor) -> Loss:
         """The loss at these rates."""
         rate = levels[:, 0]
-        out = self._model(x, rate)
-        return self._loss(x, out["x_hat"], out["likelihoods"], rate)
+        out = run(self._model, x, rate)
+        return self._loss(x, out.x_hat, out.likelihoods, rate)
 
 
 class QualityMaps:
@@ -147,8 +148,8 @@ class QualityMaps:
     def loss(self, x: Tensor, levels: Tensor) -> Loss:
         """The loss with random maps between these levels."""
         maps = draw_maps(x, levels)
-        out = self._model(x, maps)
-        return rate_distortion_loss(x, out["x_hat"], out["likelihoods"], maps)
+        out = run(self._model, x, maps)
+        return rate_distortion_loss(x, out.x_hat, out.likelihoods, maps)
 
 
 class SlimmableWidths:
@@ -180,20 +181,20 @@ class SlimmableWidths:
         """The sum of the losses of the widths, with bpp and mse of the widest."""
         by_width = dict(zip(self._reach, levels.unbind(1), strict=True))
         *others, widest = self._reach
-        out = self._model(x, by_width[widest], widest)
+        out = run(self._model, x, by_width[widest], widest)
         rate = by_width[widest] * self._reach[widest]
-        loss = rate_distortion_loss(x, out["x_hat"], out["likelihoods"], rate)
-        teacher, total = out["x_hat"].detach(), loss.total
+        loss = rate_distortion_loss(x, out.x_hat, out.likelihoods, rate)
+        teacher, total = out.x_hat.detach(), loss.total
         middle = (1 + torch.randperm(max(0, len(others) - 1)))[:_MIDDLE_WIDTHS].tolist()
         for width in (*others[:1], *(others[k] for k in middle)):
-            out = self._model(x, by_width[width], width)
+            out = run(self._model, x, by_width[width], width)
             rate = by_width[width] * self._reach[width]
-            total = total + _distilled_loss(x, teacher, out["x_hat"], out["likelihoods"], rate)
+            total = total + _distilled_loss(x, teacher, out.x_hat, out.likelihoods, rate)
         return Loss(total, loss.bpp, loss.mse)
 
 
 def _distilled_loss(
-    x: Tensor, teacher: Tensor, x_hat: Tensor, likelihoods: dict[str, Tensor], rate: Tensor
+    x: Tensor, teacher: Tensor, x_hat: Tensor, likelihoods: Mapping[str, Tensor], rate: Tensor
 ) -> Tensor:
     """The rate-distortion loss, with a share of its distortion against the picture of the teacher."""
     plain = rate_distortion_loss(x, x_hat, likelihoods, rate)

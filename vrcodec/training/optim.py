@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from vrcodec.models.networks.layers import Pointwise
+from vrcodec.models.networks.module import Module
 from vrcodec.training.distributed import ProcessGroup
 from vrcodec.training.muon import Muon
 
@@ -21,7 +22,7 @@ MIN_NORMS = 20
 
 
 def make_optimizers(
-    model: nn.Module, name: Literal["adam", "muon"], learning_rate: float, group: ProcessGroup
+    model: Module, name: Literal["adam", "muon"], learning_rate: float, group: ProcessGroup
 ) -> list[Optimizer]:
     """``adam`` for everything, or ``muon`` for the matrices of 1x1 convolutions and Adam for the rest."""
     matrices: list[nn.Parameter] = []
@@ -91,13 +92,13 @@ class GradientGuard:
 class WeightAverage:
     """Exponential moving average of a model's floating-point state."""
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: Module, decay: float) -> None:
         self._decay = decay
         self._updates = 0
         self.weights = {k: v.detach().clone() for k, v in _float_state(model).items()}
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
+    def update(self, model: Module) -> None:
         """Move towards ``model``; by more at early steps, so that the initial weights are soon forgotten."""
         self._updates += 1
         decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
@@ -116,5 +117,5 @@ class WeightAverage:
             value.copy_(state["weights"][key])
 
 
-def _float_state(model: nn.Module) -> dict[str, Tensor]:
+def _float_state(model: Module) -> dict[str, Tensor]:
     return {k: v for k, v in model.state_dict().items() if v.is_floating_point()}

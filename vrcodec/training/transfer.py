@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -138,7 +139,7 @@ def replace_transforms(model: VariableRateModel, transforms: Transforms) -> set[
         raise WeightsError(f"{model.family} cannot take over transforms; all other families can")
     try:
         model.load_state_dict(new, strict=False)
-    except RuntimeError as error:
+    except ValueError as error:
         raise WeightsError("the transforms are not of this recipe's size") from error
     return set(new)
 
@@ -157,10 +158,10 @@ def _qarv_name(name: str) -> str:
 
 
 def _mean_log_gain(state: Mapping[str, Tensor]) -> Tensor:
-    knots = torch.linspace(0, 1, KNOTS)
     if "regulator.first" in state:
         regulator = Regulator()
         regulator.load_state_dict({k: state[f"regulator.{k}"] for k in ("first", "rises")})
-        return math.log(2) * regulator.log2_scale(knots).flatten()
+        knots = np.linspace(0, 1, KNOTS, dtype=np.float32)
+        return math.log(2) * torch.from_numpy(regulator.log2_scale(knots).flatten())
     levels = [v for k, v in state.items() if _Y_GAIN.fullmatch(k)]
     return math.log(2) * torch.cat(levels, dim=1).mean(1)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from vrcodec.metrics import capped_psnr
@@ -21,6 +20,7 @@ from vrcodec.models.families.slim import Slim
 from vrcodec.rate import RATE_CODE_MAX
 
 Reals = npt.NDArray[np.float64]
+Schedule = npt.NDArray[np.int32]
 
 LEVELS = np.linspace(0, 1, 17)
 _CROP = 512
@@ -66,7 +66,7 @@ def measure_widths(model: Slim, pictures: Sequence[Tensor]) -> dict[int, Curve]:
     return {width: _measure_width(model, width, crops) for width in model.size.widths}
 
 
-def find_schedule(curves: Mapping[int, Curve], kmac: Mapping[int, float]) -> Tensor:
+def find_schedule(curves: Mapping[int, Curve], kmac: Mapping[int, float]) -> Schedule:
     """The schedule, (widths, 3) as `vrcodec.models.families.slim` has it. ``kmac``: the work of each width."""
     excess = {width: _excess_bits(curve, curves[max(curves)]) for width, curve in curves.items()}
     budget = _WORK_SHARE * kmac[max(curves)]
@@ -78,7 +78,7 @@ def find_schedule(curves: Mapping[int, Curve], kmac: Mapping[int, float]) -> Ten
     return _build_schedule(curves, _choose_ends(excess, kmac, high))
 
 
-def mean_work(schedule: Tensor, kmac: Mapping[int, float]) -> float:
+def mean_work(schedule: Schedule, kmac: Mapping[int, float]) -> float:
     """Mean over the rate of the work of a schedule; ``kmac``: the work of each width."""
     shares = np.diff([*schedule[:, 0].tolist(), RATE_CODE_MAX]) / RATE_CODE_MAX
     return float(np.dot(shares, [kmac[width] for width in sorted(kmac)]))
@@ -130,7 +130,7 @@ def _choose_ends(
     return [*ends[:-1], 1.0]
 
 
-def _build_schedule(curves: Mapping[int, Curve], ends: Sequence[float]) -> Tensor:
+def _build_schedule(curves: Mapping[int, Curve], ends: Sequence[float]) -> Schedule:
     """First rate, first and last level of each width, such that no picture shrinks or gets worse."""
     widest = curves[max(curves)]
     levels: list[tuple[float, float]] = []
@@ -148,7 +148,7 @@ def _build_schedule(curves: Mapping[int, Curve], ends: Sequence[float]) -> Tenso
     total = sum(lengths)
     firsts = np.cumsum([0.0, *lengths[:-1]]) / total if total > 0 else [0.0, *ends[:-1]]
     rows = [[first, *pair] for first, pair in zip(firsts, levels, strict=True)]
-    return torch.tensor(rows, dtype=torch.float64).mul(RATE_CODE_MAX).round().int()
+    return np.rint(RATE_CODE_MAX * np.array(rows)).astype(np.int32)
 
 
 def _level_beyond(curve: Curve, previous: tuple[Reals, Reals]) -> float:

@@ -7,23 +7,27 @@ same when the channels of a stream change places in all layers that touch it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vrcodec.models.families.slim import Slim
 from vrcodec.models.hyperprior import HyperpriorModel
+from vrcodec.models.learning.passes import run_narrow
 from vrcodec.models.networks.gains import KNOTS
-from vrcodec.models.networks.layers import ResidualBlock
+from vrcodec.models.networks.layers import Conv2d, Depthwise, Pointwise, ResidualBlock
+from vrcodec.models.networks.module import Module, Sequential
 from vrcodec.models.slimming.widths import NETWORKS
 
 # Rows of a layer before a pixel shuffle by 2, for each channel behind it.
 _SHUFFLE_ROWS = 4
 
-_Layer = nn.Conv2d | nn.Linear
+_Layer = Conv2d | Depthwise | Pointwise
 
 
 @torch.no_grad()
@@ -60,7 +64,7 @@ def _log_gains(wide: HyperpriorModel, rate: Tensor) -> tuple[Tensor, Tensor]:
 def _initialise_scales(model: Slim, x: Tensor) -> None:
     """Set the densities to the means and deviations of the present latents of ``x``."""
     for width in model.all_widths().values():
-        y = model.run_narrow(width, "analysis_net", x - 0.5).float()
+        y = run_narrow(model, width, "analysis_net", x - 0.5).float()
         deviation, mean = torch.std_mean(y, dim=(0, 2, 3))
         width.prior.density.initialise(mean, deviation.clamp_min(1e-3))
 
@@ -76,7 +80,7 @@ class _ResidualStream:
     rows: int = 1
 
 
-def _residual_streams(analysis: nn.Sequential, synthesis: nn.Sequential) -> list[_ResidualStream]:
+def _residual_streams(analysis: Sequential, synthesis: Sequential) -> list[_ResidualStream]:
     """The four streams of the backbone (`vrcodec.models.networks.backbone`)."""
     layers: list[Any] = [*analysis, *synthesis]
     _, inlet, *blocks, stride, low, outlet = layers[: len(analysis)]
@@ -91,24 +95,16 @@ def _residual_streams(analysis: nn.Sequential, synthesis: nn.Sequential) -> list
 
 @torch.no_grad()
 def _sort_channels(
-    analysis: nn.Sequential, synthesis: nn.Sequential, x: Tensor, gain: Tensor, inverse: Tensor
+    analysis: Sequential, synthesis: Sequential, x: Tensor, gain: Tensor, inverse: Tensor
 ) -> Tensor:
     """Sort the channels of all streams in place, by their energy in the output of the layer that reads them.
 
     ``x`` (B, 3, 16h, 16w) in [0, 1]; ``gain`` and ``inverse`` (M,). Returns the new order of y's channels (M,),
     by the energy of y * gain; the first layer of the synthesis and the last of the analysis follow it.
     """
-    energy: dict[nn.Module, Tensor] = {}
-
-    def record_energy(layer: nn.Module, inputs: tuple[Tensor]) -> None:
-        energy[layer] = inputs[0].float().square().mean((0, 2, 3))
-
-    layers: list[Any] = [*analysis.modules(), *synthesis.modules()]
-    hooks = [m.register_forward_pre_hook(record_energy) for m in layers if hasattr(m, "weight")]
-    y = analysis(x - 0.5)
-    synthesis((y * gain[:, None, None]).round() * inverse[:, None, None])
-    for hook in hooks:
-        hook.remove()
+    with _recorded_energy([*analysis.modules(), *synthesis.modules()]) as energy:
+        y = analysis(x - 0.5)
+        synthesis((y * gain[:, None, None]).round() * inverse[:, None, None])
     streams = _residual_streams(analysis, synthesis)
     for stream in streams:
         _sort_stream(stream, energy)
@@ -119,7 +115,26 @@ def _sort_channels(
     return order
 
 
-def _sort_stream(stream: _ResidualStream, energy: dict[nn.Module, Tensor]) -> None:
+@contextmanager
+def _recorded_energy(modules: Sequence[Module]) -> Iterator[dict[Module, Tensor]]:
+    """The energy of each channel that goes into each layer among ``modules``, while it is run."""
+    energy: dict[Module, Tensor] = {}
+    layers = [module for module in modules if isinstance(module, _Layer)]
+
+    def run_recorded(layer: Module, x: Tensor) -> Tensor:
+        energy[layer] = x.float().square().mean((0, 2, 3))
+        return type(layer).forward(layer, x)  # type: ignore[no-any-return]
+
+    for layer in layers:
+        layer.forward = partial(run_recorded, layer)  # type: ignore[method-assign]
+    try:
+        yield energy
+    finally:
+        for layer in layers:
+            del layer.forward
+
+
+def _sort_stream(stream: _ResidualStream, energy: dict[Module, Tensor]) -> None:
     order = _energy_order(stream.last, energy)
     _permute_rows(stream.first, order, stream.rows)
     _permute_columns(stream.last, order)
@@ -138,14 +153,13 @@ def _sort_stream(stream: _ResidualStream, energy: dict[nn.Module, Tensor]) -> No
         _permute_columns(block.merge, gated)
 
 
-def _energy_order(layer: _Layer, energy: dict[nn.Module, Tensor]) -> Tensor:
+def _energy_order(layer: _Layer, energy: dict[Module, Tensor]) -> Tensor:
     """Input channels of ``layer``, by their energy in its output, highest first."""
     weight = layer.weight.reshape(*layer.weight.shape[:2], -1).square().sum((0, 2))
     return (energy[layer] * weight).argsort(descending=True)
 
 
 def _permute_rows(layer: _Layer, order: Tensor, times: int = 1) -> None:
-    assert layer.bias is not None
     rows = (order[:, None] * times + torch.arange(times)).flatten()
     layer.weight.copy_(layer.weight[rows])
     layer.bias.copy_(layer.bias[rows])

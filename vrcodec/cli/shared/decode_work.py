@@ -10,9 +10,9 @@ from vrcodec.batch.items import UnbatchedWork
 from vrcodec.cli.shared import output
 from vrcodec.cli.shared.decoding import DecodeJob, make_lazy_decoder, parse_region
 from vrcodec.cli.shared.many_files import hash_settings
+from vrcodec.engine import Engine
 from vrcodec.limits import Limits
 from vrcodec.regions.region import Region
-from vrcodec.regions.tiling import Tiling
 
 if TYPE_CHECKING:
     from vrcodec.cli.shared.decoding import GetDecoder
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 class DecodeWork(UnbatchedWork):
     """Decoding for worker processes (`vrcodec.batch.items.Work`)."""
 
-    device: str
-    precision: str
-    tiling: Tiling
+    engine: Engine
     threads: int
     limits: Limits
     output_format: OutputFormat
@@ -40,9 +38,9 @@ class DecodeWork(UnbatchedWork):
     def from_options(cls, given: Mapping[str, Any]) -> DecodeWork:
         """From the options of `vrcodec decode`."""
         return cls(
-            given["device"],
-            given["precision"],
-            given["tiling"],
+            Engine(
+                given["device"], given["precision"], given["tiling"], given.get("library", "auto")
+            ),
             given["threads"] or 1,
             given["limits"],
             given["output_format"] or "png",
@@ -56,15 +54,13 @@ class DecodeWork(UnbatchedWork):
         """A hash of what affects the picture."""
         # As earlier versions wrote it: a log of theirs can be resumed.
         region = f"View(crop={self.region.crop!r}, scale={self.region.scale})"
-        chosen = self.precision, self.output_format, region, self.levels, self.partial
+        chosen = self.engine.precision, self.output_format, region, self.levels, self.partial
         return hash_settings({"decode": chosen})
 
     def code(self, name: str, data: bytes) -> dict[str, Any]:
         """Decode one .vrc file."""
         if self.decoder is None:
-            self.decoder = make_lazy_decoder(
-                self.device, self.precision, self.tiling, self.threads, self.limits
-            )
+            self.decoder = make_lazy_decoder(self.engine, self.threads, self.limits)
         with output.collect_messages() as messages:
             job = DecodeJob(self.decoder, name, data, self.output_format, self.region, self.partial)
             return {**job.decode(self.levels), "messages": messages}

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from vrcodec.cli.shared import options, output
 from vrcodec.cli.shared.paths import Destination, display_name, prefix_errors
+from vrcodec.engine import Engine
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
 from vrcodec.regions.region import Rectangle, Region
-from vrcodec.regions.tiling import Tiling
 
 if TYPE_CHECKING:
     from vrcodec.bitstream.source import Source
@@ -23,18 +23,16 @@ if TYPE_CHECKING:
     GetDecoder = Callable[[], Decoder]
 
 
-def make_lazy_decoder(
-    device: str, precision: str, tiling: Tiling, threads: int | None, limits: Limits
-) -> GetDecoder:
-    """A function that returns a decoder, the same one every time; torch is loaded at its first call."""
+def make_lazy_decoder(engine: Engine, threads: int | None, limits: Limits) -> GetDecoder:
+    """A function that returns a decoder, the same one every time; packages are loaded at its first call."""
     decoders: list[Decoder] = []
 
     def get() -> Decoder:
         if not decoders:
-            from vrcodec.codec import Decoder, Engine
+            from vrcodec.codec import Decoder
 
             options.set_threads(threads)
-            decoders.append(Decoder(Engine(device, precision, tiling), limits))
+            decoders.append(Decoder(engine, limits))
         return decoders[0]
 
     return get

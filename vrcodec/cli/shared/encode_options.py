@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from vrcodec.catalog import DEFAULT_TUNE, WeightsEntry, find_by_family
 from vrcodec.cli.shared import output
 from vrcodec.cli.shared.encoding import EncodeJob
+from vrcodec.engine import Engine
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
 from vrcodec.picture.intake.read_options import IccChoice, ReadOptions
@@ -56,6 +57,7 @@ def make_encode_job(
     precision: str,
     tiling: Tiling,
     limits: Limits,
+    library: str = "auto",
 ) -> EncodeJob:
     """The job that the options of `vrcodec encode` ask for. Raises UsageError, or InputError for a map."""
     read_options = ReadOptions(strip, icc, reduce_depth, frame, limits)
@@ -71,9 +73,7 @@ def make_encode_job(
     return EncodeJob(
         model,
         weights_tune,
-        device,
-        precision,
-        tiling,
+        Engine(device, precision, tiling, library),
         threads,
         read_options,
         target,

@@ -42,13 +42,12 @@ class EncodeWork:
     def batch_size(self) -> int:
         """A GPU takes several pictures of one size at once."""
         if self.chosen_batch_size is None:
-            from vrcodec.models.device import resolve_device
+            from vrcodec.models.backends import on_gpu
 
             self.chosen_batch_size = 1
             # An error of the device is reported with the first picture.
             with contextlib.suppress(VrcError):
-                on_cpu = resolve_device(self.job.device).type == "cpu"
-                self.chosen_batch_size = 1 if on_cpu else _GPU_BATCH_SIZE
+                self.chosen_batch_size = _GPU_BATCH_SIZE if on_gpu(self.job.engine) else 1
         return self.chosen_batch_size
 
     def prepare_batch(self, pictures: Sequence[tuple[str, bytes]]) -> None:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from vrcodec.bitstream.inspection import inspect
 from vrcodec.cli.shared import options, output
 from vrcodec.cli.shared.paths import display_name, prefix_errors, read_picture_file
+from vrcodec.engine import Engine
 from vrcodec.errors import VrcError
 from vrcodec.picture.intake.read_options import ReadOptions
 from vrcodec.refinement.effort import Effort, SearchMonitor
-from vrcodec.regions.tiling import Tiling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,9 +47,7 @@ class EncodeJob:
 
     model: str
     tune: str
-    device: str
-    precision: str
-    tiling: Tiling
+    engine: Engine
     threads: int | None
     read_options: ReadOptions
     target: Target | None
@@ -95,12 +93,11 @@ class EncodeJob:
             self.analysed[name] = _AnalysedPicture(picture, analysed, messages)
 
     def _load_encoder(self) -> Encoder:
-        from vrcodec.codec import Encoder, Engine
+        from vrcodec.codec import Encoder
 
         if self.encoder is None:
             options.set_threads(self.threads)
-            engine = Engine(self.device, self.precision, self.tiling)
-            self.encoder = Encoder(self.model, engine, self.tune)
+            self.encoder = Encoder(self.model, self.engine, self.tune)
         return self.encoder
 
     def _encode(
@@ -136,11 +133,10 @@ class EncodeJob:
         return read_picture(io.BytesIO(content), display_name(name), options=self.read_options)
 
     def _verify(self, data: bytes, picture: Picture) -> None:
-        from vrcodec.codec import Decoder, Engine
+        from vrcodec.codec import Decoder
         from vrcodec.search.verification import verify_encoding
 
-        engine = Engine(self.device, self.precision, self.tiling)
-        self.decoder = self.decoder or Decoder(engine, self.read_options.limits)
+        self.decoder = self.decoder or Decoder(self.engine, self.read_options.limits)
         verify_encoding(data, picture, self.decoder)
 
     def _search_fields(self) -> dict[str, Any]:
@@ -173,12 +169,10 @@ class EncodeJob:
         if self.target is None:
             setting = RateSetting.from_rate(self.rate, qmap, self.width)
             return encode_smallest(encoder, picture, setting, latents, **search), {}
-        from vrcodec.codec import Decoder, Engine
+        from vrcodec.codec import Decoder
         from vrcodec.search.rate_control import encode_to_target, unmet_target_message
 
-        decoder = Decoder(
-            Engine(self.device, self.precision, self.tiling), self.read_options.limits
-        )
+        decoder = Decoder(self.engine, self.read_options.limits)
         target = self.target
         result = encode_to_target(
             encoder,

@@ -1,6 +1,6 @@
 """Every flag that more than one command has.
 
--o/--output  -f/--force  --device  --threads  --precision  --memory  --max-pixels  --tune  --json
+-o/--output  -f/--force  --device  --threads  --engine  --precision  --memory  --max-pixels  --tune  --json
 -q/--quiet  -v/--verbose
 """
 
@@ -87,6 +87,17 @@ precision_option = click.option(
 )
 
 
+engine_option = click.option(
+    "--engine",
+    "library",
+    type=click.Choice(["auto", "numpy", "torch"]),
+    default="auto",
+    show_default=True,
+    help="What computes: NumPy, which is everywhere, or PyTorch, which is faster and has CUDA. Any reads what "
+    "any other made. auto: as VRCODEC_ENGINE says, else torch where it is installed.",
+)
+
+
 def _parse_tiling(ctx: click.Context, parameter: click.Parameter, value: float | None) -> Tiling:
     return Tiling(None if value is None else int(value))
 
@@ -161,8 +172,8 @@ def verbosity_options(function: Function) -> Function:
 
 
 def set_threads(threads: int | None) -> None:
-    """Set the threads of torch, where --threads is given."""
+    """Set the threads of networks, where --threads is given."""
     if threads:
-        import torch
+        from vrcodec.models.backends import set_threads as set_network_threads
 
-        torch.set_num_threads(threads)
+        set_network_threads(threads)

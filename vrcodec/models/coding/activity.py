@@ -14,14 +14,14 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from vrcodec.bitstream.guard_band import round_to_table
 from vrcodec.bitstream.rans import SYMBOL_LIMIT, Symbols
 from vrcodec.bitstream.tables import SCALE_COUNT, gaussian_tables
+from vrcodec.kernels import kernels_of
 from vrcodec.models.coding.entropy import TableBuffers, scale_index
 from vrcodec.models.coding.mixture import LogisticMixture
+from vrcodec.models.networks.module import buffer
 
 # Numbers of rate levels and of activity classes, each pair with its own tables.
 RATE_LEVELS, ACTIVITY_CLASSES = 16, 12
@@ -58,10 +58,6 @@ class ActivityPrior(TableBuffers):
     which each class but the first begins. ``weights`` (C,): of neighbours in predictions, for the first group.
     """
 
-    choice: Tensor
-    bounds: Tensor
-    weights: Tensor
-
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.channels = channels
@@ -69,22 +65,18 @@ class ActivityPrior(TableBuffers):
         ends = [0, *(-(-channels * share // 16) for share in (1, 3, 7)), channels]
         self.groups = [slice(*pair) for pair in pairwise(ends)]
         passes = len(self.groups) + 1
-        shapes = {
-            "choice": (torch.uint8, (RATE_LEVELS, ACTIVITY_CLASSES, channels)),
-            "bounds": (torch.int32, (RATE_LEVELS, passes, ACTIVITY_CLASSES - 1)),
-            "weights": (torch.int16, (ends[1],)),
-        }
-        for name, (dtype, shape) in shapes.items():
-            self.register_buffer(name, torch.zeros(shape, dtype=dtype))
+        self.choice = buffer(np.zeros((RATE_LEVELS, ACTIVITY_CLASSES, channels), np.uint8))
+        self.bounds = buffer(np.zeros((RATE_LEVELS, passes, ACTIVITY_CLASSES - 1), np.int32))
+        self.weights = buffer(np.zeros(ends[1], np.int16))
 
-    @torch.no_grad()
-    def freeze(self, gains: Tensor) -> None:
+    def freeze(self, gains: npt.NDArray[np.float64]) -> None:
         """Choose tables by channel alone, for ``gains`` (RATE_LEVELS, M): Gaussians as wide as the density."""
-        deviations = self.density.standard_deviations().double() * gains
-        numbers = round_to_table(scale_index(deviations.log2()).cpu().numpy(), SCALE_COUNT)
-        self.choice.copy_(torch.from_numpy(numbers)[:, None].expand_as(self.choice))
-        self.bounds.zero_()
-        self.weights.zero_()
+        kernels = kernels_of(self.choice)
+        deviations = kernels.to_numpy(self.density.standard_deviations()) * gains
+        numbers = round_to_table(scale_index(np.log2(deviations)), SCALE_COUNT)
+        self.choice[:] = kernels.array(numbers)[:, None]
+        self.bounds[:] = 0
+        self.weights[:] = 0
         self.freeze_tables(gaussian_tables())
 
     def passes(self, level: int, symbols: Symbols) -> Iterator[CodingPass]:
@@ -92,7 +84,8 @@ class ActivityPrior(TableBuffers):
 
         A decoder fills in the symbols of a pass before it asks for the next.
         """
-        choice, bounds = self.choice[level].cpu().numpy(), self.bounds[level].cpu().numpy()
+        to_numpy = kernels_of(self.choice).to_numpy
+        choice, bounds = to_numpy(self.choice[level]), to_numpy(self.bounds[level])
         for number, (channels, mask) in enumerate(self._order(symbols.shape[1:])):
             activity, prediction = self._context(number, symbols)
             activity = activity[mask]
@@ -116,7 +109,8 @@ class ActivityPrior(TableBuffers):
             return np.zeros(symbols.shape[1:], np.int32), np.int32(0)
         if number == 1:
             first = symbols[self.groups[0]]
-            weights = self.weights.cpu().numpy().astype(np.int64)[:, None, None]
+            weights = kernels_of(self.weights).to_numpy(self.weights)
+            weights = weights.astype(np.int64)[:, None, None]
             half = 1 << (WEIGHT_BITS - 1)
             prediction = (weights * _sum_4_neighbours(first) + half) >> WEIGHT_BITS
             return 4 * _sum_4_neighbours(_total_magnitude(first)), prediction.astype(np.int32)

@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from vrcodec.bitstream.guard_band import Reals
 from vrcodec.bitstream.latent_stream import Stream
 from vrcodec.bitstream.rans import SYMBOL_LIMIT, CodingTables, Symbols
 from vrcodec.bitstream.symbol_coding import StreamReader
+from vrcodec.kernels import Array, kernels_of
 from vrcodec.models.coding.entropy import scale_index
 from vrcodec.models.networks.context import Pick
 from vrcodec.models.networks.hierarchy import LatentSource, Prior
@@ -35,31 +33,43 @@ class CodedBlock:
     steps: list[Step]
 
 
-def make_step(symbols: Tensor, log2_scale: Tensor) -> Step:
+def make_step(symbols: Array, log2_scale: Array) -> Step:
     """Symbols and their log2 scales, same shape, as the coder takes them."""
-    values: Symbols = symbols.int().cpu().numpy().reshape(-1)
-    return values, scale_index(log2_scale).cpu().numpy().reshape(-1)
+    kernels = kernels_of(symbols)
+    return kernels.int32(symbols).reshape(-1), _table_indices(log2_scale).reshape(-1)
 
 
-def read_step(reader: StreamReader, log2_scale: Tensor, tables: CodingTables) -> Tensor:
+def _table_indices(log2_scale: Array) -> Reals:
+    """Real-valued table indices for log2 scales, same shape, on the CPU."""
+    indices: Reals = kernels_of(log2_scale).to_numpy(scale_index(log2_scale))
+    return indices
+
+
+def read_step(reader: StreamReader, log2_scale: Array, tables: CodingTables) -> Array:
     """The next symbols of a stream: shape, dtype and device of ``log2_scale``. Raises CorruptError."""
-    t = scale_index(log2_scale).cpu().numpy()
+    t = _table_indices(log2_scale)
     symbols = reader.get_guarded(t.reshape(-1), tables)
-    return torch.from_numpy(symbols.reshape(t.shape)).to(log2_scale)
+    return _as_array(symbols.reshape(t.shape), log2_scale)
+
+
+def _as_array(symbols: Symbols, like: Array) -> Array:
+    """Symbols in the type of ``like``, and where that is."""
+    kernels = kernels_of(like)
+    return kernels.like(kernels.array(symbols), like)
 
 
 class StepEncoder:
     """The encoder's `StepCoder`: rounds the samples of a block of scaled y, and records the steps."""
 
-    def __init__(self, y: Tensor, rounding: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def __init__(self, y: Array, rounding: Callable[[Array, Array], Array]) -> None:
         self._y = y
         self._round = rounding
         self.steps: list[Step] = []
 
-    def __call__(self, mean: Tensor, log2_scale: Tensor, pick: Pick) -> Tensor:
+    def __call__(self, mean: Array, log2_scale: Array, pick: Pick) -> Array:
         with stage("quantisation"):
             residual = pick(self._y) - mean
-            symbols = self._round(residual, log2_scale).clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+            symbols = self._round(residual, log2_scale).clip(-SYMBOL_LIMIT, SYMBOL_LIMIT)
             self.steps.append(make_step(symbols, log2_scale))
         return symbols
 
@@ -71,7 +81,7 @@ class StepDecoder:
         self.reader = reader
         self._tables = tables
 
-    def __call__(self, mean: Tensor, log2_scale: Tensor, pick: Pick) -> Tensor:
+    def __call__(self, mean: Array, log2_scale: Array, pick: Pick) -> Array:
         with stage("coding"):
             return read_step(self.reader, log2_scale, self._tables)
 
@@ -79,19 +89,18 @@ class StepDecoder:
 class QuantisedSource:
     """The encoder's `LatentSource`: quantises the posterior of a block, and records the steps."""
 
-    def __init__(
-        self, posterior: LatentSource, rounding: Callable[[Tensor, Tensor], Tensor]
-    ) -> None:
+    def __init__(self, posterior: LatentSource, rounding: Callable[[Array, Array], Array]) -> None:
         self._posterior = posterior
         self._round = rounding
         self.steps: list[Step] = []
 
-    def __call__(self, number: int, prior: Prior) -> Tensor:
+    def __call__(self, number: int, prior: Prior) -> Array:
         with stage("posterior"):
-            posterior_mean = self._posterior(number, prior).to(prior.mean)
+            kernels = kernels_of(prior.mean)
+            posterior_mean = kernels.like(self._posterior(number, prior), prior.mean)
         with stage("quantisation"):
             residual = prior.residual(posterior_mean)
-            symbols = self._round(residual, prior.log2_scale).clamp_(-SYMBOL_LIMIT, SYMBOL_LIMIT)
+            symbols = self._round(residual, prior.log2_scale).clip(-SYMBOL_LIMIT, SYMBOL_LIMIT)
             self.steps.append(make_step(symbols, prior.log2_scale))
         return prior.value(symbols)
 
@@ -103,9 +112,8 @@ class ReplayedSource:
         self._known = known
         self.steps: list[Step] = []
 
-    def __call__(self, number: int, prior: Prior) -> Tensor:
-        values = torch.from_numpy(self._known[number][0]).to(prior.mean)
-        symbols = values.reshape(prior.mean.shape)
+    def __call__(self, number: int, prior: Prior) -> Array:
+        symbols = _as_array(self._known[number][0].reshape(prior.mean.shape), prior.mean)
         self.steps.append(make_step(symbols, prior.log2_scale))
         return prior.value(symbols)
 
@@ -118,7 +126,7 @@ class StreamSource:
         self._levels = stream.level_count
         self._tables = tables
 
-    def __call__(self, number: int, prior: Prior) -> Tensor:
+    def __call__(self, number: int, prior: Prior) -> Array:
         if number >= self._levels:
             return prior.mean
         with stage("coding"):

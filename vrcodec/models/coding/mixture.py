@@ -1,73 +1,62 @@
 """A mixture of logistic densities for each channel, cheap enough for a latent as large as y.
 
 Like the density of Balle et al. 2018, appendix 6.1, it is learned; unlike that one it is a formula. It
-describes y before the gain; a symbol is an interval of y * gain.
+describes y before the gain; a symbol is an interval of y * gain. Its likelihood, in training:
+`vrcodec.models.learning.mixture_likelihood`.
 """
 
 from __future__ import annotations
 
 import math
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
-from vrcodec.models.coding.entropy import LIKELIHOOD_FLOOR
-from vrcodec.models.networks.layers import clamp_with_gradient
+from vrcodec.kernels import Array, kernels_of
+from vrcodec.models.networks.module import Module, parameter
 
 COMPONENTS = 3
 # Initial range of the logarithms of the components' scales, on each side.
 _INITIAL_SPREAD = 1.5
 
 
-class LogisticMixture(nn.Module):
+class LogisticMixture(Module):
     """Weights, means and scales of the components, (C, K), as logits, numbers and logarithms."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.logits = nn.Parameter(torch.zeros(channels, COMPONENTS))
-        self.means = nn.Parameter(torch.zeros(channels, COMPONENTS))
-        self.log_scales = nn.Parameter(torch.zeros(channels, COMPONENTS))
-        self.initialise(torch.zeros(channels), torch.ones(channels))
+        for name in ("logits", "means", "log_scales"):
+            setattr(self, name, parameter(np.zeros((channels, COMPONENTS), np.float32)))
+        self.initialise(np.zeros(channels, np.float32), np.ones(channels, np.float32))
 
-    @torch.no_grad()
-    def initialise(self, means: Tensor, deviations: Tensor) -> None:
+    def initialise(self, means: Array, deviations: Array) -> None:
         """Begin at these means and standard deviations, (C,): a narrow, a usual and a wide component."""
-        spread = torch.linspace(-_INITIAL_SPREAD, _INITIAL_SPREAD, COMPONENTS).to(deviations)
-        scales = deviations * (math.sqrt(3) / math.pi) / (2 * spread).exp().mean().sqrt()
-        self.means.copy_(means[:, None].expand_as(self.means))
-        self.log_scales.copy_(scales.log()[:, None] + spread)
+        kernels = kernels_of(means)
+        spread = np.linspace(-_INITIAL_SPREAD, _INITIAL_SPREAD, COMPONENTS, dtype=np.float32)
+        wide = math.sqrt(float(np.exp(2 * spread).mean()))
+        scales = deviations * (math.sqrt(3) / math.pi / wide)
+        with kernels.without_gradients():
+            self.means[:] = kernels.like(means, self.means)[:, None]
+            log_scales = kernels.xp.log(scales)[:, None] + kernels.array(spread)
+            self.log_scales[:] = log_scales
 
-    def modes(self) -> Tensor:
+    def modes(self) -> Array:
         """Mode of each channel, (C,): the mean of the component with the highest peak."""
-        highest = (self.logits - self.log_scales).argmax(dim=1, keepdim=True)
-        return self.means.gather(1, highest)[:, 0]
+        highest = (self.logits - self.log_scales).argmax(1)[:, None]
+        return kernels_of(self.means).take_along(self.means, highest)[:, 0]
 
-    def mean(self) -> Tensor:
+    def weights(self) -> Array:
+        """Weights of the components, (C, K)."""
+        xp = kernels_of(self.logits).xp
+        powers = xp.exp(self.logits - xp.amax(self.logits, 1)[:, None])
+        return powers / powers.sum(1)[:, None]
+
+    def mean(self) -> Array:
         """Mean of each channel, (C,)."""
-        return (self.logits.softmax(dim=1) * self.means).sum(1)
+        return (self.weights() * self.means).sum(1)
 
-    def standard_deviations(self) -> Tensor:
+    def standard_deviations(self) -> Array:
         """Standard deviation of each channel, (C,)."""
+        xp = kernels_of(self.means).xp
         # That of a logistic density of scale s is pi s / sqrt(3).
-        second_moments = self.means.square() + (2 * self.log_scales).exp() * (math.pi**2 / 3)
-        return ((self.logits.softmax(dim=1) * second_moments).sum(1) - self.mean().square()).sqrt()
-
-    def likelihood(self, scaled: Tensor, gain: Tensor) -> Tensor:
-        """Likelihood of symbols or noisy values ``scaled`` (B, C, n) of y * ``gain`` (B, C, 1)."""
-        value = scaled.float()
-        probability = self.interval_probability((value - 0.5) / gain, (value + 0.5) / gain)
-        return clamp_with_gradient(probability, LIKELIHOOD_FLOOR, 1.0)
-
-    def interval_probability(self, low: Tensor, high: Tensor) -> Tensor:
-        """P(low < X < high) for (B, C, n), in float32."""
-        total = torch.zeros_like(low)
-        weights = self.logits.softmax(dim=1)
-        for k in range(COMPONENTS):
-            inverse = torch.exp(-self.log_scales[:, k, None])
-            a = (low - self.means[:, k, None]) * inverse
-            b = (high - self.means[:, k, None]) * inverse
-            # Differences keep their precision where the sigmoid is small.
-            sign = torch.where(a + b > 0, -1.0, 1.0)
-            component = (torch.sigmoid(sign * b) - torch.sigmoid(sign * a)).abs()
-            total = total + weights[:, k, None] * component
-        return total
+        second_moments = self.means**2 + xp.exp(2 * self.log_scales) * (math.pi**2 / 3)
+        return xp.sqrt((self.weights() * second_moments).sum(1) - self.mean() ** 2)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
-from torch import Tensor
-
+from vrcodec.kernels import Array, kernels_of
 from vrcodec.regions.grid import Block
 from vrcodec.regions.window import crop_to, intersect, relative_to
 
@@ -17,30 +15,23 @@ class SlidingLatents:
     ``decoded``: blocks row by row, and y_hat of each, (1, M, h, w).
     """
 
-    def __init__(self, decoded: Iterator[tuple[Block, Tensor]]) -> None:
+    def __init__(self, decoded: Iterator[tuple[Block, Array]]) -> None:
         self._decoded = decoded
-        self._kept: list[tuple[Block, Tensor]] = []
+        self._kept: list[tuple[Block, Array]] = []
 
-    def window(self, area: Block) -> Tensor:
+    def window(self, area: Block) -> Array:
         """y_hat in ``area``, (1, M, h, w), channels last. No call may ask for rows above the last one's."""
         self._kept = [(block, y_hat) for block, y_hat in self._kept if block.bottom > area.top]
         while not self._kept or not _reaches(self._kept[-1][0], area):
             self._kept.append(next(self._decoded))
         _, first = self._kept[0]
-        window = empty_like(first, *area.size)
+        window = kernels_of(first).empty(first, (*first.shape[:2], *area.size))
         for block, y_hat in self._kept:
             overlap = intersect(block, area)
             if overlap.top < overlap.bottom and overlap.left < overlap.right:
-                crop_to(window, relative_to(overlap, area)).copy_(
-                    crop_to(y_hat, relative_to(overlap, block))
-                )
+                part = crop_to(y_hat, relative_to(overlap, block))
+                crop_to(window, relative_to(overlap, area))[:] = part
         return window
-
-
-def empty_like(x: Tensor, height: int, width: int) -> Tensor:
-    """Empty (B, C, ``height``, ``width``), channels last, with B, C, dtype and device of ``x``."""
-    shape = (*x.shape[:2], height, width)
-    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
 
 
 def _reaches(block: Block, area: Block) -> bool:

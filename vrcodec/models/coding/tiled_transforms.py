@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from vrcodec.kernels import Array, kernels_of
 from vrcodec.models.coding.decode_plan import DecodePlan
-from vrcodec.models.coding.sliding_latents import SlidingLatents, empty_like
+from vrcodec.models.coding.sliding_latents import SlidingLatents
 from vrcodec.models.networks.layers import pad_to_multiple
+from vrcodec.models.place import Place
 from vrcodec.regions.canvas import Canvas, Pixels
 from vrcodec.regions.grid import BLOCK, STRIDE, Block
 from vrcodec.regions.tiling import LATENT_BYTES_PER_PIXEL, Tile, Tiling
@@ -21,38 +20,34 @@ from vrcodec.regions.window import crop_to, scale_up
 _PIXEL_ROWS_HELD = 3 * BLOCK * STRIDE
 
 # Input, conditions -> output.
-Network = Callable[..., Tensor]
+Network = Callable[..., Array]
 # Changes pixels (H, W, 3) of a tile, whose first is in this row and column of the picture.
 Overlay = Callable[[Pixels, int, int], None]
 
 
-def picture_to_tensor(pixels: Pixels) -> Tensor:
-    """Picture (H, W, 3) uint8 -> (1, 3, H, W), in the same memory, to read only."""
-    with warnings.catch_warnings():
-        # PyTorch warns of read-only arrays, such as those of Pillow; nothing writes to them here.
-        warnings.simplefilter("ignore", UserWarning)
-        return torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0)
-
-
-def latent_size(x: Tensor) -> tuple[int, int]:
+def latent_size(x: Array) -> tuple[int, int]:
     """(h, w) of y for pictures (B, 3, H, W)."""
     height, width = x.shape[-2:]
     return -(-height // STRIDE), -(-width // STRIDE)
 
 
 def analyse_in_tiles(
-    net: Network, x: Tensor, halo: int, tiling: Tiling, device: torch.device, *conditions: Tensor
-) -> Tensor:
+    net: Network, x: Array, halo: int, tiling: Tiling, place: Place, *conditions: Array
+) -> Array:
     """Latents (B, M, h, w) of uint8 (B, 3, H, W), padded to whole samples of y by its last row and column.
 
-    ``conditions``: (B, K, h, w) or (B, K, 1, 1). ``halo``: samples of y that the network sees on each side.
+    ``place``: of the network. ``conditions``: (B, K, h, w) or (B, K, 1, 1). ``halo``: samples of y that the
+    network sees on each side.
     """
     size = latent_size(x)
 
-    def run(tile: Tile) -> Tensor:
-        part = crop_to(x, scale_up(tile.input, STRIDE)).to(device)
-        part = part.contiguous(memory_format=torch.channels_last).float().div_(255).sub_(0.5)
-        padded = pad_to_multiple(part, STRIDE).contiguous(memory_format=torch.channels_last)
+    def run(tile: Tile) -> Array:
+        part = place.move(crop_to(x, scale_up(tile.input, STRIDE)))
+        kernels = kernels_of(part)
+        part = kernels.float32(kernels.channels_last(part))
+        part /= 255
+        part -= 0.5
+        padded = kernels.channels_last(pad_to_multiple(part, STRIDE))
         return net(padded, *(crop_to(c, tile.input) for c in conditions))
 
     held = LATENT_BYTES_PER_PIXEL * x.shape[0] * x.shape[-2] * x.shape[-1]
@@ -61,17 +56,17 @@ def analyse_in_tiles(
 
 
 def run_in_tiles(
-    run: Callable[[Tile], Tensor], tiles: Iterable[Tile], size: tuple[int, int]
-) -> Tensor:
+    run: Callable[[Tile], Array], tiles: Iterable[Tile], size: tuple[int, int]
+) -> Array:
     """Stitch together what ``run`` gives for each tile's `Tile.input`: (B, C, h, w), (h, w) = ``size``."""
-    whole: Tensor | None = None
+    whole: Array | None = None
     for tile in tiles:
         part = crop_to(run(tile), tile.output_in_input)
-        if part.shape[-2:] == size:
+        if tuple(part.shape[-2:]) == size:
             return part
         if whole is None:
-            whole = empty_like(part, *size)
-        crop_to(whole, tile.output).copy_(part)
+            whole = kernels_of(part).empty(part, (*part.shape[:2], *size))
+        crop_to(whole, tile.output)[:] = part
     assert whole is not None
     return whole
 
@@ -82,7 +77,7 @@ def synthesise_in_tiles(
     plan: DecodePlan,
     tiling: Tiling,
     overlay: Overlay | None,
-    *conditions: Tensor,
+    *conditions: Array,
 ) -> Pixels:
     """Pixels (H, W, 3) that ``plan`` shows, from the latents that it needs.
 
@@ -104,8 +99,8 @@ def synthesise_in_tiles(
     return canvas.finish()
 
 
-def _round_to_pixels(x: Tensor) -> Pixels:
+def _round_to_pixels(x: Array) -> Pixels:
     """x_hat - 1/2 (1, 3, H, W) -> (H, W, 3) uint8."""
-    pixels = ((x.float() + 0.5) * 255).round_().clamp_(0, 255).to(torch.uint8)
-    array: Pixels = np.asarray(pixels[0].permute(1, 2, 0).cpu())
-    return array
+    kernels = kernels_of(x)
+    samples = (kernels.float32(x) + 0.5) * 255
+    return np.moveaxis(kernels.uint8(samples)[0], 0, -1)

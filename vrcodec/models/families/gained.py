@@ -10,15 +10,15 @@ the continuous rate; the entropy model is the symmetric Gaussian; and encoders r
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
+from vrcodec.kernels import Array, kernels_of
 from vrcodec.models.base import register
 from vrcodec.models.hyperprior import Gains, HyperpriorModel
 from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.models.networks.context import StepCoder
-from vrcodec.models.networks.gains import KNOTS, interpolate_gains
-from vrcodec.models.networks.layers import Pointwise, at_least_float32
+from vrcodec.models.networks.gains import KNOTS, initial_ramp, interpolate_gains
+from vrcodec.models.networks.module import parameter
 
 # Gains span exp(-1.5) .. exp(1.5) at first: a factor of 20, the square root of lambda's range.
 _SPREAD = 1.5
@@ -33,13 +33,12 @@ class Gained(HyperpriorModel):
 
     def __init__(self, size: BackboneSize) -> None:
         super().__init__(size)
-        ramp = torch.linspace(-_SPREAD, _SPREAD, KNOTS).unsqueeze(1)
-        self.log_gain = nn.Parameter(ramp.repeat(1, size.latent))
-        self.log_inverse_gain = nn.Parameter(-ramp.repeat(1, size.latent))
-        self.log_hyper_gain = nn.Parameter(torch.zeros(KNOTS, size.hyper))
-        self.log_hyper_inverse_gain = nn.Parameter(torch.zeros(KNOTS, size.hyper))
+        self.log_gain = parameter(initial_ramp(_SPREAD, size.latent))
+        self.log_inverse_gain = parameter(-initial_ramp(_SPREAD, size.latent))
+        self.log_hyper_gain = parameter(np.zeros((KNOTS, size.hyper), np.float32))
+        self.log_hyper_inverse_gain = parameter(np.zeros((KNOTS, size.hyper), np.float32))
 
-    def gains(self, rate: Tensor) -> Gains:
+    def gains(self, rate: Array) -> Gains:
         return Gains(
             rate,
             interpolate_gains(self.log_gain, rate),
@@ -48,20 +47,19 @@ class Gained(HyperpriorModel):
             interpolate_gains(self.log_hyper_inverse_gain, rate),
         )
 
-    def hyper_input(self, y: Tensor, gains: Gains) -> Tensor:
-        return y * gains.gain.to(y)
+    def hyper_input(self, y: Array, gains: Gains) -> Array:
+        return y * kernels_of(y).like(gains.gain, y)
 
-    @torch.no_grad()
-    def initialise_scales(self, log2_scales: Tensor) -> None:
-        output = self.hyper_synthesis_net[-1]
-        assert isinstance(output, Pointwise)
-        # At first means hardly depend on z; scales may.
-        output.weight[: len(log2_scales)] *= 0.1
-        output.bias.copy_(torch.cat((torch.zeros_like(log2_scales), log2_scales)))
-
-    def code_block(self, features: Tensor, gains: Gains, code_step: StepCoder) -> Tensor:
+    def code_block(self, features: Array, gains: Gains, code_step: StepCoder) -> Array:
         """One step for all samples: mean and scale live in the scaled domain."""
-        mean, log2_scale = at_least_float32(features).flatten(2).chunk(2, dim=1)
-        residual = code_step(mean, log2_scale, lambda y: y.flatten(2))
+        parameters = flatten_samples(kernels_of(features).at_least_float32(features))
+        half = parameters.shape[1] // 2
+        mean, log2_scale = parameters[:, :half], parameters[:, half:]
+        residual = code_step(mean, log2_scale, flatten_samples)
         y_hat = (residual + mean).reshape(*mean.shape[:2], *features.shape[-2:])
         return y_hat * gains.inverse_gain
+
+
+def flatten_samples(y: Array) -> Array:
+    """(B, C, h, w) -> (B, C, n): all samples."""
+    return y.reshape(*y.shape[:2], -1)

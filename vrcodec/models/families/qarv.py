@@ -13,14 +13,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
 from vrcodec.bitstream.latent_stream import Stream
 from vrcodec.bitstream.rans import CodingTables
 from vrcodec.bitstream.symbol_coding import StreamWriter
 from vrcodec.bitstream.tables import TableSet
 from vrcodec.errors import CorruptError
+from vrcodec.kernels import Array, kernels_of
 from vrcodec.models.base import (
     Latents,
     RateParameters,
@@ -35,12 +35,9 @@ from vrcodec.models.coding.coding_steps import (
     StreamSource,
 )
 from vrcodec.models.coding.decode_plan import DecodePlan
-from vrcodec.models.coding.entropy import (
-    GaussianConditional,
-    gaussian_likelihood,
-    round_with_dead_zone,
-)
+from vrcodec.models.coding.entropy import GaussianConditional, round_with_dead_zone
 from vrcodec.models.coding.tiled_transforms import Network, analyse_in_tiles
+from vrcodec.models.gradients import without_gradients
 from vrcodec.models.networks import backbone
 from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.models.networks.gains import KNOTS, as_channels, interpolate_gains
@@ -48,12 +45,12 @@ from vrcodec.models.networks.hierarchy import (
     ALL_PHASES,
     LatentSource,
     LatentSpec,
-    Prior,
     TopDownPath,
     scale_sizes,
 )
-from vrcodec.models.networks.layers import Pointwise
+from vrcodec.models.networks.layers import Pointwise, set_to_zero
 from vrcodec.models.networks.modulation import condition_net
+from vrcodec.models.networks.module import Module, parameter
 from vrcodec.models.networks.posterior import Posterior
 from vrcodec.rate import rate_from_code
 from vrcodec.regions.grid import Block, LatentGrid
@@ -70,10 +67,10 @@ _BLOCKS = (2, 2, 1)
 class ContinuousRate(RateParameters):
     """``rate``: r in [0, 1], (1,) float64 on the CPU."""
 
-    rate: Tensor
+    rate: Array
 
 
-class EncoderSide(nn.Module):
+class EncoderSide(Module):
     """What only the encoder needs."""
 
     def __init__(self, size: BackboneSize) -> None:
@@ -104,15 +101,14 @@ class Qarv(VariableRateModel):
         self.descent = TopDownPath(size.prior, _latent_specs(size), _CONDITIONS, _BLOCKS)
         self.gaussian = GaussianConditional()
         self.out = Pointwise(size.prior, size.latent)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
-        self.log_restoration = nn.Parameter(torch.zeros(KNOTS, size.latent))
+        set_to_zero(self.out)
+        self.log_restoration = parameter(np.zeros((KNOTS, size.latent), np.float32))
         self.synthesis_net = backbone.synthesis(size)
 
     def attach_encoder(self) -> None:
         self.encoder = EncoderSide(self.size)
 
-    def attach_training(self) -> None:
+    def attach_densities(self) -> None:
         if self.encoder is None:
             self.attach_encoder()
 
@@ -127,7 +123,7 @@ class Qarv(VariableRateModel):
     # --- the rate ---
 
     def rate_parameters(self, code: int) -> ContinuousRate:
-        return ContinuousRate(code, torch.tensor([rate_from_code(code)], dtype=torch.float64))
+        return ContinuousRate(code, self.rate_value(rate_from_code(code)))
 
     def scale_tables(self) -> TableSet:
         """The tables of the Gaussian."""
@@ -139,48 +135,30 @@ class Qarv(VariableRateModel):
 
     def estimate_bits(self, latents: Latents, rate: RateParameters) -> float:
         """From the magnitudes of y in quantisation steps."""
-        return estimate_latent_bits(latents.y, torch.exp2(self._log2_gains(rate)))
+        log2_gains = self._log2_gains(rate)
+        return estimate_latent_bits(latents.y, kernels_of(log2_gains).xp.exp2(log2_gains))
 
-    @torch.no_grad()
-    def _log2_gains(self, rate: RateParameters) -> Tensor:
+    @without_gradients
+    def _log2_gains(self, rate: RateParameters) -> Array:
         """log2 gains of y, at the first phase of its samples: (1, M, 1, 1) float64."""
         assert isinstance(rate, ContinuousRate)
         finest = (level for level in self.descent.levels()[-1] if 0 in level.spec.phases)
-        return torch.cat([level.log2_gains(rate.rate) for level in finest], dim=1).unsqueeze(-1)
+        gains = [level.log2_gains(rate.rate) for level in finest]
+        return kernels_of(rate.rate).xp.concatenate(gains, axis=1)[..., None]
 
-    # --- training ---
-
-    def forward(self, x: Tensor, rate: Tensor) -> dict[str, Tensor | dict[str, Tensor]]:
-        """Noise for the rate, straight-through rounding for the distortion; rounding in evaluation."""
-        encoder = self._encoder()
-        y = encoder.analysis_net(x - 0.5).float()
-        posterior = encoder.posterior(y)
-        likelihoods: dict[str, Tensor] = {}
-
-        def latent_source(number: int, prior: Prior) -> Tensor:
-            residual = prior.residual(posterior(number, prior))
-            symbols = self.round(residual, prior.log2_scale).detach()
-            noisy = residual + torch.rand_like(residual) - 0.5 if self.training else symbols
-            likelihoods[f"z{number}"] = gaussian_likelihood(noisy, prior.log2_scale)
-            straight_through = residual + (symbols - residual).detach()
-            return prior.value(straight_through)
-
-        y_hat = self.decode_top_down(rate, y.shape[-2:], latent_source)
-        x_hat = self.synthesis_net(y_hat).float() + 0.5
-        return {"x_hat": x_hat, "likelihoods": likelihoods}
-
-    def round(self, residual: Tensor, log2_scale: Tensor) -> Tensor:
+    def round(self, residual: Array, log2_scale: Array) -> Array:
         """Symbols of ``residual``, same shape, with a dead zone."""
-        return round_with_dead_zone(residual, log2_scale.detach())
+        return round_with_dead_zone(residual, kernels_of(log2_scale).detach(log2_scale))
 
-    def _encoder(self) -> EncoderSide:
+    def attached_encoder(self) -> EncoderSide:
+        """What only the encoder needs."""
         if self.encoder is None:
             raise RuntimeError("attach_encoder() comes before encoding")
         return self.encoder
 
     def decode_top_down(
-        self, rate: Tensor, size: Sequence[int], latent_source: LatentSource
-    ) -> Tensor:
+        self, rate: Array, size: Sequence[int], latent_source: LatentSource
+    ) -> Array:
         """Input of the synthesis, (B, M, h, w) with (h, w) = ``size``, given values by ``latent_source``.
 
         The top-down path runs in the dtype and on the device of ``rate`` (B,), what follows it in float32 where
@@ -189,17 +167,18 @@ class Qarv(VariableRateModel):
         conditions = self.condition_net(as_channels(2 * rate[:, None] - 1))
         sizes = scale_sizes(*size)
         state, y_hat = self.descent(conditions, rate, sizes, latent_source)
-        weight = self.out.weight
-        restored = y_hat.to(weight.device).float() * interpolate_gains(
-            self.log_restoration, rate.to(weight.device).float()
+        kernels = kernels_of(state)
+        y_hat, rate, state = (kernels.like(x, self.out.weight) for x in (y_hat, rate, state))
+        restored = kernels.float32(y_hat) * interpolate_gains(
+            self.log_restoration, kernels.float32(rate)
         )
-        return restored + self.out(state.to(weight)).float()
+        return restored + kernels.float32(self.out(state))
 
     # --- coding ---
 
-    def compute_latents(self, x: Tensor) -> Tensor:
-        net = self._encoder().analysis_net
-        return analyse_in_tiles(net, x, self.size.halo, self.tiling, self.device)
+    def compute_latents(self, x: Array) -> Array:
+        net = self.attached_encoder().analysis_net
+        return analyse_in_tiles(net, x, self.size.halo, self.tiling, self.place)
 
     def compress(self, latents: Latents, rate: RateParameters) -> list[Stream]:
         """Quantise and code, level by level in each block."""
@@ -218,7 +197,7 @@ class Qarv(VariableRateModel):
                 streams.append(writer.finish())
         return streams
 
-    @torch.inference_mode()
+    @without_gradients
     def coded_blocks(self, latents: Latents, rate: RateParameters) -> Iterator[CodedBlock]:
         """Quantise every block by itself: a step is a level."""
         for block in LatentGrid(*latents.y.shape[-2:]).blocks():
@@ -227,10 +206,10 @@ class Qarv(VariableRateModel):
     def block_posterior(self, latents: Latents, block: Block) -> LatentSource:
         """Posterior means of the latents of a block."""
         with stage("posterior"):
-            y = latents.y[0][block.slices].unsqueeze(0)
-            return self._encoder().posterior(y.contiguous(memory_format=torch.channels_last))
+            y = latents.y[0][block.slices][None]
+            return self.attached_encoder().posterior(kernels_of(y).channels_last(y))
 
-    @torch.inference_mode()
+    @without_gradients
     def quantise(self, posterior: LatentSource, rate: RateParameters, block: Block) -> CodedBlock:
         """Symbols and table indices of a block with these posterior means, level by level."""
         assert isinstance(rate, ContinuousRate)
@@ -238,7 +217,7 @@ class Qarv(VariableRateModel):
         self._decode_exactly(rate, block, source)
         return CodedBlock(block, source.steps)
 
-    @torch.inference_mode()
+    @without_gradients
     def recompute_tables(self, coded: CodedBlock, rate: RateParameters) -> CodedBlock:
         """The same symbols, with table indices computed anew, as a decoder would."""
         assert isinstance(rate, ContinuousRate)
@@ -248,7 +227,7 @@ class Qarv(VariableRateModel):
 
     def decode_blocks(
         self, streams: Sequence[Stream], rate: RateParameters, plan: DecodePlan
-    ) -> Iterator[tuple[Block, Tensor]]:
+    ) -> Iterator[tuple[Block, Array]]:
         """Decode the levels that the streams hold; the others are the means of their priors.
 
         Raises CorruptError also when the streams have more or fewer levels than the model.
@@ -257,10 +236,10 @@ class Qarv(VariableRateModel):
         for number, block in plan.blocks():
             yield block, self._decode_block(streams[number], rate, block)
 
-    def synthesis_and_conditions(self, rate: RateParameters) -> tuple[Network, Sequence[Tensor]]:
+    def synthesis_and_conditions(self, rate: RateParameters) -> tuple[Network, Sequence[Array]]:
         return self.synthesis_net, ()
 
-    def _decode_block(self, stream: Stream, rate: ContinuousRate, block: Block) -> Tensor:
+    def _decode_block(self, stream: Stream, rate: ContinuousRate, block: Block) -> Array:
         whole = stream.symbols_crc is not None
         if stream.level_count > self.levels or (whole and stream.level_count < self.levels):
             raise CorruptError(
@@ -270,9 +249,10 @@ class Qarv(VariableRateModel):
 
     def _decode_exactly(
         self, rate: ContinuousRate, block: Block, latent_source: LatentSource
-    ) -> Tensor:
-        exact_rate = rate.rate.to(self.exact_device, self.exact_dtype)
-        with stage("entropy parameters"), torch.autocast(self.device.type, enabled=False):
+    ) -> Array:
+        exact_rate = self.backend.exact_place.put(rate.rate)
+        kernels = self.backend.kernels
+        with stage("entropy parameters"), kernels.full_precision(exact_rate):
             return self.decode_top_down(exact_rate, block.size, latent_source)
 
     @cached_property

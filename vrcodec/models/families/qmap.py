@@ -12,13 +12,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
 from vrcodec.bitstream.quality_map import QualityMap
+from vrcodec.kernels import Array, kernels_of
 from vrcodec.models.base import Latents, RateParameters, register
 from vrcodec.models.families.gained import Gained
+from vrcodec.models.gradients import without_gradients
 from vrcodec.models.hyperprior import GainParameters, Gains
 from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.models.networks.gains import interpolate_gain_map, upsample_levels
@@ -38,13 +36,13 @@ class GainMapParameters(GainParameters):
     ``log_gain``, ``log_inverse_gain``: knots, from which `within` computes those of a block.
     """
 
-    log_gain: Tensor
-    log_inverse_gain: Tensor
+    log_gain: Array
+    log_inverse_gain: Array
 
     def within(self, window: Block) -> Gains:
         assert self.gains.levels is not None
         levels = crop_to(self.gains.levels, window)
-        with torch.no_grad():
+        with kernels_of(levels).without_gradients():
             knots = self.log_gain, self.log_inverse_gain
             gain, inverse = (interpolate_gain_map(k, levels) for k in knots)
         return replace(self.gains, gain=gain, inverse_gain=inverse)
@@ -70,10 +68,10 @@ class Qmap(Gained):
         self.synthesis_net = Modulated(self.synthesis_net, {0: m, 3: c, end: c}, CONDITIONS)
         self.condition_net = condition_net(CONDITIONS)
 
-    def gains(self, rate: Tensor) -> Gains:
+    def gains(self, rate: Array) -> Gains:
         """``rate``: (B,), or maps (B, 1, ceil(h / 2), ceil(w / 2)) for y of h x w samples, h and w even."""
-        levels = rate.reshape(-1, 1, 1, 1) if rate.dim() == 1 else upsample_levels(rate)
-        coarse = levels if rate.dim() == 1 else _average_to_hyper(levels)
+        levels = rate.reshape(-1, 1, 1, 1) if rate.ndim == 1 else upsample_levels(rate)
+        coarse = levels if rate.ndim == 1 else _average_to_hyper(levels)
         return Gains(
             rate,
             interpolate_gain_map(self.log_gain, levels),
@@ -83,7 +81,7 @@ class Qmap(Gained):
             levels,
         )
 
-    def compute_conditions(self, levels: Tensor | None) -> tuple[Tensor, ...]:
+    def compute_conditions(self, levels: Array | None) -> tuple[Array, ...]:
         assert levels is not None
         return (self.condition_net(2 * levels - 1),)
 
@@ -92,10 +90,10 @@ class Qmap(Gained):
     ) -> RateParameters:
         """The map of this shape with the mean level of ``rate``."""
         assert isinstance(rate, GainParameters)
-        map_levels = torch.from_numpy(shape.levels(rate.code))[None, None]
+        map_levels = self.backend.host_place.put(shape.levels(rate.code))[None, None]
         levels = upsample_levels(map_levels)[..., : grid.height, : grid.width]
         coarse = _average_to_hyper(levels)
-        with torch.no_grad():
+        with self.backend.kernels.without_gradients():
             gains = replace(
                 rate.gains,
                 hyper_gain=interpolate_gain_map(self.log_hyper_gain, coarse),
@@ -106,13 +104,13 @@ class Qmap(Gained):
 
     # The analysis depends on the map, so it waits for the rate.
 
-    def compute_latents(self, x: Tensor, *conditions: Tensor) -> Tensor:
+    def compute_latents(self, x: Array, *conditions: Array) -> Array:
         return super().compute_latents(x, *conditions) if conditions else x
 
     def estimate_bits(self, latents: Latents, rate: RateParameters) -> None:
         """Unknown: there are no latents before the map is known."""
 
-    @torch.inference_mode()
+    @without_gradients
     def latents_at_rate(self, latents: Latents, rate: RateParameters) -> Latents:
         """Analyse the picture in ``latents``, given the map."""
         assert isinstance(rate, GainParameters)
@@ -120,6 +118,6 @@ class Qmap(Gained):
             return Latents(self.compute_latents(latents.y, *self.coding_conditions(rate)))
 
 
-def _average_to_hyper(levels: Tensor) -> Tensor:
+def _average_to_hyper(levels: Array) -> Array:
     """Means of levels (B, 1, h, w) over the samples of y of each sample of z."""
-    return F.avg_pool2d(levels, HYPER_STRIDE, ceil_mode=True, count_include_pad=False)
+    return kernels_of(levels).average(levels, HYPER_STRIDE)

@@ -13,14 +13,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
+from vrcodec.kernels import Array, kernels_of
 from vrcodec.models.base import RateParameters, register
 from vrcodec.models.hyperprior import GainParameters, Gains, HyperpriorModel
 from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.models.networks.context import ParallelContext, Pick, StepCoder
 from vrcodec.models.networks.gains import KNOTS, interpolate_gains
+from vrcodec.models.networks.module import parameter
 from vrcodec.models.networks.regulator import Regulator, dequantise
 from vrcodec.rate import BIN_CODE_OCTAVE, RATE_CODE_MAX, bin_size_from_code, rate_from_code
 
@@ -37,16 +38,17 @@ class Qvrf(HyperpriorModel):
         super().__init__(size)
         self.regulator = Regulator()
         self.context = ParallelContext(size.prior, size.groups, size.context)
-        self.log_restoration = nn.Parameter(torch.zeros(KNOTS, size.latent))
-        self.log_hyper_gain = nn.Parameter(torch.zeros(KNOTS, size.hyper))
-        self.log_hyper_inverse_gain = nn.Parameter(torch.zeros(KNOTS, size.hyper))
+        self.log_restoration = parameter(np.zeros((KNOTS, size.latent), np.float32))
+        self.log_hyper_gain = parameter(np.zeros((KNOTS, size.hyper), np.float32))
+        self.log_hyper_inverse_gain = parameter(np.zeros((KNOTS, size.hyper), np.float32))
 
-    def gains(self, rate: Tensor) -> Gains:
+    def gains(self, rate: Array) -> Gains:
+        xp = kernels_of(rate).xp
         log2_a = self.regulator.log2_scale(rate)
         return Gains(
             rate,
-            torch.exp2(log2_a),
-            torch.exp2(-log2_a),
+            xp.exp2(log2_a),
+            xp.exp2(-log2_a),
             interpolate_gains(self.log_hyper_gain, rate),
             interpolate_gains(self.log_hyper_inverse_gain, rate),
         )
@@ -54,7 +56,7 @@ class Qvrf(HyperpriorModel):
     def with_bin_size(self, rate: RateParameters, bin_code: int) -> RateParameters:
         """``rate`` with the quantisation step of ``bin_code``."""
         assert isinstance(rate, GainParameters)
-        step = torch.full_like(rate.gains.gain, bin_size_from_code(bin_code))
+        step = 0 * rate.gains.gain + bin_size_from_code(bin_code)
         return replace(rate, gains=replace(rate.gains, gain=1 / step, inverse_gain=step))
 
     def rate_code_for_bin_size(self, bin_code: int) -> int:
@@ -68,25 +70,23 @@ class Qvrf(HyperpriorModel):
         return high if self._has_coarser_step(low, bin_code) else low
 
     def _has_coarser_step(self, code: int, bin_code: int) -> bool:
-        rate = torch.tensor([rate_from_code(code)], dtype=torch.float64)
-        return -float(self.regulator.log2_scale(rate)) > bin_code / BIN_CODE_OCTAVE
+        log2_a = self.regulator.log2_scale(self.rate_value(rate_from_code(code)))
+        return -float(log2_a.reshape(())) > bin_code / BIN_CODE_OCTAVE
 
-    def hyper_input(self, y: Tensor, gains: Gains) -> Tensor:
+    def hyper_input(self, y: Array, gains: Gains) -> Array:
         return y
 
-    def initialise_scales(self, log2_scales: Tensor) -> None:
-        self.context.initialise_scales(log2_scales)
-
-    def code_block(self, features: Tensor, gains: Gains, code_step: StepCoder) -> Tensor:
+    def code_block(self, features: Array, gains: Gains, code_step: StepCoder) -> Array:
         """The steps of the context model, with the regulator between it and the coder."""
-        log2_a = gains.gain.log2()[..., 0]
+        xp = kernels_of(features).xp
+        log2_a = xp.log2(gains.gain)[..., 0]
 
-        def regulated(mean: Tensor, log2_scale: Tensor, pick: Pick) -> Tensor:
-            symbols = code_step(mean * torch.exp2(log2_a), log2_scale + log2_a, pick)
+        def regulated(mean: Array, log2_scale: Array, pick: Pick) -> Array:
+            symbols = code_step(mean * xp.exp2(log2_a), log2_scale + log2_a, pick)
             return dequantise(symbols, mean, log2_a)
 
         return self.restore(self.context(features, gains.rate, regulated), gains)
 
-    def restore(self, y_hat: Tensor, gains: Gains) -> Tensor:
+    def restore(self, y_hat: Array, gains: Gains) -> Array:
         """Scale the decoded ``y_hat`` (B, M, h, w) for the synthesis, by channel and rate."""
         return y_hat * interpolate_gains(self.log_restoration, gains.rate)

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from torch import nn
-
 from vrcodec.models.networks.layers import (
-    LEAKY_SLOPE,
     Conv2d,
+    LeakyReLU,
+    PixelShuffle,
     PixelUnshuffle,
     Pointwise,
     ResidualBlock,
 )
+from vrcodec.models.networks.module import Sequential
 
 _UNSHUFFLE = 8
 _PATCH = 3 * _UNSHUFFLE**2
@@ -59,14 +59,14 @@ class BackboneSize:
         return 1 + -(-self.blocks // 2)
 
 
-def analysis(size: BackboneSize) -> nn.Sequential:
+def analysis(size: BackboneSize) -> Sequential:
     """x (B, 3, 16h, 16w) -> y (B, M, h, w).
 
     M channels wide from the strided convolution on: fewer would bound the rank of y, and so the quality at
     any rate.
     """
     c, m = size.channels, size.latent
-    return nn.Sequential(
+    return Sequential(
         PixelUnshuffle(_UNSHUFFLE),
         Pointwise(_PATCH, c),
         *(ResidualBlock(c) for _ in range(size.blocks)),
@@ -76,35 +76,35 @@ def analysis(size: BackboneSize) -> nn.Sequential:
     )
 
 
-def synthesis(size: BackboneSize) -> nn.Sequential:
+def synthesis(size: BackboneSize) -> Sequential:
     """y_hat (B, M, h, w) -> x_hat (B, 3, 16h, 16w)."""
     c, m = size.channels, size.latent
-    return nn.Sequential(
+    return Sequential(
         Pointwise(m, m),
         ResidualBlock(m),
         Pointwise(m, 4 * c),
-        nn.PixelShuffle(2),
+        PixelShuffle(2),
         *(ResidualBlock(c) for _ in range(size.blocks)),
         Pointwise(c, _PATCH),
-        nn.PixelShuffle(_UNSHUFFLE),
+        PixelShuffle(_UNSHUFFLE),
     )
 
 
-def hyper_analysis(size: BackboneSize) -> nn.Sequential:
+def hyper_analysis(size: BackboneSize) -> Sequential:
     """Scaled y (B, M, 4h, 4w) -> z (B, N, h, w). Runs on the encoder only."""
     p = size.prior
-    return nn.Sequential(
+    return Sequential(
         Pointwise(size.latent, p),
         ResidualBlock(p),
         Conv2d(p, p, 2, stride=2),
-        nn.LeakyReLU(LEAKY_SLOPE),
+        LeakyReLU(),
         Conv2d(p, p, 3, padding=1),
-        nn.LeakyReLU(LEAKY_SLOPE),
+        LeakyReLU(),
         Conv2d(p, size.hyper, 2, stride=2),
     )
 
 
-def hyper_synthesis(size: BackboneSize) -> nn.Sequential:
+def hyper_synthesis(size: BackboneSize) -> Sequential:
     """z_hat (B, N, h, w) -> (mean, log2 scale) (B, 2M, 4h, 4w). Chooses tables: runs in float64.
 
     With a context model it is shorter, and gives features (B, prior, 4h, 4w). Receptive field: two
@@ -113,19 +113,19 @@ def hyper_synthesis(size: BackboneSize) -> nn.Sequential:
     p = size.prior
     last = (
         Conv2d(p, p, 3, padding=1),
-        nn.LeakyReLU(LEAKY_SLOPE),
+        LeakyReLU(),
         Pointwise(p, 2 * size.latent),
     )
-    return nn.Sequential(
+    return Sequential(
         Conv2d(size.hyper, p, 3, padding=1),
-        nn.LeakyReLU(LEAKY_SLOPE),
+        LeakyReLU(),
         Pointwise(p, 4 * p),
-        nn.PixelShuffle(2),
-        nn.LeakyReLU(LEAKY_SLOPE),
+        PixelShuffle(2),
+        LeakyReLU(),
         Conv2d(p, p, 3, padding=1),
-        nn.LeakyReLU(LEAKY_SLOPE),
+        LeakyReLU(),
         Pointwise(p, 4 * p),
-        nn.PixelShuffle(2),
-        nn.LeakyReLU(LEAKY_SLOPE),
+        PixelShuffle(2),
+        LeakyReLU(),
         *(() if size.groups else last),
     )

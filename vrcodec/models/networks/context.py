@@ -11,29 +11,24 @@ its border the context is zero.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import accumulate, pairwise
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+import numpy as np
+import numpy.typing as npt
 
+from vrcodec.kernels import Array, kernels_of
 from vrcodec.models.networks.gains import KNOTS, as_channels, interpolate_knots
-from vrcodec.models.networks.layers import (
-    LEAKY_SLOPE,
-    Depthwise,
-    Pointwise,
-    at_least_float32,
-    initialises,
-)
+from vrcodec.models.networks.layers import LEAKY_SLOPE, Depthwise, Pointwise
+from vrcodec.models.networks.module import Module, ModuleList, initialises, normal, parameter
 
 # Picks from (B, M, h, w) the samples (B, C, n) of a step.
-Pick = Callable[[Tensor], Tensor]
+Pick = Callable[[Array], Array]
 # Codes or decodes the samples of a step, given their means and log2 scales (B, C, n): returns values (B, C, n).
-StepCoder = Callable[[Tensor, Tensor, Pick], Tensor]
+StepCoder = Callable[[Array, Array, Pick], Array]
 
 
-class GroupContext(nn.Module):
+class GroupContext(Module):
     """Entropy parameters of one group of ``channels``, given the ``before`` channels of the groups before it.
 
     ``features``: channels of the hyper-synthesis. ``width``: of the network.
@@ -42,7 +37,7 @@ class GroupContext(nn.Module):
     def __init__(self, features: int, before: int, channels: int, width: int) -> None:
         super().__init__()
         self.hyper = Pointwise(features, width)
-        self.rate = nn.Parameter(torch.zeros(KNOTS, width))
+        self.rate = parameter(np.zeros((KNOTS, width), np.float32))
         if before:
             self.around_before = Depthwise(before)
             self.before = Pointwise(before, width)
@@ -52,83 +47,81 @@ class GroupContext(nn.Module):
         self.out = Pointwise(width, 2 * channels)
         if initialises():
             # At first means and scales hardly depend on the context.
-            nn.init.normal_(self.out.weight, std=0.01)
+            self.out.weight[:] = normal(self.out.weight.shape, 0.01)
 
-    def base(self, features: Tensor, before: Tensor | None, rate: Tensor) -> Tensor:
+    def base(self, features: Array, before: Array | None, rate: Array) -> Array:
         """Hidden features for both colours, (B, width, h, w), from hyper-synthesis, groups before and rate."""
-        x = self.hyper(features) + as_channels(interpolate_knots(self.rate, rate)).to(features)
+        of_rate = as_channels(interpolate_knots(self.rate, rate))
+        x = self.hyper(features) + kernels_of(features).like(of_rate, features)
         return x if before is None else x + self.before(self.around_before(before))
 
-    def neighbours(self, black: Tensor) -> Tensor:
+    def neighbours(self, black: Array) -> Array:
         """Features of the black squares, (B, channels, h, w) with zeros on the white, for the white ones."""
         return self.black(self.around_black(black))
 
-    def head(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def head(self, x: Array) -> tuple[Array, Array]:
         """(B, width, n) -> mean and log2 scale, (B, channels, n) each, not below float32."""
-        x = F.leaky_relu(x.unsqueeze(-1), LEAKY_SLOPE)
-        out = self.out(F.leaky_relu(self.hidden(x), LEAKY_SLOPE)).squeeze(-1)
-        mean, log2_scale = at_least_float32(out).chunk(2, dim=1)
-        return mean, log2_scale
+        kernels = kernels_of(x)
+        x = kernels.leaky_relu(x[..., None], LEAKY_SLOPE)
+        hidden = kernels.leaky_relu(self.hidden(x), LEAKY_SLOPE)
+        out = kernels.at_least_float32(self.out(hidden)[..., 0])
+        half = out.shape[1] // 2
+        return out[:, :half], out[:, half:]
 
 
-class ParallelContext(nn.Module):
+class ParallelContext(Module):
     """Codes y group by group and colour by colour; the same steps on both sides, and in training."""
 
     def __init__(self, features: int, groups: Sequence[int], width: int) -> None:
         super().__init__()
         ends = list(accumulate(groups, initial=0))
         self.ranges = list(pairwise(ends))
-        self.groups = nn.ModuleList(
-            GroupContext(features, start, end - start, width) for start, end in self.ranges
+        self.groups = ModuleList(
+            *(GroupContext(features, start, end - start, width) for start, end in self.ranges)
         )
 
-    @torch.no_grad()
-    def initialise_scales(self, log2_scales: Tensor) -> None:
-        """Begin at mean zero and ``log2_scales`` (M,)."""
-        for (start, end), group in zip(self.ranges, self.groups, strict=True):
-            assert isinstance(group, GroupContext)
-            scales = log2_scales[start:end]
-            group.out.bias.copy_(torch.cat((torch.zeros_like(scales), scales)))
-
-    def forward(self, features: Tensor, rate: Tensor, code_step: StepCoder) -> Tensor:
+    def forward(self, features: Array, rate: Array, code_step: StepCoder) -> Array:
         """``features`` (B, F, h, w), ``rate`` (B,) -> y_hat (B, M, h, w): what ``code_step`` returned."""
-        decoded: list[Tensor] = []
+        xp = kernels_of(features).xp
+        decoded: list[Array] = []
         for channels, group in zip(self.ranges, self.groups, strict=True):
-            assert isinstance(group, GroupContext)
-            before = torch.cat(decoded, dim=1) if decoded else None
+            before = xp.concatenate(decoded, axis=1) if decoded else None
             base = group.base(features, before, rate)
             decoded.append(_code_group(group, base, slice(*channels), code_step))
-        return torch.cat(decoded, dim=1)
+        return xp.concatenate(decoded, axis=1)
 
 
-def _code_group(group: GroupContext, base: Tensor, channels: slice, code_step: StepCoder) -> Tensor:
+def _code_group(group: GroupContext, base: Array, channels: slice, code_step: StepCoder) -> Array:
     """Both colours of one group: (B, C, h, w)."""
+    kernels = kernels_of(base)
     batch, _, height, width = base.shape
     count = channels.stop - channels.start
-    empty = at_least_float32(base.new_zeros(()))
-    values = empty.new_zeros(batch, count, height * width)
-    for white, squares in enumerate(_checkerboard(height, width, base.device)):
-        if not len(squares):
+    values = kernels.at_least_float32(kernels.zeros(base, (batch, count, height * width)))
+    for white, positions in enumerate(_checkerboard(height, width)):
+        if not len(positions):
             continue
-        x = base + group.neighbours(values.view(batch, count, height, width)) if white else base
+        squares = kernels.whole_numbers(positions, base)
+        x = base
+        if white:
+            x = base + group.neighbours(values.reshape(batch, count, height, width))
         mean, log2_scale = group.head(_gather(x, squares))
         coded = code_step(mean, log2_scale, partial(_pick, channels=channels, squares=squares))
-        values = values.scatter(2, squares.expand_as(coded), coded)
-    return values.view(batch, count, height, width)
+        values = kernels.scatter(values, squares, coded)
+    return values.reshape(batch, count, height, width)
 
 
-def _pick(y: Tensor, channels: slice, squares: Tensor) -> Tensor:
+def _pick(y: Array, channels: slice, squares: Array) -> Array:
     return _gather(y[:, channels], squares)
 
 
-def _gather(x: Tensor, squares: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B, C, n). `gather`, because indexing is several times slower."""
-    flat = x.flatten(2)
-    return flat.gather(2, squares.expand(*flat.shape[:2], -1))
+def _gather(x: Array, squares: Array) -> Array:
+    """(B, C, h, w) -> (B, C, n)."""
+    return kernels_of(x).gather(x.reshape(*x.shape[:2], -1), squares)
 
 
-def _checkerboard(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+@lru_cache(maxsize=8)
+def _checkerboard(height: int, width: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Positions of the black and the white squares in a flattened (height, width)."""
-    rows = torch.arange(height, device=device).unsqueeze(1)
-    white = ((rows + torch.arange(width, device=device)) % 2).flatten()
-    return torch.nonzero(white == 0)[:, 0], torch.nonzero(white)[:, 0]
+    rows, columns = np.indices((height, width), sparse=True)
+    white = ((rows + columns) % 2).ravel()
+    return np.flatnonzero(white == 0), np.flatnonzero(white)

@@ -7,101 +7,85 @@ are plain matrix products. Layer names make a state dict readable.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from vrcodec.kernels import Array, kernels_of
+from vrcodec.models.networks.module import Module, parameter, uniform
 
 LEAKY_SLOPE = 0.1
 
 
-_skip_initialisation: ContextVar[bool] = ContextVar("skip_initialisation", default=False)
+class Conv2d(Module):
+    """Convolution (B, C_in, H, W) -> (B, C_out, H', W') with square kernels of ``side`` samples."""
+
+    def __init__(
+        self, inputs: int, outputs: int, side: int, stride: int = 1, padding: int = 0
+    ) -> None:
+        super().__init__()
+        self.stride, self.padding = stride, padding
+        fan_in = inputs * side * side
+        self.weight = parameter(uniform((outputs, inputs, side, side), fan_in))
+        self.bias = parameter(uniform((outputs,), fan_in))
+
+    def forward(self, x: Array) -> Array:
+        return kernels_of(x).convolve(x, self.weight, self.bias, self.stride, self.padding)
 
 
-@contextmanager
-def uninitialised() -> Iterator[None]:
-    """Leave parameters of layers made inside uninitialised: for models that are about to be loaded.
-
-    The meta device would do as well, but its first use takes a second of imports.
-    """
-    token = _skip_initialisation.set(True)
-    try:
-        yield
-    finally:
-        _skip_initialisation.reset(token)
-
-
-def initialises() -> bool:
-    """Whether layers that are made now draw random initial parameters."""
-    return not _skip_initialisation.get()
-
-
-class Conv2d(nn.Conv2d):
-    """`nn.Conv2d` that heeds `uninitialised`."""
-
-    def reset_parameters(self) -> None:
-        if initialises():
-            super().reset_parameters()
-
-
-class Depthwise(Conv2d):
+class Depthwise(Module):
     """3x3 convolution of each channel by itself, (B, C, H, W) -> (B, factor C, H, W), zeros outside."""
 
     def __init__(self, channels: int, factor: int = 1) -> None:
-        super().__init__(channels, factor * channels, 3, padding=1, groups=channels)
+        super().__init__()
+        self.weight = parameter(uniform((factor * channels, 1, 3, 3), 9))
+        self.bias = parameter(uniform((factor * channels,), 9))
 
-    def forward(self, x: Tensor) -> Tensor:
-        # PyTorch computes float64 channel by channel: nine shifted products are five times as fast.
-        return self._by_shifts(x) if x.dtype == torch.float64 else super().forward(x)
-
-    def _by_shifts(self, x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        padded = F.pad(x, (1, 1, 1, 1)).repeat_interleave(self.out_channels // x.shape[1], dim=1)
-        assert self.bias is not None
-        out = self.bias[:, None, None].expand(len(x), -1, height, width).clone()
-        for row in range(3):
-            for column in range(3):
-                window = padded[..., row : row + height, column : column + width]
-                out.addcmul_(window, self.weight[:, :1, row, column, None])
-        return out
+    def forward(self, x: Array) -> Array:
+        return kernels_of(x).depthwise(x, self.weight, self.bias)
 
 
-class Pointwise(nn.Linear):
+class Pointwise(Module):
     """1x1 convolution, (B, C_in, H, W) -> (B, C_out, H, W), whose weight is stored as a matrix.
 
     So an optimizer for matrices (Muon) sees it as one.
     """
 
-    def reset_parameters(self) -> None:
-        if initialises():
-            super().reset_parameters()
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = parameter(uniform((outputs, inputs), inputs))
+        self.bias = parameter(uniform((outputs,), inputs))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight[:, :, None, None], self.bias)
+    def forward(self, x: Array) -> Array:
+        return kernels_of(x).pointwise(x, self.weight, self.bias)
 
 
-class PixelUnshuffle(nn.Module):
-    """`nn.PixelUnshuffle`, (B, C, rH, rW) -> (B, C r^2, H, W), that keeps the channels-last layout.
+class LeakyReLU(Module):
+    """Leaky ReLU, in the memory of its input where there are no gradients."""
 
-    PyTorch's returns channels first, and every layer behind it would convert the layout.
-    """
+    def forward(self, x: Array) -> Array:
+        return kernels_of(x).leaky_relu(x, LEAKY_SLOPE, reuse=True)
+
+
+class PixelShuffle(Module):
+    """(B, C r^2, H, W) -> (B, C, r H, r W)."""
 
     def __init__(self, factor: int) -> None:
         super().__init__()
         self.factor = factor
 
-    def forward(self, x: Tensor) -> Tensor:
-        r = self.factor
-        b, c, h, w = x.shape
-        patches = x.permute(0, 2, 3, 1).reshape(b, h // r, r, w // r, r, c)
-        flat = patches.permute(0, 1, 3, 5, 2, 4).reshape(b, h // r, w // r, c * r * r)
-        return flat.permute(0, 3, 1, 2)
+    def forward(self, x: Array) -> Array:
+        return kernels_of(x).pixel_shuffle(x, self.factor)
 
 
-class ResidualBlock(nn.Module):
+class PixelUnshuffle(Module):
+    """(B, C, r H, r W) -> (B, C r^2, H, W)."""
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Array) -> Array:
+        return kernels_of(x).pixel_unshuffle(x, self.factor)
+
+
+class ResidualBlock(Module):
     """Residual block: a depthwise 3x3 branch, then a gated 1x1 branch.
 
     Shape: (B, C, H, W) -> (B, C, H, W). The receptive field grows by one sample on each side.
@@ -116,58 +100,33 @@ class ResidualBlock(nn.Module):
         self.gate = Pointwise(channels, 2 * channels)
         self.merge = Pointwise(channels, channels)
         for layer in (self.mix, self.merge):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            set_to_zero(layer)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Array) -> Array:
+        return kernels_of(x).run_in_strips(x, 1, self._run)
+
+    def _run(self, x: Array, above: int, below: int) -> Array:
+        """The block for ``x`` without its rows ``above`` and ``below``."""
         # Without gradients, memory is reused: fresh pages cost more than the arithmetic on them.
-        reuse = not torch.is_grad_enabled()
-        spread = F.leaky_relu(self.spread(self._narrow(x)), LEAKY_SLOPE, inplace=reuse)
-        x = x + self.mix(self.depthwise(spread))
-        left, right = self.gate(self._narrow(x)).chunk(2, dim=1)
-        branch = self.merge(F.silu(left, inplace=reuse) * right)
+        kernels = kernels_of(x)
+        spread = self.depthwise(kernels.leaky_relu(self.spread(x), LEAKY_SLOPE, reuse=True))
+        if above or below:
+            rows = slice(above, x.shape[2] - below)
+            x, spread = x[:, :, rows], spread[:, :, rows]
+        x = kernels.add(x, self.mix(spread))
+        branch = self.merge(kernels.silu_gate(self.gate(x)))
         # The sum above may be overwritten; the input may not.
-        return x.add_(branch) if reuse else x + branch
-
-    def _narrow(self, x: Tensor) -> Tensor:
-        """Input of a branch. With bfloat16 weights only the branches are in bfloat16, not their sum."""
-        return x.bfloat16() if self.mix.weight.dtype == torch.bfloat16 else x
+        return kernels.add(x, branch, reuse=True)
 
 
-def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+def set_to_zero(layer: Pointwise) -> None:
+    """Let a layer begin at zero."""
+    layer.weight[:] = 0
+    layer.bias[:] = 0
+
+
+def pad_to_multiple(x: Array, multiple: int) -> Array:
     """Replicate the last row and column of (B, C, H, W) until both sides divide by ``multiple``."""
     height, width = x.shape[-2:]
     below, right = -height % multiple, -width % multiple
-    if not below and not right:
-        return x
-    return F.pad(x, (0, right, 0, below), mode="replicate")
-
-
-class _ClampWithGradient(torch.autograd.Function):
-    """Clamp whose gradient still flows when it would bring the value back into range."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, low: float, high: float) -> Tensor:  # type: ignore[no-untyped-def]
-        ctx.save_for_backward((x < low), (x > high))
-        return x.clamp(low, high)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
-        below, above = ctx.saved_tensors
-        outward = (below & (grad > 0)) | (above & (grad < 0))
-        return grad.masked_fill(outward, 0.0), None, None
-
-
-def clamp_with_gradient(x: Tensor, low: float, high: float) -> Tensor:
-    """Clamp ``x`` to [low, high] with gradients that can bring it back inside, unlike those of ``clamp``."""
-    return _ClampWithGradient.apply(x, low, high)  # type: ignore[no-any-return]
-
-
-def round_straight_through(x: Tensor) -> Tensor:
-    """Round to the nearest integer; the gradient passes as if it were the identity."""
-    return x + (x.round() - x).detach()
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """``x`` in float32, or in float64 when it is."""
-    return x if x.dtype == torch.float64 else x.float()
+    return kernels_of(x).pad_last(x, below, right) if below or right else x

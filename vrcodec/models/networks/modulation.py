@@ -8,24 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
-from vrcodec.models.networks.layers import LEAKY_SLOPE, Pointwise
+from vrcodec.kernels import Array, kernels_of
+from vrcodec.models.networks.layers import LeakyReLU, Pointwise, set_to_zero
+from vrcodec.models.networks.module import Module, ModuleDict, Sequential
 
 
-def condition_net(width: int) -> nn.Sequential:
+def condition_net(width: int) -> Sequential:
     """Levels (B, 1, h, w) in [-1, 1] -> conditions (B, width, h, w)."""
-    return nn.Sequential(
-        Pointwise(1, width),
-        nn.LeakyReLU(LEAKY_SLOPE),
-        Pointwise(width, width),
-        nn.LeakyReLU(LEAKY_SLOPE),
-    )
+    return Sequential(Pointwise(1, width), LeakyReLU(), Pointwise(width, width), LeakyReLU())
 
 
-class Modulation(nn.Module):
+class Modulation(Module):
     """x (1 + gamma(c)) + beta(c), the identity at first.
 
     x: (B, C, H, W); conditions c: (B, K, h, w) with h = H, H / 2 or 1, and w likewise.
@@ -34,31 +27,31 @@ class Modulation(nn.Module):
     def __init__(self, channels: int, conditions: int) -> None:
         super().__init__()
         self.gamma_beta = Pointwise(conditions, 2 * channels)
-        nn.init.zeros_(self.gamma_beta.weight)
-        nn.init.zeros_(self.gamma_beta.bias)
+        set_to_zero(self.gamma_beta)
 
-    def forward(self, x: Tensor, conditions: Tensor) -> Tensor:
-        gamma_beta = self.gamma_beta(conditions.to(self.gamma_beta.weight.dtype))
+    def forward(self, x: Array, conditions: Array) -> Array:
+        kernels = kernels_of(x)
+        gamma_beta = self.gamma_beta(kernels.like(conditions, self.gamma_beta.weight))
         if conditions.shape[-2:] != (1, 1) and conditions.shape[-2:] != x.shape[-2:]:
-            gamma_beta = F.interpolate(gamma_beta, x.shape[-2:], mode="nearest")
-        gamma, beta = gamma_beta.to(x.dtype).chunk(2, dim=1)
-        return torch.addcmul(x + beta, x, gamma)
+            gamma_beta = kernels.repeat(gamma_beta, x.shape[-2:])
+        half = gamma_beta.shape[1] // 2
+        return kernels.modulate(x, gamma_beta[:, :half], gamma_beta[:, half:])
 
 
-class Modulated(nn.Sequential):
+class Modulated(Sequential):
     """The layers of ``net``, some of whose outputs pass through a `Modulation`.
 
     ``channels``: index of such a layer -> channels of its output. Names of parameters stay those of ``net``.
     """
 
-    def __init__(self, net: nn.Sequential, channels: Mapping[int, int], conditions: int) -> None:
+    def __init__(self, net: Sequential, channels: Mapping[int, int], conditions: int) -> None:
         super().__init__(*net)
         self.count = len(net)
-        self.modulations = nn.ModuleDict(
+        self.modulations = ModuleDict(
             {str(index): Modulation(c, conditions) for index, c in channels.items()}
         )
 
-    def forward(self, x: Tensor, conditions: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Array, conditions: Array) -> Array:  # type: ignore[override]
         for index in range(self.count):
             x = self[index](x)
             if str(index) in self.modulations:

@@ -11,39 +11,43 @@ from __future__ import annotations
 
 import math
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+import numpy as np
 
+from vrcodec.kernels import Array, kernels_of
 from vrcodec.models.networks.gains import KNOTS, as_channels, interpolate_knots
+from vrcodec.models.networks.module import Module, parameter
 
 # log2 of a runs over this range at first: a factor of 20, the square root of lambda's range.
 _START, _END = -2.16, 2.16
 
 
-class Regulator(nn.Module):
+class Regulator(Module):
     """a(r) with its knots: log2 of the first, and the rise of each of the others over the one before."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.first = nn.Parameter(torch.tensor([_START]))
+        self.first = parameter(np.array([_START], np.float32))
         rise = (_END - _START) / (KNOTS - 1)
         # Inverse of the softplus below.
-        self.rises = nn.Parameter(torch.full((KNOTS - 1,), math.log(math.expm1(rise))))
+        logarithm = math.log(math.expm1(rise))
+        self.rises = parameter(np.full(KNOTS - 1, logarithm, np.float32))
 
-    def log2_scale(self, rate: Tensor) -> Tensor:
+    def log2_scale(self, rate: Array) -> Array:
         """log2 a of ``rate`` (B,), as (B, 1, 1, 1) in the dtype of ``rate``."""
-        rises = F.softplus(self.rises.to(rate.device, rate.dtype))
-        first = self.first.to(rate.device, rate.dtype)
-        knots = torch.cat((first, first + rises.cumsum(0)))
-        return as_channels(interpolate_knots(knots.unsqueeze(1), rate))
+        kernels = kernels_of(rate)
+        xp = kernels.xp
+        # Softplus.
+        rises = xp.log1p(xp.exp(kernels.like(self.rises, rate)))
+        first = kernels.like(self.first, rate)
+        knots = xp.concatenate((first, first + rises.cumsum(0)))
+        return as_channels(interpolate_knots(knots[:, None], rate))
 
 
-def quantise(y: Tensor, mean: Tensor | float, log2_a: Tensor) -> Tensor:
+def quantise(y: Array, mean: Array | float, log2_a: Array) -> Array:
     """(y - mean) in quantisation steps, not yet rounded."""
-    return (y - mean) * torch.exp2(log2_a)
+    return (y - mean) * kernels_of(log2_a).xp.exp2(log2_a)
 
 
-def dequantise(symbols: Tensor, mean: Tensor | float, log2_a: Tensor) -> Tensor:
+def dequantise(symbols: Array, mean: Array | float, log2_a: Array) -> Array:
     """Inverse of `quantise`."""
-    return symbols * torch.exp2(-log2_a) + mean
+    return symbols * kernels_of(log2_a).xp.exp2(-log2_a) + mean

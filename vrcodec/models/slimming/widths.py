@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+import numpy.typing as npt
 
 from vrcodec.bitstream.latent_stream import Stream
 from vrcodec.bitstream.rans import CodingTables, Symbols
 from vrcodec.bitstream.symbol_coding import StreamReader, StreamWriter
+from vrcodec.kernels import Array, kernels_of
 from vrcodec.models.coding.activity import RATE_LEVELS, ActivityPrior, CodingPass
 from vrcodec.models.networks import backbone
 from vrcodec.models.networks.backbone import BackboneSize
-from vrcodec.models.networks.gains import KNOTS, interpolate_gains
-from vrcodec.models.networks.layers import uninitialised
+from vrcodec.models.networks.gains import initial_ramp, interpolate_gains
+from vrcodec.models.networks.module import Module, ModuleDict, parameter, uninitialised
 from vrcodec.models.slimming.slicing import ParameterSource, SwitchableAffine, narrow_state
 from vrcodec.rate import RATE_CODE_MAX
 
@@ -29,7 +30,7 @@ def _nearest_rate_level(level: int) -> int:
     return (2 * level * (RATE_LEVELS - 1) + RATE_CODE_MAX) // (2 * RATE_CODE_MAX)
 
 
-class Width(nn.Module):
+class Width(Module):
     """The parameters of one width: gains, prior, and scales and shifts of its slices of the shared networks."""
 
     def __init__(self, size: BackboneSize) -> None:
@@ -37,12 +38,11 @@ class Width(nn.Module):
         with uninitialised():
             templates = backbone.analysis(size), backbone.synthesis(size)
         networks = dict(zip(NETWORKS, templates, strict=True))
-        self.switches = nn.ModuleDict(
+        self.switches = ModuleDict(
             {name: SwitchableAffine(net, name) for name, net in networks.items()}
         )
-        ramp = torch.linspace(-_SPREAD, _SPREAD, KNOTS).unsqueeze(1)
-        self.log_gain = nn.Parameter(ramp.repeat(1, size.latent))
-        self.log_inverse_gain = nn.Parameter(-ramp.repeat(1, size.latent))
+        self.log_gain = parameter(initial_ramp(_SPREAD, size.latent))
+        self.log_inverse_gain = parameter(-initial_ramp(_SPREAD, size.latent))
         self.prior = ActivityPrior(size.latent)
         # A plain dict, no part of the state: their parameters are slices of others.
         self.templates = networks
@@ -74,25 +74,27 @@ class Width(nn.Module):
             )
         reader.finish()
 
-    def network_state(self, name: str, source: ParameterSource) -> dict[str, Tensor]:
+    def network_state(self, name: str, source: ParameterSource) -> dict[str, Array]:
         """Parameters of a network at this width, by name."""
-        switches = self.switches[name]
-        assert isinstance(switches, SwitchableAffine)
-        return narrow_state(self.templates[name], name, source, switches)
+        return narrow_state(self.templates[name], name, source, self.switches[name])
 
-    def rounding_centres(self, gain: Tensor) -> Tensor:
+    def rounding_centres(self, gain: Array) -> Array:
         """Modes of y * ``gain`` (B, M, 1, 1), same shape, without gradients.
 
         Rounded relative to them, channels that hardly vary become zero.
         """
-        return self.prior.density.modes().detach().to(gain)[:, None, None] * gain.detach()
+        kernels = kernels_of(gain)
+        modes = kernels.like(kernels.detach(self.prior.density.modes()), gain)
+        return modes[:, None, None] * kernels.detach(gain)
 
-    def log2_scales(self, gain: Tensor) -> Tensor:
+    def log2_scales(self, gain: Array) -> Array:
         """log2 of the standard deviation of y * ``gain`` (B, M, 1, 1), same shape, without gradients."""
-        deviations = self.prior.density.standard_deviations().detach().to(gain)
-        return (deviations[:, None, None] * gain.detach()).log2()
+        kernels = kernels_of(gain)
+        deviations = kernels.detach(self.prior.density.standard_deviations())
+        return kernels.xp.log2(kernels.like(deviations, gain)[:, None, None] * kernels.detach(gain))
 
-    def table_gains(self) -> Tensor:
+    def table_gains(self) -> npt.NDArray[np.float64]:
         """Gains (RATE_LEVELS, M) at the rate levels of the prior."""
-        levels = torch.linspace(0, 1, RATE_LEVELS, dtype=torch.float64)
-        return interpolate_gains(self.log_gain, levels)[..., 0, 0]
+        log_gain = kernels_of(self.log_gain).to_numpy(self.log_gain)
+        gains = interpolate_gains(log_gain, np.linspace(0, 1, RATE_LEVELS))
+        return gains[..., 0, 0]  # type: ignore[no-any-return]

@@ -1,0 +1,76 @@
+"""Threads for NumPy, which computes its products of matrices with several, and everything else with one."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from typing import TypeVar
+
+from threadpoolctl import ThreadpoolController
+
+Piece = TypeVar("Piece")
+
+
+def _available_threads() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Workers:
+    """Runs pieces of work side by side, each on one thread.
+
+    ``count``: threads; by default as many as this process may use cores.
+    """
+
+    def __init__(self) -> None:
+        self.count = _available_threads()
+        self._pool: ThreadPoolExecutor | None = None
+        self._local = threading.local()
+
+    def set_count(self, count: int) -> None:
+        """Use ``count`` threads from now on."""
+        if count != self.count:
+            self.forget_pool()
+        self.count = count
+
+    def forget_pool(self) -> None:
+        """Leave the threads there are; in a forked child there are none."""
+        self._pool = None
+
+    def run(self, work: Callable[[Piece], None], pieces: Sequence[Piece]) -> None:
+        """Call ``work`` with each of ``pieces``; those may not depend on each other."""
+        # A piece of a piece is run where that is.
+        if self.count == 1 or len(pieces) == 1 or getattr(self._local, "inside", False):
+            for piece in pieces:
+                work(piece)
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.count, "vrcodec", self._mark_inside)
+        list(self._pool.map(work, pieces))
+
+    def _mark_inside(self) -> None:
+        self._local.inside = True
+
+
+WORKERS = Workers()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=WORKERS.forget_pool)
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+@contextmanager
+def single_threaded_products() -> Iterator[None]:
+    """Inside, a product of matrices takes one thread: the workers are as many as there should be."""
+    with _libraries().limit(limits=1, user_api="blas"):
+        yield

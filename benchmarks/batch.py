@@ -34,6 +34,7 @@ from vrcodec.catalog import DEFAULT_MODEL, find_by_family
 from vrcodec.cli import batch
 from vrcodec.cli.shared.decode_work import DecodeWork
 from vrcodec.cli.shared.encode_work import EncodeWork
+from vrcodec.engine import Engine
 from vrcodec.picture.folders import find_pictures
 
 RECORD = Path(__file__).with_suffix(".json")
@@ -70,7 +71,7 @@ def measure(pictures: Sequence[Path], rounds: int) -> Record:
         list(run_in_pool(processor, jobs, _CORES))
         decode_jobs = [Item(str(f), str(f.with_suffix(".png"))) for f in files]
         return {
-            "machine": describe_machine("cpu", _CORES),
+            "machine": describe_machine(Engine("cpu"), _CORES),
             "versions": library_versions(),
             "model": DEFAULT_MODEL,
             "weights": find_by_family(DEFAULT_MODEL).id.hex(),

@@ -28,11 +28,15 @@ from vrcodec.bitstream.latent_stream import build_stream
 from vrcodec.catalog import find_by_family
 from vrcodec.metrics import psnr
 from vrcodec.models import Gained, Qvrf
-from vrcodec.models.device import mixed_precision
+from vrcodec.models.device import mixed_precision, torch_backend
 from vrcodec.models.hyperprior import Gains, HyperpriorModel
+from vrcodec.models.learning.initial_scales import initialise_output, initialise_scales
+from vrcodec.models.learning.passes import run
+from vrcodec.models.learning.trainable import attach_training, load_state
 from vrcodec.models.networks.context import StepCoder
+from vrcodec.models.networks.module import Sequential
 from vrcodec.models.trade_off import LAMBDA_MIN, rate_to_lambda
-from vrcodec.models.weights import load_state, unpack_model
+from vrcodec.models.weights import unpack_model
 from vrcodec.picture.folders import find_pictures, read_folder
 from vrcodec.picture.picture import Picture
 from vrcodec.rate import code_from_rate
@@ -51,11 +55,8 @@ class WithoutContext(Qvrf):
 
     def __init__(self, size: Any) -> None:
         super().__init__(size)
-        del self.context
+        self.context = None
         self.hyper_synthesis_net = Gained(replace(size, groups=(), context=0)).hyper_synthesis_net
-
-    def initialise_scales(self, log2_scales: Tensor) -> None:
-        Gained.initialise_scales(self, log2_scales)  # type: ignore[arg-type]
 
     def code_block(self, features: Tensor, gains: Gains, code_step: StepCoder) -> Tensor:
         """One step."""
@@ -102,7 +103,7 @@ def train(arm: str, folder: Path, minutes: float) -> dict[str, Tensor]:
     latents = _latents(model, CropSampler(crops, 256, "cpu"))
     transforms = model.analysis_net, model.synthesis_net
     # The model is trained on latents, so its transforms are replaced by the identity.
-    model.analysis_net, model.synthesis_net = nn.Sequential(), nn.Sequential()
+    model.analysis_net, model.synthesis_net = Sequential(), Sequential()
     steps = _optimise(model, latents, minutes)
     model.analysis_net, model.synthesis_net = transforms
     model.prior.freeze()
@@ -116,8 +117,8 @@ def _new_model(arm: str) -> Qvrf:
     path = find_by_family("qvrf").path
     model = ARMS[arm](unpack_model(path.read_bytes(), str(path)).size)
     transforms = {k: v for k, v in load_state(path).items() if k.startswith(_TRANSFORMS)}
+    attach_training(model)
     model.load_state_dict(transforms, strict=False)
-    model.prior.attach_density()
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(parameter.requires_grad and not name.startswith(_TRANSFORMS))
     return model
@@ -134,7 +135,11 @@ def _latents(model: HyperpriorModel, sampler: CropSampler) -> Tensor:
 
 
 def _optimise(model: HyperpriorModel, latents: Tensor, minutes: float) -> int:
-    model.initialise_scales(latents.std((0, 2, 3)).clamp_min(1e-3).log2())
+    scales = latents.std((0, 2, 3)).clamp_min(1e-3).log2()
+    if isinstance(model, WithoutContext):
+        initialise_output(model.hyper_synthesis_net[-1], scales)
+    else:
+        initialise_scales(model, scales)
     model.train()
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, _LEARNING_RATE)
@@ -146,7 +151,7 @@ def _optimise(model: HyperpriorModel, latents: Tensor, minutes: float) -> int:
         y = latents[torch.randint(len(latents), (_BATCH,), generator=random)]
         rate = torch.rand(_BATCH, generator=random)
         with mixed_precision(torch.device("cpu")):
-            likelihoods: Mapping[str, Tensor] = model(y + 0.5, rate)["likelihoods"]  # type: ignore[assignment]
+            likelihoods = run(model, y + 0.5, rate).likelihoods
         bits = sum(-torch.log2(p).flatten(1).sum(1) for p in likelihoods.values())
         bpp = bits / (256 * y.shape[-2] * y.shape[-1])
         # As in the loss of the whole model, so that low rates count.
@@ -163,7 +168,7 @@ def _coding_model(arm: str, state: Mapping[str, Tensor]) -> HyperpriorModel:
     path = find_by_family("qvrf").path
     model = ARMS[arm](unpack_model(path.read_bytes(), str(path)).size)
     model.load_state_dict(state)
-    model.prepare(torch.device("cpu"))
+    model.prepare(torch_backend())
     return model
 
 

@@ -293,7 +293,7 @@ def measure_seconds(selection: Selection, record: Record) -> None:
 def measure_times(codecs: Sequence[Family | Rival], record: Record) -> None:
     """Seconds that ``codecs`` take for one picture, added to those of this machine."""
     picture = photograph()
-    this_machine = describe_machine("auto", torch.get_num_threads())
+    this_machine = describe_machine(Engine("auto"), torch.get_num_threads())
     if record.get("seconds", {}).get("machine") != this_machine:
         record["seconds"] = {"machine": this_machine, "rows": {}}
     with progress_bar(len(codecs)) as step:

@@ -193,7 +193,7 @@ def _speed(arguments: argparse.Namespace) -> None:
 
 def _report(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     """Print ``rows`` as a table, and keep them as JSON."""
-    machine = describe_machine(arguments.device, torch.get_num_threads())
+    machine = describe_machine(Engine(arguments.device), torch.get_num_threads())
     record = {"machine": machine, "versions": library_versions(), "rows": rows}
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / f"{arguments.part}.json").write_text(json.dumps(record, indent=1) + "\n")

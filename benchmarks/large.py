@@ -25,6 +25,7 @@ from benchmarks.documents import update_document
 from vrcodec.bench.machine import describe_machine, library_versions
 from vrcodec.bench.summary import markdown
 from vrcodec.catalog import DEFAULT_MODEL
+from vrcodec.engine import Engine
 
 RECORD = Path(__file__).parent / "large.json"
 DOCUMENT = Path(__file__).parents[1] / "docs" / "LARGE.md"
@@ -41,7 +42,7 @@ def main() -> None:
     arguments = parser.parse_args()
     threads = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
     record = {
-        "machine": describe_machine("cpu", threads),
+        "machine": describe_machine(Engine("cpu"), threads),
         "versions": library_versions(),
         "rows": list(measure(arguments.photographs)),
     }

@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks import command_costs, compressai_models, stage_times
 from vrcodec.bench.machine import describe_machine, library_versions
 from vrcodec.bench.summary import markdown
+from vrcodec.engine import Engine
 
 RECORD = Path(__file__).parent / "performance.json"
 DOCUMENT = Path(__file__).parents[1] / "docs" / "PERFORMANCE.md"
@@ -46,7 +47,7 @@ def measure() -> dict[str, Any]:
     """Everything, the most sensitive first."""
     stages = stage_times.measure()
     return {
-        "machine": describe_machine("cpu", stages["threads"]),
+        "machine": describe_machine(Engine("cpu"), stages["threads"]),
         "versions": library_versions(),
         "stages": stages,
         "cold": command_costs.measure_cold_starts(),

@@ -14,7 +14,6 @@ from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.documents import update_document
@@ -31,6 +30,7 @@ from vrcodec.cli.shared.output import progress_bar
 from vrcodec.codec import CodedPicture, Decoder, Encoder
 from vrcodec.metrics import psnr
 from vrcodec.models.coding.coding_steps import CodedBlock
+from vrcodec.models.device import torch_backend
 from vrcodec.models.families.qarv import Qarv
 from vrcodec.picture.folders import read_folder
 from vrcodec.picture.picture import Picture
@@ -153,8 +153,8 @@ def cost_table() -> Table:
             row = [
                 median_seconds(lambda: encoder.encode(picture, code), COST_REPEATS),
                 median_seconds(lambda: decoder.decode(data), COST_REPEATS),
-                _time_descent(picture, code, torch.float64),
-                _time_descent(picture, code, torch.float32),
+                _time_descent(picture, code, "float64"),
+                _time_descent(picture, code, "float32"),
                 stages["coding"],
                 stages["synthesis"],
             ]
@@ -167,10 +167,10 @@ def _no_wait() -> None:
     pass
 
 
-def _time_descent(picture: Picture, code: int, dtype: torch.dtype) -> float:
+def _time_descent(picture: Picture, code: int, dtype: str) -> float:
     """Seconds of the part that chooses tables, without the coder."""
     model = _qarv(Encoder("qarv").model)
-    model.prepare(torch.device("cpu"), exact_dtype=dtype)
+    model.prepare(torch_backend(exact_type=dtype))
     latents, rate = model.analyse(picture.pixels), model.rate_parameters(code)
     blocks = list(model.coded_blocks(latents, rate))
     return median_seconds(

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.timing import REPEATS, matrix_product_rates, median_seconds, photograph
 from vrcodec.bench.profile import stage_medians
@@ -23,6 +23,8 @@ from vrcodec.bitstream.rans import CodingTables, RansDecoder, RansEncoder
 from vrcodec.bitstream.tables import SCALE_COUNT
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.models.hyperprior import HyperpriorModel
+from vrcodec.models.networks.layers import Conv2d, Depthwise, Pointwise
+from vrcodec.models.networks.module import Module
 from vrcodec.rate import RATE_CODE_MAX
 
 _NETWORKS = {
@@ -90,24 +92,27 @@ def _network_limits(
     seconds = dict.fromkeys(_NETWORKS.values(), 0.0)
     with ExitStack() as stack:
         for name, stage in _NETWORKS.items():
-            for module in getattr(model, name, nn.Identity()).modules():
-                if isinstance(module, nn.Conv2d | nn.Linear):
-                    hook = _limit_hook(stage, seconds, rates)
-                    stack.callback(module.register_forward_hook(hook).remove)
+            network = getattr(model, name, None)
+            for module in network.modules() if network else ():
+                if isinstance(module, Conv2d | Depthwise | Pointwise):
+                    module.forward = _counting(module, stage, seconds, rates)
+                    stack.callback(delattr, module, "forward")
         work()
     return {stage: limit for stage, limit in seconds.items() if limit}
 
 
-def _limit_hook(
-    stage: str, seconds: dict[str, float], rates: dict[torch.dtype, float]
-) -> Callable[[nn.Module, Any, Tensor], None]:
-    def hook(module: nn.Module, inputs: Any, out: Tensor) -> None:
-        weight = module.weight
-        assert isinstance(weight, Tensor)
-        positions = out.shape[0] * out.shape[-2] * out.shape[-1]
-        seconds[stage] += 2 * positions * weight.numel() / rates[weight.dtype]
+def _counting(
+    module: Module, stage: str, seconds: dict[str, float], rates: dict[torch.dtype, float]
+) -> Callable[[Tensor], Tensor]:
+    """What ``module`` computes, and notes."""
 
-    return hook
+    def forward(x: Tensor) -> Tensor:
+        out: Tensor = type(module).forward(module, x)
+        positions = out.shape[0] * out.shape[-2] * out.shape[-1]
+        seconds[stage] += 2 * positions * module.weight.numel() / rates[module.weight.dtype]
+        return out
+
+    return forward
 
 
 def _coder_seconds(model: HyperpriorModel, count: int, encode: bool) -> float:
@@ -120,8 +125,8 @@ def _coder_seconds(model: HyperpriorModel, count: int, encode: bool) -> float:
     if encode:
         return median_seconds(writer.finish)
     data = writer.finish()
-    model_of_table = tables.models[SCALE_COUNT // 2]
-    return median_seconds(lambda: RansDecoder(data)._coder.decode(model_of_table, count))
+    used = tables.tables[SCALE_COUNT // 2]
+    return median_seconds(lambda: RansDecoder(data)._coder.decode_table(used, count))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import GOLDEN
 from vrcodec import __version__, catalog, doctor
+from vrcodec.engine import Engine
 from vrcodec.errors import UsageError
 
 Run = Callable[..., int]
@@ -76,5 +77,5 @@ def test_another_coder_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_device_that_is_not_there(run: Run) -> None:
     with pytest.raises(UsageError):
-        doctor.diagnose("tpu")
+        doctor.diagnose(Engine("tpu"))
     assert run("doctor", "--device", "tpu") == 2

@@ -74,7 +74,7 @@ def test_choosing() -> None:
 
 
 def test_a_metric_whose_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vrcodec.metrics.pictures.find_spec", lambda name: None)
+    monkeypatch.setattr("vrcodec.extras.find_spec", lambda name: None)
     with pytest.raises(UsageError, match="pip install"):
         choose_metrics(["haarpsi"])
 

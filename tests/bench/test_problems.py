@@ -50,9 +50,10 @@ def test_what_a_rival_cannot_code_is_reported(
 def test_a_missing_package_is_named(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("vrcodec.bench.request.find_spec", lambda name: None)
-    assert run("bench", folder) == 2
-    assert "pip install 'vrcodec[bench]'" in capsys.readouterr().err
+    monkeypatch.setattr("vrcodec.extras.find_spec", lambda name: None)
+    assert run("bench", folder, "--plot", "curves.png") == 2
+    words = capsys.readouterr().err
+    assert "curves.png needs the package matplotlib: pip install 'vrcodec[bench]'" in words
 
 
 def test_only_broken_pictures(run: Run, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vrcodec.kernels import kernels_of
 from vrcodec.models import GuardedModel
 from vrcodec.models.base import Latents, RateParameters
 from vrcodec.models.coding.coding_steps import CodedBlock
@@ -109,19 +110,32 @@ KERNELS: dict[str, Kernel] = {
 
 
 def table_indices(
-    model: GuardedModel, latents: Latents, rate: RateParameters
+    model: GuardedModel, latents: Latents, rate: RateParameters, twin: GuardedModel | None = None
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Real-valued indices of all guarded symbols, in coding order, by every kernel."""
-    recompute = (
-        _recompute_levels(model, latents, rate)
-        if isinstance(model, Qarv)
-        else _recompute_y(model, latents, rate)
-    )
+    """Real-valued indices of all guarded symbols, in coding order, by every kernel.
+
+    ``twin``: the same model ready to compute with NumPy, which then is one more.
+    """
+    recompute = _recompute(model, latents, rate)
     indices = {}
     for name, kernel in KERNELS.items():
         with kernel(model):
-            indices[name] = np.concatenate([t for block in recompute() for _, t in block.steps])
-    return {name: t.astype(np.float64) for name, t in indices.items()}
+            indices[name] = _concatenate(recompute())
+    if twin is not None:
+        in_numpy = Latents(kernels_of(latents.y).to_numpy(latents.y))
+        own_rate = twin.rate_parameters(rate.code)
+        indices["NumPy"] = _concatenate(_recompute(twin, in_numpy, own_rate)())
+    return indices
+
+
+def _concatenate(blocks: Iterator[CodedBlock]) -> npt.NDArray[np.float64]:
+    """Real-valued indices of all symbols."""
+    return np.concatenate([t for block in blocks for _, t in block.steps]).astype(np.float64)
+
+
+def _recompute(model: GuardedModel, latents: Latents, rate: RateParameters) -> Recompute:
+    compute = _recompute_levels if isinstance(model, Qarv) else _recompute_y
+    return compute(model, latents, rate)  # type: ignore[arg-type]
 
 
 # Symbols that are decoded earlier are computed once: one that rounds differently makes another file, not noise.

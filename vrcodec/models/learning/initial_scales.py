@@ -9,6 +9,7 @@ from vrcodec.models.families.gained import Gained
 from vrcodec.models.families.qvrf import Qvrf
 from vrcodec.models.families.slim import Slim
 from vrcodec.models.hyperprior import HyperpriorModel
+from vrcodec.models.networks.layers import Pointwise
 
 
 @torch.no_grad()
@@ -23,10 +24,14 @@ def initialise_scales(model: HyperpriorModel | Slim, log2_scales: Tensor) -> Non
             group.out.bias.copy_(_at_mean_zero(log2_scales[start:end]))
     else:
         assert isinstance(model, Gained)
-        output = model.hyper_synthesis_net[-1]
-        # At first means hardly depend on z; scales may.
-        output.weight[: len(log2_scales)] *= 0.1
-        output.bias.copy_(_at_mean_zero(log2_scales))
+        initialise_output(model.hyper_synthesis_net[-1], log2_scales)
+
+
+@torch.no_grad()
+def initialise_output(layer: Pointwise, log2_scales: Tensor) -> None:
+    """The same for a ``layer`` that gives means and log2 scales: at first means hardly depend on its input."""
+    layer.weight[: len(log2_scales)] *= 0.1
+    layer.bias.copy_(_at_mean_zero(log2_scales))
 
 
 def _at_mean_zero(log2_scales: Tensor) -> Tensor:

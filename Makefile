@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 KODAK ?=
 
-.PHONY: demo test test-thorough check fuzz share results performance clean
+.PHONY: demo test test-light test-thorough check fuzz share results performance clean
 
 demo: $(BIN)/python
 	$(BIN)/pip install --quiet '.[demo]'
@@ -18,6 +18,19 @@ test: check
 
 test-thorough: check
 	VRCODEC_THOROUGH=1 $(PYTEST)
+
+# What runs without PyTorch, in an environment without it: LIGHT_PYTHON may be another one than PYTHON.
+LIGHT_PYTHON ?= $(PYTHON)
+LIGHT = $(VENV)-light/bin/python
+LIGHT_TESTS = $(addprefix tests/test_, golden.py engines.py rans.py codec.py api.py cli.py exit_codes.py pipes.py \
+    hostile.py fuzz.py alpha.py lossless.py lossless_cells.py progressive.py crops.py tiles.py widths.py qmap.py \
+    binsize.py rate_control.py pillow_plugin.py faults.py)
+
+test-light:
+	$(LIGHT_PYTHON) -m venv $(VENV)-light
+	$(LIGHT) -m pip install --quiet --upgrade pip setuptools
+	$(LIGHT) -m pip install --quiet '.[light-dev]'
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(LIGHT) -m pytest -n auto --dist worksteal $(LIGHT_TESTS)
 
 check: $(BIN)/python
 	$(BIN)/pip install --quiet '.[dev]'
@@ -52,4 +65,4 @@ $(BIN)/python:
 	$(BIN)/pip install --quiet --upgrade pip setuptools
 
 clean:
-	rm -rf $(VENV) build demo-output runs .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VENV)-light build demo-output runs .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

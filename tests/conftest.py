@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from vrcodec.bitstream.container import Chunk, build_container, parse_container
 from vrcodec.bitstream.quality_map import QualityMap
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.engine import Engine
+from vrcodec.extras import is_installed
 from vrcodec.picture.picture import Picture
 
 Pixels = npt.NDArray[np.uint8]
@@ -39,6 +41,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
 GOLDEN_NAMES = sorted(path.stem for path in GOLDEN.glob("*.vrc"))
+
+
+needs_torch = pytest.mark.skipif(not is_installed("torch"), reason="needs PyTorch")
+# Tests of what only PyTorch does.
+_OF_TORCH = re.compile(
+    r"^(import|from) (torch|vrcodec\.(training|models\.learning|refinement\.(?!effort)|bench\.kernels))"
+    r"|^from tests\.(recipes|surrogates)",
+    re.MULTILINE,
+)
+if not is_installed("torch"):
+    collect_ignore = [
+        str(path)
+        for path in Path(__file__).parent.rglob("*.py")
+        if _OF_TORCH.search(path.read_text())
+    ]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

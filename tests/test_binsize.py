@@ -62,7 +62,7 @@ def test_a_rates_own_step_gives_the_rates_own_picture(
     encoder = Encoder("qvrf")
     picture = Picture.from_array(photograph)
     state = encoder.model.rate_parameters(rate_code)
-    step = float(state.gains.inverse_gain)  # type: ignore[attr-defined]
+    step = float(state.gains.inverse_gain.item())  # type: ignore[attr-defined]
     chosen = encoder.encode(picture, encoder.bin_setting(step))
     assert abs(parse_container(chosen).header.rate_code - rate_code) <= 8
     plain = encoder.encode(picture, rate_code)

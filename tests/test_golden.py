@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import GOLDEN, GOLDEN_NAMES
+from tests.conftest import GOLDEN, GOLDEN_NAMES, needs_torch
 from vrcodec.bitstream.container import build_container, parse_container
 from vrcodec.bitstream.inspection import check_structure, parse_progressive_chunk
 from vrcodec.bitstream.latent_stream import build_stream, parse_stream
@@ -19,11 +19,20 @@ from vrcodec.codec import Decoder
 from vrcodec.engine import Engine
 from vrcodec.errors import WeightsError
 
+ENGINES = {
+    "numpy": Engine("cpu", library="numpy"),
+    "float32": Engine("cpu", "float32", library="torch"),
+    "bfloat16": Engine("cpu", "bfloat16", library="torch"),
+}
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+
+@pytest.mark.parametrize(
+    "engine",
+    ["numpy", *(pytest.param(name, marks=needs_torch) for name in ("float32", "bfloat16"))],
+)
 @pytest.mark.parametrize("name", GOLDEN_NAMES)
-def test_decodes_as_it_did_when_it_was_made(name: str, precision: str) -> None:
-    decoded = Decoder(Engine("cpu", precision)).decode((GOLDEN / f"{name}.vrc").read_bytes())
+def test_decodes_as_it_did_when_it_was_made(name: str, engine: str) -> None:
+    decoded = Decoder(ENGINES[engine]).decode((GOLDEN / f"{name}.vrc").read_bytes())
     with Image.open(GOLDEN / f"{name}.png") as image:
         expected = np.asarray(image)
     array = decoded.to_array()

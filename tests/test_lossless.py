@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vrcodec
-from tests.conftest import GOLDEN, Pixels, with_chunks
+from tests.conftest import GOLDEN, Pixels, needs_torch, with_chunks
 from tests.extent import examples
 from tests.golden.make_sides import METADATA
 from vrcodec.bitstream import schema
@@ -91,6 +91,7 @@ def test_where_equal_neighbours_say_nothing_both_are_tried(
         assert data == min(files, key=len)
 
 
+@needs_torch
 def test_a_search_does_not_spoil_the_choice(encoder: Encoder, photograph: Pixels) -> None:
     """Also where no loss is a little larger than what the model makes without a search."""
     effort = Effort(1)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vrcodec
-from tests.conftest import GOLDEN, Pixels, random_map, with_chunks
+from tests.conftest import GOLDEN, Pixels, needs_torch, random_map, with_chunks
 from tests.extent import examples
 from tests.map_strategies import Cells, cell_arrays, level_maps, sides
 from vrcodec.bitstream import schema
@@ -165,7 +165,7 @@ def test_any_map_on_any_picture(
 
 
 @pytest.mark.parametrize("side", [1, 3])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=needs_torch)])
 def test_tiles_and_precision_do_not_matter(
     encoder: Encoder, photograph: Pixels, side: int, precision: str
 ) -> None:

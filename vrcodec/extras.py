@@ -17,5 +17,10 @@ def is_installed(module: str) -> bool:
 def require(module: str, extra: str, what: str) -> None:
     """Raise UsageError, with the command that installs it, where ``what`` needs a module that is not there."""
     if not is_installed(module):
-        name = _NAMES.get(module, f"the package {module}")
-        raise UsageError(f"{what} needs {name}: pip install 'vrcodec[{extra}]'")
+        raise UsageError(missing(module, extra, what))
+
+
+def missing(module: str, extra: str, what: str) -> str:
+    """The words for that."""
+    name = _NAMES.get(module, f"the package {module}")
+    return f"{what} needs {name}: pip install 'vrcodec[{extra}]'"

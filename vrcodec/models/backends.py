@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from vrcodec.engine import Engine
-from vrcodec.errors import UsageError
-from vrcodec.extras import is_installed, require
+from vrcodec.errors import DeviceError, UsageError
+from vrcodec.extras import is_installed, missing
 from vrcodec.models.place import NUMPY_BACKEND, Backend
 
 LIBRARIES = ("auto", "numpy", "torch")
@@ -23,7 +23,7 @@ def choose_backend(library: str = "auto", device: str = "auto", precision: str =
 
     ``library``: ``numpy``, ``torch``, or ``auto``: what ``VRCODEC_ENGINE`` says, or else PyTorch where there is
     any. ``device`` and ``precision``: as for `vrcodec.models.device.torch_backend`. Raises UsageError for other
-    names, for what NumPy cannot do, and where PyTorch is not installed, and DeviceError for a missing device.
+    names, and for what NumPy cannot do, and DeviceError where the device or PyTorch is missing.
     """
     if library == "auto":
         library = os.environ.get(LIBRARY_VARIABLE, "auto")
@@ -35,7 +35,9 @@ def choose_backend(library: str = "auto", device: str = "auto", precision: str =
     if library == "numpy":
         _check_numpy(device, precision)
         return NUMPY_BACKEND
-    require("torch", "torch", f"the engine torch, for {device} and {precision},")
+    if not has_torch():
+        what = f"the device {device}" if device.startswith("cuda") else "the engine torch"
+        raise DeviceError(missing("torch", "torch", what))
     from vrcodec.models.device import torch_backend
 
     return torch_backend(device, precision)

@@ -88,9 +88,11 @@ if TYPE_CHECKING:
     from vrcodec.refinement.surrogate import ContinuousLatents
 
 
-def _load(engine: Engine, entry: WeightsEntry, *, encoder: bool) -> VariableRateModel:
+def _load(
+    engine: Engine, entry: WeightsEntry, pixels: int | None, *, encoder: bool
+) -> VariableRateModel:
     """The model of ``entry`` for ``engine``; ``encoder``: with the networks for encoding, too."""
-    backend = choose_backend(engine.library, engine.device, engine.precision)
+    backend = choose_backend(engine, pixels)
     return load_model(entry, backend, engine.tiling, encoder=encoder)
 
 
@@ -103,11 +105,15 @@ class Encoder:
         family: str = DEFAULT_MODEL,
         engine: Engine | None = None,
         tune: str = DEFAULT_TUNE,
+        pixels: int | None = None,
     ) -> None:
-        """With the weights of ``family`` that are tuned for ``tune``, or else any. Raises WeightsError."""
+        """With the weights of ``family`` that are tuned for ``tune``, or else any.
+
+        ``pixels``: of the picture, where it is known. Raises WeightsError, and as `choose_backend` does.
+        """
         self._entry = find_by_family(family, tune)
         self._engine = engine or DEFAULT_ENGINE
-        self.model = _load(self._engine, self._entry, encoder=True)
+        self.model = _load(self._engine, self._entry, pixels, encoder=True)
         self._auxiliary = AuxiliaryChunkCache()
 
     @in_own_state
@@ -352,7 +358,8 @@ class Decoder:
     def _run_model(self, coded: CodedPicture, levels: int | None, region: Region) -> Pixels:
         """Pixels (H, W, 3) by the model that a file names."""
         header, setting = coded.header, coded.setting
-        model = self._find_model(header)
+        area = region.rectangle(header.width, header.height)
+        model = self._find_model(header, area.width * area.height)
         try:
             rate = derive_rate_parameters(model, setting, header.width, header.height)
         except UsageError as error:
@@ -362,11 +369,11 @@ class Decoder:
             streams = [stream.truncate(levels) for stream in streams]
         return model.decompress(streams, rate, header.width, header.height, region, coded.overlay())
 
-    def _find_model(self, header: Header) -> VariableRateModel:
+    def _find_model(self, header: Header, pixels: int) -> VariableRateModel:
         if header.weights_id not in self._models:
             with stage("load"):
                 entry = find_by_id(header.weights_id)
-                self._models[header.weights_id] = _load(self._engine, entry, encoder=False)
+                self._models[header.weights_id] = _load(self._engine, entry, pixels, encoder=False)
         model = self._models[header.weights_id]
         if model.method != header.method:
             raise FormatError(

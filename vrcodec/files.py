@@ -16,7 +16,8 @@ _STEM_LENGTH = 40
 _PIECE_BYTES = 1 << 20
 _STANDARD_FILES = {"stdout": 1, "stderr": 2}
 _DESCRIPTOR = re.compile(r"/dev/(?P<name>stdout|stderr)|/(?:dev|proc/self)/fd/(?P<number>\d+)")
-_CREATE_NEW = os.O_CREAT | os.O_EXCL
+# Windows changes line ends in what is not binary.
+_CREATE_NEW = os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 # Linux: a file without a name, which vanishes when the process is killed.
 _NAMELESS = getattr(os, "O_TMPFILE", 0)
 
@@ -151,7 +152,7 @@ def _write_all(handle: int, target: Path, data: bytes) -> None:
     remaining = memoryview(data)
     while remaining:
         remaining = remaining[os.write(handle, remaining) :]
-    if target.exists():
+    if target.exists() and hasattr(os, "fchmod"):
         os.fchmod(handle, target.stat().st_mode & 0o777)
     os.fsync(handle)
 

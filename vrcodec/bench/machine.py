@@ -31,7 +31,7 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 def describe_machine(engine: Engine, threads: int) -> dict[str, Any]:
     """Processor, cores, threads in use, accelerator, operating system."""
-    backend = choose_backend(engine.library, engine.device, engine.precision)
+    backend = choose_backend(engine)
     described: dict[str, Any] = {
         "cpu": _cpu_name(),
         "cores": len(os.sched_getaffinity(0))

@@ -134,7 +134,8 @@ def command(
     many: ManyOptions,
 ) -> int:
     """Run the command."""
-    region, engine = parse_region(crop, scale), Engine(device, precision, tiling, library)
+    region = parse_region(crop, scale)
+    engine = Engine(device, precision, tiling, library, single=len(inputs) == 1)
     if many.needs_workers(inputs, target) and pattern is None:
         chosen = output_format or "png"
         decode_work = DecodeWork(engine, threads or 1, limits, chosen, region, levels, partial)

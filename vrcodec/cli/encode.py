@@ -236,6 +236,7 @@ def command(
         )
     destinations = choose_destinations(inputs, target, ".vrc", force)
     job = make_encode_job(**given)
+    job.single = len(inputs) == 1
 
     def work(name: str) -> dict[str, Any]:
         """Encode and write one input; returns the fields for --json."""

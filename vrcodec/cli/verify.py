@@ -47,7 +47,9 @@ def command(
     as_json: bool,
 ) -> int:
     """Run the command."""
-    get_decoder = make_lazy_decoder(Engine(device, "auto", tiling, library), threads, limits)
+    get_decoder = make_lazy_decoder(
+        Engine(device, "auto", tiling, library, single=len(inputs) == 1), threads, limits
+    )
 
     def work(name: str) -> dict[str, Any]:
         """Check one file; returns the fields for --json."""

@@ -85,7 +85,9 @@ def command(
         info = inspect(data, limits)
     # Read before the network is loaded: its size may be wrong.
     original = _read_original(original_file, name, info, limits) if original_file else None
-    get_decoder = make_lazy_decoder(Engine(device, precision, tiling, library), threads, limits)
+    get_decoder = make_lazy_decoder(
+        Engine(device, precision, tiling, library, single=True), threads, limits
+    )
     from vrcodec.viewer.images import DecodedFile
 
     with prefix_errors(name):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 
-from vrcodec.engine import Engine
+from vrcodec.engine import DEFAULT_ENGINE, Engine
 from vrcodec.errors import DeviceError, UsageError
 from vrcodec.extras import is_installed, missing
 from vrcodec.models.place import NUMPY_BACKEND, Backend
 
 LIBRARIES = ("auto", "numpy", "torch")
 LIBRARY_VARIABLE = "VRCODEC_ENGINE"
+# Pixels from which on a command with PyTorch, which takes a second to load, is done before one with NumPy.
+# Measured on two cores with AVX-512 (docs/PLATFORMS.md).
+WORTH_LOADING_TORCH = 4_000_000
 
 
 def has_torch() -> bool:
@@ -18,34 +22,49 @@ def has_torch() -> bool:
     return is_installed("torch")
 
 
-def choose_backend(library: str = "auto", device: str = "auto", precision: str = "auto") -> Backend:
-    """The backend for what was asked for.
+def choose_backend(engine: Engine = DEFAULT_ENGINE, pixels: int | None = None) -> Backend:
+    """The backend for what was asked for. ``pixels``: of the picture, where that is known.
 
-    ``library``: ``numpy``, ``torch``, or ``auto``: what ``VRCODEC_ENGINE`` says, or else PyTorch where there is
-    any. ``device`` and ``precision``: as for `vrcodec.models.device.torch_backend`. Raises UsageError for other
-    names, and for what NumPy cannot do, and DeviceError where the device or PyTorch is missing.
+    Raises UsageError for unknown names, and for what NumPy cannot do, and DeviceError where the device or
+    PyTorch is missing.
     """
-    if library == "auto":
-        library = os.environ.get(LIBRARY_VARIABLE, "auto")
-    if library not in LIBRARIES:
-        raise UsageError(f"unknown engine {library!r}; use {', '.join(LIBRARIES)}")
-    needs_torch = device.startswith("cuda") or precision == "bfloat16"
-    if library == "auto":
-        library = "torch" if has_torch() or needs_torch else "numpy"
+    library, why = _choose_library(engine, pixels)
+    if engine.say:
+        engine.say(f"engine {library}: {why}")
     if library == "numpy":
-        _check_numpy(device, precision)
+        _check_numpy(engine.device, engine.precision)
         return NUMPY_BACKEND
     if not has_torch():
-        what = f"the device {device}" if device.startswith("cuda") else "the engine torch"
+        cuda = engine.device.startswith("cuda")
+        what = f"the device {engine.device}" if cuda else "the engine torch"
         raise DeviceError(missing("torch", "torch", what))
     from vrcodec.models.device import torch_backend
 
-    return torch_backend(device, precision)
+    return torch_backend(engine.device, engine.precision)
+
+
+def _choose_library(engine: Engine, pixels: int | None) -> tuple[str, str]:
+    """The library, and why it is chosen. Raises UsageError for an unknown name."""
+    library, why = engine.library, "as --engine says"
+    if library == "auto":
+        library, why = os.environ.get(LIBRARY_VARIABLE, "auto"), f"as {LIBRARY_VARIABLE} says"
+    if library not in LIBRARIES:
+        raise UsageError(f"unknown engine {library!r}; use {', '.join(LIBRARIES)}")
+    if library != "auto":
+        return library, why
+    if engine.device.startswith("cuda") or engine.precision == "bfloat16":
+        return "torch", f"for {engine.device}, {engine.precision}"
+    if not has_torch():
+        return "numpy", "PyTorch is not installed"
+    small = pixels is not None and pixels < WORTH_LOADING_TORCH
+    if small and engine.single and "torch" not in sys.modules:
+        return "numpy", "the picture is too small to be worth loading PyTorch"
+    return "torch", "PyTorch is installed"
 
 
 def on_gpu(engine: Engine) -> bool:
     """Whether networks run on a GPU. Raises as `choose_backend` does."""
-    device = choose_backend(engine.library, engine.device).device
+    device = choose_backend(engine).device
     return device is not None and device.type == "cuda"
 
 

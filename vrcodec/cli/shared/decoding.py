@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ def make_lazy_decoder(engine: Engine, threads: int | None, limits: Limits) -> Ge
             from vrcodec.codec import Decoder
 
             options.set_threads(threads)
-            decoders.append(Decoder(engine, limits))
+            decoders.append(Decoder(replace(engine, say=output.explain), limits))
         return decoders[0]
 
     return get

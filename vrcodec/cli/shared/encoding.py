@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from vrcodec.bitstream.inspection import inspect
@@ -60,6 +60,8 @@ class EncodeJob:
     monitor: SearchMonitor
     lossless: LosslessMode
     verify: bool
+    # Whether there is one picture only.
+    single: bool = False
     encoder: Encoder | None = None
     decoder: Decoder | None = None
     # By name, until `encode_content` takes them.
@@ -92,12 +94,16 @@ class EncodeJob:
         for (name, picture, messages), analysed in zip(read, latents or (), strict=False):
             self.analysed[name] = _AnalysedPicture(picture, analysed, messages)
 
-    def _load_encoder(self) -> Encoder:
+    def _load_encoder(self, picture: Picture | None = None) -> Encoder:
         from vrcodec.codec import Encoder
 
         if self.encoder is None:
             options.set_threads(self.threads)
-            self.encoder = Encoder(self.model, self.engine, self.tune)
+            # A search, and some targets, load PyTorch in any case.
+            single = self.single and not self.effort.searches
+            pixels = picture.width * picture.height if picture else None
+            engine = replace(self.engine, single=single, say=output.explain)
+            self.encoder = Encoder(self.model, engine, self.tune, pixels)
         return self.encoder
 
     def _encode(
@@ -155,7 +161,7 @@ class EncodeJob:
         from vrcodec.bitstream.rate_setting import RateSetting
         from vrcodec.search.lossless_choice import encode_smallest
 
-        encoder = self._load_encoder()
+        encoder = self._load_encoder(picture)
         search: dict[str, Any] = {
             "effort": self.effort,
             "monitor": self.monitor,

@@ -94,7 +94,8 @@ engine_option = click.option(
     default="auto",
     show_default=True,
     help="What computes: NumPy, which is everywhere, or PyTorch, which is faster and has CUDA. Any reads what "
-    "any other made. auto: as VRCODEC_ENGINE says, else torch where it is installed.",
+    "any other made. auto: as VRCODEC_ENGINE says, else torch where it is installed and worth the second that "
+    "loading it takes; -v says why.",
 )
 
 

@@ -108,6 +108,11 @@ class StdoutError(OutputError):
     """Standard output cannot be written."""
 
 
+def explain(message: str) -> None:
+    """What -v says beyond the usual."""
+    say(message, VERBOSE)
+
+
 @contextmanager
 def to_stdout() -> Iterator[None]:
     """The body writes to stdout. Raises StdoutError, or BrokenPipeError when the reader is gone."""

@@ -27,10 +27,14 @@ def measure_cold_starts() -> dict[str, float]:
         png, vrc = Path(folder, "a.png"), Path(folder, "a.vrc")
         photograph().to_image().save(png)
         run_process("-m", "vrcodec", "encode", str(png), "-q")
+        torch = ("--engine", "torch")
         commands = {
             "import torch": ["-c", "import torch"],
-            "encode": ["-m", "vrcodec", "encode", str(png), "-f", "-q"],
-            "decode": ["-m", "vrcodec", "decode", str(vrc), "-f", "-q", "-o", f"{folder}/b.png"],
+            "encode": ["-m", "vrcodec", "encode", str(png), "-f", "-q", *torch],
+            "decode": [
+                *("-m", "vrcodec", "decode", str(vrc), "-f", "-q", "-o", f"{folder}/b.png"),
+                *torch,
+            ],
             "info": ["-m", "vrcodec", "info", str(vrc)],
             "--help": ["-m", "vrcodec", "--help"],
         }
@@ -48,8 +52,10 @@ def measure_memory() -> list[dict[str, Any]]:
         with tempfile.TemporaryDirectory() as folder:
             ppm, vrc = Path(folder, "a.ppm"), Path(folder, "a.vrc")
             photograph(width, height).to_image().save(ppm)
-            encode = run_process("-m", "vrcodec", "encode", str(ppm), "-q")
-            decode = run_process("-m", "vrcodec", "decode", str(vrc), "-q", "-o", f"{folder}/b.ppm")
+            quiet = ("-q", "--engine", "torch")
+            encode = run_process("-m", "vrcodec", "encode", str(ppm), *quiet)
+            decoded = ("-o", f"{folder}/b.ppm")
+            decode = run_process("-m", "vrcodec", "decode", str(vrc), *decoded, *quiet)
         for name, (seconds, mib) in (("encode", encode), ("decode", decode)):
             rows.append(
                 {

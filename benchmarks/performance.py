@@ -80,8 +80,8 @@ def document(record: dict[str, Any]) -> str:
     sections = [
         "# Performance",
         "Written by `make performance`; do not edit. Times of one machine: "
-        f"{cpu}, {threads} threads; {libraries}; the engine is PyTorch, NumPy's times are in [PLATFORMS.md](PLATFORMS.md). Rate and "
-        "quality are in [RESULTS.md](RESULTS.md).",
+        f"{cpu}, {threads} threads; {libraries}; the engine is PyTorch, NumPy's times are in "
+        "[PLATFORMS.md](PLATFORMS.md). Rate and quality are in [RESULTS.md](RESULTS.md).",
         "## Stages, warm",
         f"A {record['stages']['picture']} photograph at rate 0.5. The limit of a network is its operations "
         f"at the rate of a plain matrix product of the same types on this machine ({words}); that of "

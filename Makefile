@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 KODAK ?=
 
-.PHONY: demo test test-light test-thorough check fuzz share results performance clean
+.PHONY: demo test test-light test-pythons test-thorough check fuzz share results performance clean
 
 demo: $(BIN)/python
 	$(BIN)/pip install --quiet '.[demo]'
@@ -31,6 +31,14 @@ test-light:
 	$(LIGHT) -m pip install --quiet --upgrade pip setuptools
 	$(LIGHT) -m pip install --quiet '.[light-dev]'
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(LIGHT) -m pytest -n auto --dist worksteal $(LIGHT_TESTS)
+
+# The light installation with every Python that pyenv has.
+PYTHONS ?= $(wildcard $(HOME)/.pyenv/versions/3.1[0-9].*/bin/python)
+
+test-pythons:
+	for python in $(PYTHONS); do \
+	    $(MAKE) test-light LIGHT_PYTHON=$$python VENV=.venv-of-$$(basename $$(dirname $$(dirname $$python))) || exit 1; \
+	done
 
 check: $(BIN)/python
 	$(BIN)/pip install --quiet '.[dev]'
@@ -65,4 +73,4 @@ $(BIN)/python:
 	$(BIN)/pip install --quiet --upgrade pip setuptools
 
 clean:
-	rm -rf $(VENV) $(VENV)-light build demo-output runs .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VENV)-light .venv-of-* build demo-output runs .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -11,7 +11,8 @@ Importing this package is cheap: torch is loaded by the first call that needs it
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+# In place of that of `typing`, whose import takes longest of all: Ctrl-C at that moment would show a traceback.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from vrcodec.api import decode, encode, inspect, open, quality_map

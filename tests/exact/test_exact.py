@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import ROOT, random_map
+from tests.conftest import random_map
 from tests.extent import extent, photographs
 from vrcodec import models
 from vrcodec.bench.kernels import split_channel_sums, table_indices, use_threads
@@ -34,7 +34,7 @@ from vrcodec.regions.tiling import Tiling
 
 pytestmark = pytest.mark.long
 
-FAMILIES = sorted(path.stem for path in (ROOT / "weights").glob("*.json"))
+FAMILIES = sorted(models.FAMILIES)
 RATE_CODES = (0, 32768, 65535)
 # A flip in float32 is rare enough that a few small pictures may have none.
 ENOUGH_PICTURES = 20
@@ -99,6 +99,7 @@ VARIANTS: dict[str, tuple[Engine, Callable[[], object], Callable[[VariableRateMo
         lambda: torch.autocast("cpu", torch.bfloat16),
         no_change,
     ),
+    "by NumPy": (Engine("cpu", library="numpy"), nullcontext, no_change),
     "float32 synthesis": (Engine("cpu", "float32"), nullcontext, no_change),
     "bfloat16 synthesis": (Engine("cpu", "bfloat16"), nullcontext, no_change),
 }
@@ -135,6 +136,16 @@ def test_symbols_are_the_same(
         for data in chosen:
             decoder.decode(data)
     assert len(hashes) > len(chosen)
+
+
+def test_files_by_numpy(files: dict[str, bytes], pictures: dict[str, Picture]) -> None:
+    """The other way round: made by NumPy, read by PyTorch."""
+    family = inspect(next(iter(files.values()))).model
+    encoder, decoder = Encoder(family, Engine("cpu", library="numpy")), Decoder(Engine("cpu"))
+    picture = next(iter(pictures.values()))
+    for code in RATE_CODES:
+        chosen = setting(encoder, picture, code)
+        assert decoder.decode(encoder.encode(picture, chosen)).pixels.shape == picture.pixels.shape
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

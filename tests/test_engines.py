@@ -18,7 +18,8 @@ from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.catalog import find_by_family
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.engine import Engine
-from vrcodec.errors import UsageError
+from vrcodec.errors import InputError, UsageError
+from vrcodec.kernels.workers import WORKERS
 from vrcodec.models import FAMILIES
 from vrcodec.models.weights import open_model
 from vrcodec.picture.picture import Picture
@@ -120,6 +121,22 @@ def test_a_model_is_written_once() -> None:
     """Both libraries compute with the same modules, which know of neither."""
     model = open_model(find_by_family("qvrf"), encoder=True)
     assert {type(parameter) for parameter in model.parameters()} == {np.ndarray}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_leave_all_bounds_are_an_error_not_a_warning(threads: int) -> None:
+    """As by PyTorch: of a model that was broken."""
+    encoder = Encoder("gained", NUMPY)
+    encoder.model.analysis_net[1].weight *= np.float32(1e30)  # type: ignore[attr-defined]
+    before = WORKERS.count
+    WORKERS.set_count(threads)
+    try:
+        pixels = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+        with pytest.raises(InputError, match="breaks down"):
+            encoder.encode(Picture.from_array(pixels), 40_000)
+    finally:
+        WORKERS.set_count(before)
 
 
 WITHOUT_TORCH = """

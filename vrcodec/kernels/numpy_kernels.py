@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vrcodec.kernels.base import Kernels
-from vrcodec.kernels.workers import WORKERS, single_threaded_products
+from vrcodec.kernels.workers import WORKERS, computing
 
 Values = npt.NDArray[Any]
 
@@ -79,7 +79,7 @@ class NumpyKernels(Kernels):
         return values
 
     def without_gradients(self) -> AbstractContextManager[Any]:
-        return single_threaded_products()
+        return computing()
 
     def with_gradients(self) -> AbstractContextManager[Any]:
         return nullcontext()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
 Piece = TypeVar("Piece")
@@ -56,6 +57,7 @@ class Workers:
 
     def _mark_inside(self) -> None:
         self._local.inside = True
+        np.seterr(all="ignore")
 
 
 WORKERS = Workers()
@@ -70,7 +72,10 @@ def _libraries() -> ThreadpoolController:
 
 
 @contextmanager
-def single_threaded_products() -> Iterator[None]:
-    """Inside, a product of matrices takes one thread: the workers are as many as there should be."""
-    with _libraries().limit(limits=1, user_api="blas"):
+def computing() -> Iterator[None]:
+    """Inside, a product of matrices takes one thread: the workers are as many as there should be.
+
+    Numbers that leave all bounds are no news here: whoever takes them to a file checks them.
+    """
+    with _libraries().limit(limits=1, user_api="blas"), np.errstate(all="ignore"):
         yield

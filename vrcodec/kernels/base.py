@@ -50,10 +50,6 @@ class Kernels(ABC):
         """``x`` in float32."""
 
     @abstractmethod
-    def float64(self, x: Array) -> Array:
-        """``x`` in float64."""
-
-    @abstractmethod
     def at_least_float32(self, x: Array) -> Array:
         """``x`` in float32, or in float64 when it is."""
 

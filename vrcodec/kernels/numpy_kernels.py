@@ -46,9 +46,6 @@ class NumpyKernels(Kernels):
     def float32(self, x: Values) -> Values:
         return x.astype(np.float32, copy=False)
 
-    def float64(self, x: Values) -> Values:
-        return x.astype(np.float64, copy=False)
-
     def at_least_float32(self, x: Values) -> Values:
         return x if x.dtype == np.float64 else self.float32(x)
 

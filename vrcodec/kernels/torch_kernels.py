@@ -48,9 +48,6 @@ class TorchKernels(Kernels):
     def float32(self, x: Tensor) -> Tensor:
         return x.float()
 
-    def float64(self, x: Tensor) -> Tensor:
-        return x.double()
-
     def at_least_float32(self, x: Tensor) -> Tensor:
         return x if x.dtype == torch.float64 else x.float()
 

@@ -51,6 +51,7 @@ PHOTOGRAPH = str(GOLDEN / "photograph.vrc")
         (command("verify", PHOTOGRAPH), {"numpy"}),
         (command("models", "--json"), set()),
         (command("decode", PHOTOGRAPH, "-o", "out.png"), {"numpy"}),
+        (command("decode", "--threads", "1", PHOTOGRAPH, "-o", "out.png"), {"numpy"}),
         (command("encode", str(GOLDEN / "photograph.png"), "-o", "out.vrc"), {"numpy"}),
     ],
 )
@@ -67,3 +68,13 @@ def test_coding_does_not_load_the_compiler(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=True,
     )
+
+
+def test_threads_are_counted_before_pytorch_is_loaded(tmp_path: Path) -> None:
+    code = (
+        "from vrcodec.models.backends import get_threads, set_threads\n"
+        "set_threads(1)\n"
+        "import sys; assert 'torch' not in sys.modules\n"
+        "assert get_threads() == 1\n"
+    )
+    loaded_by(code, tmp_path)

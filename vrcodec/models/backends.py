@@ -69,14 +69,20 @@ def on_gpu(engine: Engine) -> bool:
 
 
 def set_threads(count: int) -> None:
-    """Let networks compute with ``count`` threads in this process, by either library."""
+    """Let networks compute with ``count`` threads in this process, by either library.
+
+    PyTorch is not loaded for that: where it is not there yet, it is told by the variables that it reads when
+    it is loaded.
+    """
     from vrcodec.kernels.workers import WORKERS
 
     WORKERS.set_count(count)
-    if has_torch():
+    if "torch" in sys.modules:
         import torch
 
         torch.set_num_threads(count)
+    else:
+        os.environ.update(OMP_NUM_THREADS=str(count), MKL_NUM_THREADS=str(count))
 
 
 def get_threads() -> int:

@@ -15,7 +15,9 @@ from tests.conftest import GOLDEN, Pixels
 from tests.golden.make_sides import METADATA
 from vrcodec.errors import InputError, UsageError
 from vrcodec.picture.metadata import Metadata
-from vrcodec.picture.picture import Picture, serialise_picture, unsupported_metadata
+from vrcodec.picture.output_formats import WriteOptions
+from vrcodec.picture.picture import Picture
+from vrcodec.picture.writing import serialise_picture, unsupported_metadata
 
 Run = Callable[..., int]
 SIDES = GOLDEN / "sides"
@@ -41,7 +43,7 @@ def test_arrays_and_files_are_the_same(photograph: Pixels, mode: str) -> None:
     assert picture.to_array().dtype == array.dtype
     assert (picture.to_array() == array).all()
     for output in ("png", "npy") if "A" in mode else ("png", "npy", "ppm"):
-        content = serialise_picture(picture, output)
+        content = serialise_picture(picture, WriteOptions(output))
         if output == "npy":
             assert (np.load(io.BytesIO(content)) == array).all()
             continue
@@ -52,7 +54,7 @@ def test_arrays_and_files_are_the_same(photograph: Pixels, mode: str) -> None:
 
 def test_netpbm_has_a_format_for_each_mode(photograph: Pixels) -> None:
     magics = [
-        serialise_picture(Picture.from_array(arrays(photograph)[mode]), "ppm")[:2]
+        serialise_picture(Picture.from_array(arrays(photograph)[mode]), WriteOptions("ppm"))[:2]
         for mode in ("1", "L", "RGB")
     ]
     assert magics == [b"P4", b"P5", b"P6"]
@@ -61,7 +63,7 @@ def test_netpbm_has_a_format_for_each_mode(photograph: Pixels) -> None:
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
 def test_alpha_is_not_dropped_for_a_ppm(photograph: Pixels, mode: str) -> None:
     with pytest.raises(UsageError, match=r"alpha.*\.png"):
-        serialise_picture(Picture.from_array(arrays(photograph)[mode]), "ppm")
+        serialise_picture(Picture.from_array(arrays(photograph)[mode]), WriteOptions("ppm"))
 
 
 def test_bilevel_with_alpha_is_as_grey(photograph: Pixels) -> None:
@@ -82,7 +84,7 @@ def test_png_has_all_metadata(photograph: Pixels, mode: str) -> None:
     own = Metadata(METADATA.icc, METADATA.exif, b"\xff\xfe< not all of XMP is UTF-8")
     base = Picture.from_array(arrays(photograph)[mode])
     picture = Picture(base.pixels, base.mode, base.alpha, own)
-    with Image.open(io.BytesIO(serialise_picture(picture, "png"))) as image:
+    with Image.open(io.BytesIO(serialise_picture(picture))) as image:
         image.load()
         assert image.info["icc_profile"] == own.icc
         assert image.info["exif"] == b"Exif\0\0" + (own.exif or b"")
@@ -94,7 +96,7 @@ def test_png_has_all_metadata(photograph: Pixels, mode: str) -> None:
 
 
 def test_a_plain_png_has_nothing_else(photograph: Pixels) -> None:
-    content = serialise_picture(Picture(photograph), "png")
+    content = serialise_picture(Picture(photograph))
     with Image.open(io.BytesIO(content)) as image:
         image.load()
         assert not set(image.info) & {"icc_profile", "exif", "xmp", "gamma"}

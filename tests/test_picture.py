@@ -10,7 +10,9 @@ from PIL import Image
 
 from tests.conftest import Pixels
 from vrcodec.errors import InputError
-from vrcodec.picture.picture import Picture, serialise_picture
+from vrcodec.picture.output_formats import WriteOptions
+from vrcodec.picture.picture import Picture
+from vrcodec.picture.writing import serialise_picture
 
 
 @pytest.mark.parametrize(
@@ -33,10 +35,10 @@ def test_output_formats_hold_the_same_samples(photograph: Pixels, grey: bool) ->
     array = photograph[..., 0].copy() if grey else photograph
     picture = Picture.from_array(array)
     for output in ("png", "ppm"):
-        with Image.open(io.BytesIO(serialise_picture(picture, output))) as image:
+        with Image.open(io.BytesIO(serialise_picture(picture, WriteOptions(output)))) as image:
             assert image.mode == ("L" if grey else "RGB")
             assert (np.asarray(image) == array).all()
-    assert (np.load(io.BytesIO(serialise_picture(picture, "npy"))) == array).all()
+    assert (np.load(io.BytesIO(serialise_picture(picture, WriteOptions("npy")))) == array).all()
 
 
 def test_grey_is_the_rounded_mean_of_the_channels() -> None:

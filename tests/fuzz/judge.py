@@ -27,7 +27,8 @@ from vrcodec.bitstream.symbol_coding import StreamReader
 from vrcodec.codec import Decoder
 from vrcodec.engine import Engine
 from vrcodec.errors import CorruptError, FormatError, LimitError, VrcError, WeightsError
-from vrcodec.picture.picture import Picture, serialise_picture
+from vrcodec.picture.picture import Picture
+from vrcodec.picture.writing import serialise_picture
 from vrcodec.regions.region import Rectangle, Region
 
 MAX_SECONDS = 2.0
@@ -89,7 +90,7 @@ class Judge:
         with _only_allowed():
             try:
                 picture = self.decoder.decode(data)
-                serialise_picture(picture, "png")
+                serialise_picture(picture)
             except _ALLOWED as error:
                 return Verdict(error.exit_code, time.process_time() - start)
         if refusal is not None:

@@ -20,7 +20,8 @@ from vrcodec.codec import Decoder, Encoder
 from vrcodec.engine import Engine
 from vrcodec.picture.graphics import CELL
 from vrcodec.picture.metadata import Metadata
-from vrcodec.picture.picture import Picture, serialise_picture
+from vrcodec.picture.picture import Picture
+from vrcodec.picture.writing import serialise_picture
 
 ENGINE = Engine("cpu", "float32")
 RATE_CODE = 30000
@@ -40,7 +41,7 @@ def main() -> None:
         exact = name.startswith("lossless")
         data = encoder.encode_lossless(picture) if exact else encoder.encode(picture, RATE_CODE)
         (folder / f"{name}.vrc").write_bytes(data)
-        decoded = serialise_picture(Decoder(ENGINE).decode(data), "png")
+        decoded = serialise_picture(Decoder(ENGINE).decode(data))
         (folder / f"{name}.png").write_bytes(decoded)
 
 

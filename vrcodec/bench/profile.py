@@ -15,7 +15,8 @@ from vrcodec.codec import Decoder, Encoder
 from vrcodec.engine import Engine
 from vrcodec.errors import DeviceError
 from vrcodec.models.backends import has_torch
-from vrcodec.picture.picture import Picture, serialise_picture
+from vrcodec.picture.picture import Picture
+from vrcodec.picture.writing import serialise_picture
 from vrcodec.rate import code_from_rate
 from vrcodec.timing import record_stages
 
@@ -47,7 +48,7 @@ def profile_picture(family: str, picture: Picture, rate: float, engine: Engine) 
     encode = stage_medians(lambda: encoder.encode(picture, code), synchronise)
     decode = stage_medians(lambda: decoder.decode(data), synchronise)
     begin = time.perf_counter()
-    serialise_picture(picture, "png")
+    serialise_picture(picture)
     decode["write PNG"] = time.perf_counter() - begin
     return Profile(start, encode, decode)
 

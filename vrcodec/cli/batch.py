@@ -143,7 +143,7 @@ def decode_command(**given: Any) -> int:
     """Run the command."""
     batch_options, settings = split_options(given)
     work = DecodeWork.from_options(settings)
-    return _run(work, f".{work.output_format}", DECODE_SUFFIXES, **batch_options)
+    return _run(work, work.writing.suffix, DECODE_SUFFIXES, **batch_options)
 
 
 def split_options(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

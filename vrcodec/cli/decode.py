@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -30,13 +30,9 @@ from vrcodec.cli.shared.paths import (
 from vrcodec.engine import Engine
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
+from vrcodec.picture.output_formats import FORMATS, SUFFIXES, OutputFormat, WriteOptions
 from vrcodec.regions.region import SCALES, Rectangle
 from vrcodec.regions.tiling import Tiling
-
-if TYPE_CHECKING:
-    from vrcodec.picture.picture import OutputFormat
-
-FORMATS = ("png", "ppm", "npy")
 
 
 def _parse_rectangle(
@@ -92,8 +88,19 @@ FILE is a .vrc file, or - for stdin. Of a folder, all .vrc files below it are ta
     click.option(
         "--format",
         "output_format",
-        type=click.Choice(FORMATS),
+        type=click.Choice(tuple(FORMATS)),
         help="Format of the picture. Default: from the output's name, else png.",
+    ),
+    click.option(
+        "--quality",
+        type=click.IntRange(1, 100),
+        help="Of jpeg, webp and avif.  [default: 95; of webp 100, which is without loss]",
+    ),
+    click.option(
+        "--flatten",
+        is_flag=True,
+        help="Lay a transparent picture on white, and convert its colours to sRGB where the format has no "
+        "place for its ICC profile. Without this, such pictures are refused by formats that cannot hold them.",
     ),
     options.json_option,
 )
@@ -119,6 +126,8 @@ def command(
     target: str | None,
     force: bool,
     output_format: OutputFormat | None,
+    quality: int | None,
+    flatten: bool,
     crop: Rectangle | None,
     scale: str | None,
     levels: int | None,
@@ -137,8 +146,8 @@ def command(
     region = parse_region(crop, scale)
     engine = Engine(device, precision, tiling, library, single=len(inputs) == 1)
     if many.needs_workers(inputs, target) and pattern is None:
-        chosen = output_format or "png"
-        decode_work = DecodeWork(engine, threads or 1, limits, chosen, region, levels, partial)
+        writing = WriteOptions(output_format or "png", quality, flatten)
+        decode_work = DecodeWork(engine, threads or 1, limits, writing, region, levels, partial)
         return run_many(
             ManyFilesRequest(
                 inputs,
@@ -147,24 +156,24 @@ def command(
                 as_json,
                 many,
                 decode_work,
-                f".{chosen}",
+                writing.suffix,
                 DECODE_SUFFIXES,
                 "decoded",
             )
         )
-    chosen = output_format or _choose_format(pattern or target)
+    writing = WriteOptions(output_format or _choose_format(pattern or target), quality, flatten)
     get_decoder = make_lazy_decoder(engine, threads, limits)
     if pattern is not None:
         _check_progressive(inputs, target, levels, pattern)
         destinations: dict[str, Destination] = {}
     else:
-        destinations = choose_destinations(inputs, target, f".{chosen}", force)
+        destinations = choose_destinations(inputs, target, writing.suffix, force)
 
     def work(name: str) -> list[dict[str, Any]]:
         if pattern is None:
             destinations[name].check()
         with open_vrc_source(name, whole=crop is None) as source:
-            job = DecodeJob(get_decoder, name, source, chosen, region, partial)
+            job = DecodeJob(get_decoder, name, source, writing, region, partial)
             if pattern is not None:
                 return job.write_levels(pattern, force)
             return [job.write(destinations[name], levels)]
@@ -189,10 +198,8 @@ def _check_progressive(
 def _choose_format(target: str | None) -> OutputFormat:
     if target is None or target == STDIO or Path(target).is_dir():
         return "png"
-    from vrcodec.picture.picture import OUTPUT_FORMATS
-
     suffix = Path(target).suffix.lower()
-    if suffix and suffix not in OUTPUT_FORMATS and not is_special(Path(target)):
-        known = ", ".join(OUTPUT_FORMATS)
+    if suffix and suffix not in SUFFIXES and not is_special(Path(target)):
+        known = ", ".join(SUFFIXES)
         raise UsageError(f"{target}: cannot write {suffix}; use {known}, or name a --format")
-    return OUTPUT_FORMATS.get(suffix, "png")
+    return SUFFIXES.get(suffix, "png")

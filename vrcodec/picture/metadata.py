@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Before the EXIF data of JPEG files, and of what Pillow takes and gives.
+EXIF_PREFIX = b"Exif\0\0"
+
 
 @dataclass(frozen=True)
 class Metadata:

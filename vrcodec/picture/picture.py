@@ -1,37 +1,21 @@
-"""The picture that is coded: pixels, alpha and metadata; and the picture formats it is written in."""
+"""The picture that is coded: pixels, alpha and metadata."""
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
-from vrcodec.errors import InputError, UsageError
-from vrcodec.picture.metadata import Metadata
+from vrcodec.errors import InputError
+from vrcodec.picture.metadata import EXIF_PREFIX, Metadata
 
 # Bilevel, grey, colour.
 Mode = Literal["1", "L", "RGB"]
-OutputFormat = Literal["png", "ppm", "npy"]
 
-# Suffix of an output file -> its format.
-OUTPUT_FORMATS: dict[str, OutputFormat] = {
-    ".png": "png",
-    ".ppm": "ppm",
-    ".pgm": "ppm",
-    ".pbm": "ppm",
-    ".pnm": "ppm",
-    ".npy": "npy",
-}
-
-# Pillow expects EXIF data with the prefix that JPEG has.
-_EXIF_PREFIX = b"Exif\0\0"
-# An iTXt chunk without compression and language, as the XMP specification has it.
-_PNG_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"
+_WHITE = 255
 
 
 @dataclass(frozen=True)
@@ -101,6 +85,16 @@ class Picture:
         """(H, W, 3) without alpha, as a user sees it: the channels of a grey or bilevel picture are equal."""
         return Picture.from_array(self.colours()).pixels
 
+    def on_white(self) -> Picture:
+        """The picture as it is seen on white, without alpha; a bilevel one with alpha becomes grey."""
+        if self.alpha is None:
+            return self
+        alpha = self.alpha[..., None].astype(np.uint16)
+        # To the nearest value.
+        blended = (self.to_rgb() * alpha + _WHITE * (255 - alpha) + 127) // 255
+        mode: Mode = "RGB" if self.mode == "RGB" else "L"
+        return replace(self, pixels=blended.astype(np.uint8), mode=mode, alpha=None)
+
     def to_image(self) -> Image.Image:
         """A Pillow image of mode 1, L, LA, RGB or RGBA, with metadata in its ``info``."""
         image = Image.fromarray(self.to_array())
@@ -110,51 +104,10 @@ class Picture:
                 name: content
                 for name, content in (
                     ("icc_profile", metadata.icc),
-                    ("exif", metadata.exif and _EXIF_PREFIX + metadata.exif),
+                    ("exif", metadata.exif and EXIF_PREFIX + metadata.exif),
                     ("xmp", metadata.xmp),
                 )
                 if content
             }
         )
         return image
-
-
-def unsupported_metadata(picture: Picture, output: OutputFormat) -> list[str]:
-    """Names of the kinds of the picture's metadata that a format cannot hold."""
-    if output == "png":
-        return []
-    metadata = picture.metadata
-    named = [
-        ("an ICC profile", metadata.icc),
-        ("EXIF data", metadata.exif),
-        ("XMP data", metadata.xmp),
-    ]
-    return [name for name, content in named if content]
-
-
-def serialise_picture(picture: Picture, output: OutputFormat) -> bytes:
-    """The picture as the bytes of a PNG, PPM (PGM when grey, PBM when bilevel) or NumPy file.
-
-    Only PNG has metadata (`unsupported_metadata`). Raises UsageError for alpha in a PPM, which has none.
-    """
-    buffer = io.BytesIO()
-    if output == "npy":
-        np.save(buffer, picture.to_array())
-    elif output == "ppm":
-        if picture.alpha is not None:
-            raise UsageError("has alpha, and PPM files cannot; write a .png or .npy")
-        picture.to_image().save(buffer, "PPM")
-    else:
-        # Level 1 takes a third of the time of the default for files a few per cent larger.
-        options = _png_options(picture.metadata)
-        picture.to_image().save(buffer, "PNG", compress_level=1, **options)
-    return buffer.getvalue()
-
-
-def _png_options(metadata: Metadata) -> dict[str, Any]:
-    """Pillow's options for ``metadata``. All are given, so that none is taken from the image's ``info``."""
-    text = PngInfo()
-    if metadata.xmp:
-        # As a raw chunk: Pillow's own takes text, and not every packet is UTF-8.
-        text.add(b"iTXt", _PNG_XMP + metadata.xmp)
-    return {"icc_profile": metadata.icc, "exif": metadata.exif or b"", "pnginfo": text}

@@ -30,8 +30,6 @@ from vrcodec.picture.picture import Picture
 
 READABLE = ("PNG", "JPEG", "PPM", "BMP", "GIF", "TIFF", "WEBP", "AVIF")
 
-_WHITE = 255
-
 
 def read_picture(
     source: BinaryIO, name: str, *, options: ReadOptions = DEFAULT_READ_OPTIONS
@@ -76,11 +74,7 @@ def read_colours(source: BinaryIO, name: str, *, limits: Limits = DEFAULT_LIMITS
     """
     options = ReadOptions(strip=frozenset(METADATA_KINDS), icc="strip", limits=limits)
     picture = read_picture(source, name, options=options)
-    pixels = picture.pixels
-    if picture.alpha is not None:
-        alpha = picture.alpha[..., None].astype(np.uint16)
-        blended = (pixels * alpha + _WHITE * (255 - alpha) + 127) // 255
-        pixels = blended.astype(np.uint8)
+    pixels = picture.on_white().pixels
     return Picture(pixels, "RGB" if picture.mode == "RGB" else "L")
 
 

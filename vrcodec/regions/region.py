@@ -66,6 +66,11 @@ class Region:
         """The mode of this region of a picture of ``mode``: means of black and white are grey."""
         return "L" if mode == "1" and self.scale > 1 else mode
 
+    def output_size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of this region of a picture of ``width`` x ``height``. Raises UsageError."""
+        area = self.rectangle(width, height)
+        return -(-area.width // self.scale), -(-area.height // self.scale)
+
     def rectangle(self, width: int, height: int) -> Rectangle:
         """The crop in a picture of ``width`` x ``height``. Raises UsageError when it is not inside."""
         crop = self.crop or Rectangle(0, 0, width, height)

@@ -13,7 +13,8 @@ from vrcodec.codec import CodedPicture, Decoder
 from vrcodec.limits import Limits
 from vrcodec.maps.levels import Levels, levels_per_pixel, read_coded_levels
 from vrcodec.metrics import psnr
-from vrcodec.picture.picture import Picture, serialise_picture
+from vrcodec.picture.picture import Picture
+from vrcodec.picture.writing import serialise_picture
 
 _WHITE = 255
 
@@ -94,4 +95,4 @@ class DecodedFile:
 
 
 def _png(picture: Picture) -> bytes:
-    return serialise_picture(picture, "png")
+    return serialise_picture(picture)

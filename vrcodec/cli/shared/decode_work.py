@@ -12,11 +12,11 @@ from vrcodec.cli.shared.decoding import DecodeJob, make_lazy_decoder, parse_regi
 from vrcodec.cli.shared.many_files import hash_settings
 from vrcodec.engine import Engine
 from vrcodec.limits import Limits
+from vrcodec.picture.output_formats import WriteOptions
 from vrcodec.regions.region import Region
 
 if TYPE_CHECKING:
     from vrcodec.cli.shared.decoding import GetDecoder
-    from vrcodec.picture.picture import OutputFormat
 
 
 @dataclass
@@ -26,7 +26,7 @@ class DecodeWork(UnbatchedWork):
     engine: Engine
     threads: int
     limits: Limits
-    output_format: OutputFormat
+    writing: WriteOptions
     region: Region
     levels: int | None
     partial: bool
@@ -43,7 +43,7 @@ class DecodeWork(UnbatchedWork):
             ),
             given["threads"] or 1,
             given["limits"],
-            given["output_format"] or "png",
+            WriteOptions(given["output_format"] or "png", given["quality"], given["flatten"]),
             parse_region(given["crop"], given["scale"]),
             given["levels"],
             given["partial"],
@@ -54,13 +54,16 @@ class DecodeWork(UnbatchedWork):
         """A hash of what affects the picture."""
         # As earlier versions wrote it: a log of theirs can be resumed.
         region = f"View(crop={self.region.crop!r}, scale={self.region.scale})"
-        chosen = self.engine.precision, self.output_format, region, self.levels, self.partial
-        return hash_settings({"decode": chosen})
+        writing = self.writing
+        chosen = self.engine.precision, writing.format, region, self.levels, self.partial
+        if writing.quality is None and not writing.flatten:
+            return hash_settings({"decode": chosen})
+        return hash_settings({"decode": (*chosen, writing.quality, writing.flatten)})
 
     def code(self, name: str, data: bytes) -> dict[str, Any]:
         """Decode one .vrc file."""
         if self.decoder is None:
             self.decoder = make_lazy_decoder(self.engine, self.threads, self.limits)
         with output.collect_messages() as messages:
-            job = DecodeJob(self.decoder, name, data, self.output_format, self.region, self.partial)
+            job = DecodeJob(self.decoder, name, data, self.writing, self.region, self.partial)
             return {**job.decode(self.levels), "messages": messages}

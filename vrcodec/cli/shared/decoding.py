@@ -14,12 +14,12 @@ from vrcodec.cli.shared.paths import Destination, display_name, prefix_errors
 from vrcodec.engine import Engine
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
+from vrcodec.picture.output_formats import WriteOptions
 from vrcodec.regions.region import Rectangle, Region
 
 if TYPE_CHECKING:
     from vrcodec.bitstream.source import Source
     from vrcodec.codec import Decoder
-    from vrcodec.picture.picture import OutputFormat
 
     GetDecoder = Callable[[], Decoder]
 
@@ -55,21 +55,31 @@ class DecodeJob:
         get_decoder: GetDecoder,
         name: str,
         source: Source,
-        output_format: OutputFormat,
+        writing: WriteOptions,
         region: Region,
         partial: bool,
     ) -> None:
         self._name = name
-        self._format = output_format
+        self._writing = writing
         self._region = region
         self._decoder = get_decoder()
         with prefix_errors(name):
             self._coded = self._decoder.read(source, partial=partial)
+            self._check_writable()
         if not self._coded.complete:
             output.warn(
                 f"{display_name(name)}: ends early; {self._coded.available_levels} of "
                 f"{self._coded.level_count} levels are complete"
             )
+
+    def _check_writable(self) -> None:
+        """Refuse before the work what `serialise_picture` would refuse after it. Raises VrcError."""
+        from vrcodec.picture.writing import check_content, check_size
+
+        header, output_format = self._coded.header, self._writing.format
+        check_size(*self._region.output_size(header.width, header.height), output_format)
+        if not self._writing.flatten:
+            check_content(bool(self._coded.alpha_payloads), self._coded.metadata, output_format)
 
     def write_levels(self, pattern: str, force: bool) -> list[dict[str, Any]]:
         """Write the picture after each level to a file of its own; returns the results for --json."""
@@ -92,16 +102,21 @@ class DecodeJob:
         with prefix_errors(self._name):
             picture = self._decoder.reconstruct(self._coded, levels, self._region)
         seconds = round(time.perf_counter() - start, 4)
-        from vrcodec.picture.picture import serialise_picture, unsupported_metadata
+        from vrcodec.picture.writing import flatten_picture, serialise_picture, unsupported_metadata
 
+        output_format = self._writing.format
         with prefix_errors(self._name):
-            content = serialise_picture(picture, self._format)
-        if lost := unsupported_metadata(picture, self._format):
-            message = f"a {self._format} file has no place for {' and '.join(lost)}"
+            if self._writing.flatten:
+                picture = flatten_picture(picture, output_format)
+            content = serialise_picture(picture, self._writing)
+        if lost := unsupported_metadata(picture, output_format):
+            message = f"a {output_format} file has no place for {' and '.join(lost)}"
             output.warn(f"{display_name(self._name)}: {message}")
         return {
             "data": content,
             "input": display_name(self._name),
+            "format": output_format,
+            "bytes": len(content),
             "width": picture.width,
             "height": picture.height,
             "mode": picture.mode,

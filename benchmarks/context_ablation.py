@@ -114,7 +114,7 @@ def train(arm: str, folder: Path, minutes: float) -> dict[str, Tensor]:
 
 
 def _new_model(arm: str) -> Qvrf:
-    path = find_by_family("qvrf").path
+    path = find_by_family("qvrf", "psnr").path
     model = ARMS[arm](unpack_model(path.read_bytes(), str(path)).size)
     transforms = {k: v for k, v in load_state(path).items() if k.startswith(_TRANSFORMS)}
     attach_training(model)
@@ -165,7 +165,7 @@ def _optimise(model: HyperpriorModel, latents: Tensor, minutes: float) -> int:
 
 
 def _coding_model(arm: str, state: Mapping[str, Tensor]) -> HyperpriorModel:
-    path = find_by_family("qvrf").path
+    path = find_by_family("qvrf", "psnr").path
     model = ARMS[arm](unpack_model(path.read_bytes(), str(path)).size)
     model.load_state_dict(state)
     model.prepare(torch_backend())

@@ -36,11 +36,12 @@ from vrcodec.bench.request import Request, make_plan
 from vrcodec.bench.rivals import RIVALS, Rival, choose_rivals, expand_efforts
 from vrcodec.bench.runner import run_plan
 from vrcodec.bench.summary import markdown
-from vrcodec.catalog import DEFAULT_TUNE, find_by_family
+from vrcodec.catalog import find_by_family
 from vrcodec.cli.shared.output import progress_bar
 from vrcodec.engine import Engine
 from vrcodec.picture.folders import find_pictures
 from vrcodec.picture.picture import Picture
+from vrcodec.refinement.effort import Tune
 
 DOCS = Path(__file__).parents[1] / "docs"
 DOCUMENT = DOCS / "EFFORT.md"
@@ -50,7 +51,7 @@ PARTS = ("curves", "seconds", "rivals", "tune")
 EFFORTS = (0, 1, 3, 5, 7, 9)
 RATES = (0.2, 0.4, 0.6, 0.8)
 METRICS = ("psnr", "ms-ssim")
-TUNES = ("psnr", "msssim")
+TUNES: tuple[Tune, ...] = ("psnr", "msssim")
 RIVALS_WITH_EFFORTS = tuple(name for name, rival in RIVALS.items() if rival.effort_scale)
 ANCHOR = "jpeg420"
 # The part tune: one family, one effort, every fourth picture.
@@ -81,7 +82,7 @@ class Selection:
         models: tuple[str, ...],
         efforts: tuple[int, ...],
         every: int,
-        tunes: tuple[str, ...] = (DEFAULT_TUNE,),
+        tunes: tuple[Tune, ...] = ("psnr",),
     ) -> Request:
         """The options of `vrcodec bench`, resuming from the cache."""
         return Request(
@@ -267,14 +268,14 @@ def measure_tuning(selection: Selection, record: Record) -> None:
     families = [codec for codec in codecs if isinstance(codec, Family)]
     plain = next(family for family in families if not family.effort)
     rows = {
-        family.tune: {
+        family.aim: {
             metric: bd_rate_percent(curves[plain.name], curves[family.name], metric)
             for metric in METRICS
         }
         for family in families
         if family.effort
     }
-    weights = find_by_family(TUNE_FAMILY).id.hex()
+    weights = find_by_family(TUNE_FAMILY, "psnr").id.hex()
     settings = {"family": TUNE_FAMILY, "weights": weights, "effort": selection.tune_effort}
     record["tune"] = {**settings, **_sample_size(selection, curves), "rows": rows}
 

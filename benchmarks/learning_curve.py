@@ -61,7 +61,8 @@ def card_points(cards: Iterable[dict[str, object]]) -> list[Point]:
         assert isinstance(stages, list)
         for stage, samples in zip(stages, accumulate(s["samples"] for s in stages), strict=True):
             rates = stage.get("bd_rate_percent")
-            if rates:
+            # By PSNR, the stages that were trained for it can be compared.
+            if rates and stage.get("tune", "psnr") == "psnr":
                 points.add(Point(samples, stage["family"], rates["webp"], rates["vtm18"]))
     return sorted(points)
 

@@ -69,7 +69,7 @@ def main() -> None:
 
 def ladder_table(pictures: Sequence[Picture]) -> Table:
     """Bits per pixel up to the end of each level, and PSNR there, means over the pictures."""
-    encoder, decoder = Encoder("qarv"), Decoder()
+    encoder, decoder = Encoder("qarv", tune="psnr"), Decoder()
     names = level_names(_qarv(encoder.model))
     cells = [[str(k), name] for k, name in enumerate(names, 1)]
     with progress_bar(len(RATES) * len(pictures)) as step:
@@ -115,7 +115,7 @@ def _quality(decoder: Decoder, coded: CodedPicture, level: int, picture: Picture
 
 def draw(picture: Picture) -> None:
     """The same part of a picture after each level, with bytes and PSNR."""
-    encoder, decoder = Encoder("qarv"), Decoder()
+    encoder, decoder = Encoder("qarv", tune="psnr"), Decoder()
     data = encoder.encode(picture, code_from_rate(SHOWN_RATE))
     coded, ends = decoder.read(data), _level_ends(data)
     width, height = _TILE_SIZE
@@ -143,7 +143,7 @@ def _label(tile: Image.Image, text: str) -> None:
 def cost_table() -> Table:
     """Milliseconds that a 768x512 picture takes at the middle rate, warm."""
     picture, code = photograph(), code_from_rate(0.5)
-    encoder, decoder = Encoder("qarv"), Decoder()
+    encoder, decoder = Encoder("qarv", tune="psnr"), Decoder()
     data = encoder.encode(picture, code)
     decoder.decode(data)
     rows = []
@@ -169,7 +169,7 @@ def _no_wait() -> None:
 
 def _time_descent(picture: Picture, code: int, dtype: str) -> float:
     """Seconds of the part that chooses tables, without the coder."""
-    model = _qarv(Encoder("qarv").model)
+    model = _qarv(Encoder("qarv", tune="psnr").model)
     model.prepare(torch_backend(exact_type=dtype))
     latents, rate = model.analyse(picture.pixels), model.rate_parameters(code)
     blocks = list(model.coded_blocks(latents, rate))
@@ -180,7 +180,7 @@ def _time_descent(picture: Picture, code: int, dtype: str) -> float:
 
 def framing_table() -> Table:
     """Bytes of one stream that can be cut at levels, against a stream and a chunk for each level."""
-    encoder = Encoder("qarv")
+    encoder = Encoder("qarv", tune="psnr")
     model = _qarv(encoder.model)
     rows = []
     for side in FRAMED_SIDES:

@@ -34,7 +34,7 @@ from vrcodec.bench.summary import (
     summarise,
 )
 from vrcodec.bitstream.information_content import record_bits
-from vrcodec.catalog import DEFAULT_MODEL, DEFAULT_TUNE, find_by_family, installed_weights
+from vrcodec.catalog import DEFAULT_MODEL, find_by_family, installed_weights
 from vrcodec.cli.shared.output import progress_bar
 from vrcodec.codec import Encoder
 from vrcodec.picture.folders import read_folder
@@ -137,7 +137,7 @@ def _pointwise_rivals(curves: Sequence[Curve]) -> list[Curve]:
 
 
 def _family_section(curve: Curve, family: Family) -> str:
-    training = find_by_family(family.family, family.tune).card.get("training", [])
+    training = family.entry.card.get("training", [])
     samples = sum(stage.get("samples", 0) for stage in training)
     hours = sum(stage.get("hours", 0) for stage in training)
     words = f"Trained for {samples:,} samples in {hours:.1f} hours. BD-rate (PSNR) along the way:"
@@ -158,7 +158,7 @@ def _progress_table(training: Sequence[dict[str, Any]]) -> Table:
 
 def update_card(family: Family, curves: Sequence[Curve], outcome: Outcome, folder: Path) -> None:
     """Put the figures of ``family`` into its card and, for the default model, the README."""
-    entry = find_by_family(family.family, family.tune)
+    entry = family.entry
     curve = next(curve for curve in curves if curve.name == family.name)
     samples = outcome.samples[family.name]
     rates = _bd_rates(curve, curves, "psnr")
@@ -179,7 +179,7 @@ def update_card(family: Family, curves: Sequence[Curve], outcome: Outcome, folde
         },
     }
     write_card(entry.path.with_suffix(".json"), card)
-    if (family.family, family.tune) == (DEFAULT_MODEL, DEFAULT_TUNE):
+    if entry == find_by_family(DEFAULT_MODEL):
         update_readme(card_table(card))
 
 

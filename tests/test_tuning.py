@@ -55,17 +55,19 @@ def tuned_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_weights_are_found_by_what_they_are_tuned_for(tuned_weights: Path) -> None:
     plain, tuned = (find_by_family("gained", tune) for tune in ("psnr", TUNED))
     assert (plain.tune, tuned.tune) == ("psnr", TUNED)
-    assert find_by_family("gained") == plain
-    assert find_by_id(tuned.id) == tuned
+    # Where there are some for the eye, they are the default.
+    assert find_by_family("gained") == tuned
+    assert find_by_family("slim").tune == "psnr"
+    assert find_by_id(plain.id) == plain
     # Of a tune that no weights have, any do.
     assert find_by_family("gained", "msssim") == plain
 
 
 def test_files_of_either_decode(tuned_weights: Path, photograph: Pixels) -> None:
-    plain, named, tuned = (
+    default, plain, tuned = (
         vrcodec.encode(photograph, 0.5, model="gained", tune=tune) for tune in (None, "psnr", TUNED)
     )
-    assert plain == named
+    assert default == tuned
     ids = [vrcodec.inspect(data).weights_id for data in (plain, tuned)]
     assert ids == [find_by_family("gained", tune).id.hex() for tune in ("psnr", TUNED)]
     for data in (plain, tuned):
@@ -86,11 +88,21 @@ def test_the_command_takes_the_tune(
         assert vrcodec.inspect(data).weights_id == find_by_family("gained", TUNED).id.hex()
 
 
+def test_a_target_of_quality_takes_the_weights_that_are_tuned_for_it(
+    tuned_weights: Path, run: Callable[..., int], picture_file: Path, tmp_path: Path
+) -> None:
+    for target, tune in (("--psnr", "psnr"), ("--ssimulacra2", TUNED), ("--bpp", TUNED)):
+        arguments = ("--model", "gained", target, "1", "--lossless", "never", "-f", "-o", "a.vrc")
+        assert run("encode", picture_file.name, *arguments) == 0
+        identity = vrcodec.inspect((tmp_path / "a.vrc").read_bytes()).weights_id
+        assert identity == find_by_family("gained", tune).id.hex(), target
+
+
 def test_what_nothing_aims_at_is_refused(run: Callable[..., int], picture_file: Path) -> None:
     for tune in (TUNED, "msssim"):
         with pytest.raises(UsageError, match="effort above 0"):
             vrcodec.encode(picture_file, model="gained", tune=tune)
-        assert run("encode", picture_file.name, "--tune", tune) == 2
+        assert run("encode", picture_file.name, "--model", "gained", "--tune", tune) == 2
     assert not picture_file.with_suffix(".vrc").exists()
 
 
@@ -150,13 +162,19 @@ def test_curves_for_each_tune(tuned_weights: Path) -> None:
     )
     names = [(family.name, family.title) for family in families]
     assert names == [
-        ("gained", "vrcodec gained"),
-        (f"gained-{TUNED}", "vrcodec gained, for SSIMULACRA 2"),
-        ("gained-effort1", "vrcodec gained, effort 1"),
-        (f"gained-effort1-{TUNED}", "vrcodec gained, effort 1, for SSIMULACRA 2"),
+        ("gained-psnr", "vrcodec gained, for PSNR"),
+        ("gained", "vrcodec gained, for SSIMULACRA 2"),
+        ("gained-effort1-psnr", "vrcodec gained, effort 1, for PSNR"),
+        ("gained-effort1", "vrcodec gained, effort 1, for SSIMULACRA 2"),
         ("gained-effort1-msssim", "vrcodec gained, effort 1, for MS-SSIM"),
     ]
     assert len({family.identity for family in families}) == 5
+    # By default what each family's weights are for.
+    plain = choose_families(["gained", "slim"], (0.5,), "rate", Engine())
+    assert [family.title for family in plain] == [
+        "vrcodec gained, for SSIMULACRA 2",
+        "vrcodec slim, for PSNR",
+    ]
     coder = Family("gained", (0.5,), tune=TUNED).coder()
     data = coder.encode(Picture(np.full((20, 20, 3), 9, np.uint8)), 0.5)
     assert coder.decode(data).pixels.shape == (20, 20, 3)

@@ -12,7 +12,7 @@ from vrcodec.bitstream.inspection import Info
 from vrcodec.bitstream.inspection import inspect as _inspect
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.bitstream.source import FileSource
-from vrcodec.catalog import DEFAULT_MODEL, DEFAULT_TUNE, find_by_family
+from vrcodec.catalog import DEFAULT_MODEL, find_by_family
 from vrcodec.engine import Engine
 from vrcodec.errors import InputError, UsageError, VrcError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
@@ -88,12 +88,11 @@ def encode(
     lossless = parse_lossless_mode(lossless)
     if lossless_fallback and lossless != "auto":
         raise UsageError("lossless_fallback is another word for lossless='auto'")
-    weights_tune = tune or DEFAULT_TUNE
-    search_effort = choose_effort(effort, time_budget, tune, find_by_family(model, weights_tune))
+    search_effort = choose_effort(effort, time_budget, tune, find_by_family(model, tune))
     picture = _read_picture(
         image, ReadOptions(parse_strip(strip), icc, reduce_depth, frame, limits)
     )
-    encoder = _load_encoder(model, engine, device, memory, weights_tune)
+    encoder = _load_encoder(model, engine, device, memory, tune)
     if bin_size is not None:
         setting = encoder.bin_setting(bin_size)
     else:
@@ -223,7 +222,9 @@ def _read_picture(image: Any, options: ReadOptions) -> Picture:
 
 
 @lru_cache(maxsize=4)
-def _load_encoder(model: str, engine: str, device: str, memory: int | None, tune: str) -> Encoder:
+def _load_encoder(
+    model: str, engine: str, device: str, memory: int | None, tune: Tune | None
+) -> Encoder:
     from vrcodec.codec import Encoder
 
     return Encoder(model, Engine(device, tiling=Tiling(memory), library=engine), tune)

@@ -19,9 +19,10 @@ ID_BYTES = 8
 HEADER_LENGTH_BYTES = 8
 METADATA_KEY = "vrcodec"
 
-# The family that encodes when none is named, and what weights are tuned for where that is not named either.
+# The family that encodes when none is named, and what weights are tuned for where that is not named either
+# and a family has several.
 DEFAULT_MODEL = "qvrf"
-DEFAULT_TUNE = "psnr"
+DEFAULT_TUNE = "ssimulacra2"
 
 
 @dataclass(frozen=True)
@@ -122,15 +123,16 @@ def _entries(folder: Path) -> Iterator[WeightsEntry]:
             yield entry
 
 
-def find_by_family(family: str, tune: str = DEFAULT_TUNE) -> WeightsEntry:
+def find_by_family(family: str, tune: str | None = None) -> WeightsEntry:
     """The first weights of ``family`` on the search path that are tuned for ``tune``, or else for anything.
 
-    Raises WeightsError.
+    ``tune``: by default for the eye, `DEFAULT_TUNE`. Raises WeightsError.
     """
     entries = installed_weights()
     of_family = [entry for entry in entries if entry.family == family]
     if of_family:
-        return next((entry for entry in of_family if entry.tune == tune), of_family[0])
+        wanted = tune or DEFAULT_TUNE
+        return next((entry for entry in of_family if entry.tune == wanted), of_family[0])
     known = ", ".join(sorted({entry.family for entry in entries})) or "none"
     raise WeightsError(f"no weights for model {family!r} are installed (installed: {known})")
 

@@ -54,7 +54,7 @@ from vrcodec.bitstream.latent_stream import (
 from vrcodec.bitstream.progressive import build_progressive
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.bitstream.source import Source
-from vrcodec.catalog import DEFAULT_MODEL, DEFAULT_TUNE, WeightsEntry, find_by_family, find_by_id
+from vrcodec.catalog import DEFAULT_MODEL, WeightsEntry, find_by_family, find_by_id
 from vrcodec.engine import DEFAULT_ENGINE, Engine
 from vrcodec.errors import (
     CorruptError,
@@ -104,10 +104,10 @@ class Encoder:
         self,
         family: str = DEFAULT_MODEL,
         engine: Engine | None = None,
-        tune: str = DEFAULT_TUNE,
+        tune: str | None = None,
         pixels: int | None = None,
     ) -> None:
-        """With the weights of ``family`` that are tuned for ``tune``, or else any.
+        """With the weights of ``family`` that are tuned for ``tune``, as `find_by_family` finds them.
 
         ``pixels``: of the picture, where it is known. Raises WeightsError, and as `choose_backend` does.
         """

@@ -22,6 +22,9 @@ from vrcodec.refinement.effort import NO_EFFORT, Effort
 from vrcodec.search.rate_control import encode_to_target
 
 Run = Callable[..., int]
+# What is aimed at where nothing is said.
+TUNE = find_by_family(DEFAULT_MODEL).tune
+AIM = {"psnr": "PSNR", "ssimulacra2": "SSIMULACRA 2"}[TUNE]
 PACED = [name for name, rival in RIVALS.items() if rival.effort_scale]
 
 
@@ -51,8 +54,8 @@ def test_every_effort_is_a_curve(
     assert run("bench", folder, *arguments, *outputs, "--anchor", DEFAULT_MODEL) == 0
     found = curves(tmp_path / "out.json")
     assert {name: curve["title"] for name, curve in found.items()} == {
-        DEFAULT_MODEL: f"vrcodec {DEFAULT_MODEL}",
-        f"{DEFAULT_MODEL}-effort2": f"vrcodec {DEFAULT_MODEL}, effort 2",
+        DEFAULT_MODEL: f"vrcodec {DEFAULT_MODEL}, for {AIM}",
+        f"{DEFAULT_MODEL}-effort2": f"vrcodec {DEFAULT_MODEL}, effort 2, for {AIM}",
         "webp": "WebP",
         "avif-psnr-speed9": "AVIF 4:4:4, for PSNR, speed 9",
         "avif-psnr-speed7": "AVIF 4:4:4, for PSNR, speed 7",
@@ -60,7 +63,7 @@ def test_every_effort_is_a_curve(
         "jxl-effort2": "JPEG XL, effort 2",
     }
     assert "speed 7, tune psnr" in found["avif-psnr-speed7"]["description"]
-    assert set(asked) == {NO_EFFORT, Effort(2)}
+    assert set(asked) == {Effort(tune=TUNE), Effort(2, tune=TUNE)}
     weights = json.loads((tmp_path / "out.json").read_text())["weights"]
     assert weights.keys() == {DEFAULT_MODEL}
 
@@ -68,13 +71,22 @@ def test_every_effort_is_a_curve(
 def test_what_the_search_aims_at_is_passed_on(
     run: Run, folder: Path, tmp_path: Path, asked: list[Effort]
 ) -> None:
-    arguments = ("--rates", "0.5", "--efforts", "0,1", "--tune", "psnr,msssim", "--rivals", "none")
+    arguments = (
+        "--rates",
+        "0.5",
+        "--efforts",
+        "0,1",
+        "--tune",
+        f"{TUNE},msssim",
+        "--rivals",
+        "none",
+    )
     assert run("bench", folder, *arguments, "--json", "out.json") == 0
     found = curves(tmp_path / "out.json")
     tuned = f"{DEFAULT_MODEL}-effort1-msssim"
     assert list(found) == [DEFAULT_MODEL, f"{DEFAULT_MODEL}-effort1", tuned]
     assert found[tuned]["title"] == f"vrcodec {DEFAULT_MODEL}, effort 1, for MS-SSIM"
-    assert set(asked) == {NO_EFFORT, Effort(1), Effort(1, tune="msssim")}
+    assert set(asked) == {Effort(tune=TUNE), Effort(1, tune=TUNE), Effort(1, tune="msssim")}
 
 
 def test_efforts_hold_for_bits_per_pixel(
@@ -93,7 +105,7 @@ def test_efforts_hold_for_bits_per_pixel(
     assert curve["name"] == f"{DEFAULT_MODEL}-effort1"
     for limit, bpp in zip((0.9, 1.2), curve["results"]["bpp"], strict=True):
         assert 0.7 * limit < bpp <= limit
-    assert set(efforts) == {Effort(1)}
+    assert set(efforts) == {Effort(1, tune=TUNE)}
 
 
 def test_records_of_before_efforts_are_still_found(
@@ -205,4 +217,8 @@ def test_a_report_shows_each_codec_once(photograph: Pixels) -> None:
     rivals = expand_efforts([RIVALS["webp"], available("avif"), available("avif-psnr")], (1, 2))
     shown = make_showcase("a", Picture.from_array(photograph), [*families, *rivals])
     titles = [view.title for view in shown.levels[0]]
-    assert titles == [f"vrcodec {DEFAULT_MODEL}, effort 1", "WebP", "AVIF 4:4:4, speed 8"]
+    assert titles == [
+        f"vrcodec {DEFAULT_MODEL}, effort 1, for {AIM}",
+        "WebP",
+        "AVIF 4:4:4, speed 8",
+    ]

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Literal, Protocol, TypeVar, cast
 
 from vrcodec.bitstream.rate_setting import RateSetting
-from vrcodec.catalog import DEFAULT_TUNE, find_by_family, installed_weights
+from vrcodec.catalog import WeightsEntry, find_by_family, installed_weights
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.engine import DEFAULT_ENGINE, Engine
 from vrcodec.errors import UsageError
@@ -73,7 +73,10 @@ _TUNE_TITLES = {"psnr": "PSNR", "msssim": "MS-SSIM", "ssimulacra2": "SSIMULACRA 
 
 @dataclass(frozen=True)
 class Family:
-    """One of our families at an effort. ``points`` are in ``unit``: rates, or target bits per pixel."""
+    """One of our families at an effort. ``points`` are in ``unit``: rates, or target bits per pixel.
+
+    ``tune``: what it aims at; None is what its weights do by default.
+    """
 
     family: str
     points: tuple[float, ...]
@@ -81,25 +84,35 @@ class Family:
     engine: Engine = DEFAULT_ENGINE
     suffix: str = ".vrc"
     effort: int = 0
-    tune: str = DEFAULT_TUNE
+    tune: Tune | None = None
+
+    @property
+    def entry(self) -> WeightsEntry:
+        """The weights that it encodes with. Raises WeightsError."""
+        return find_by_family(self.family, self.tune)
+
+    @property
+    def aim(self) -> Tune:
+        """The metric that weights or search are tuned for."""
+        return self.tune or cast(Tune, self.entry.tune)
 
     @property
     def name(self) -> str:
         """The family, and effort and tune where they are not the default."""
         effort = f"-effort{self.effort}" if self.effort else ""
-        return self.family + effort + ("" if self.tune == DEFAULT_TUNE else f"-{self.tune}")
+        tune = "" if self.aim == find_by_family(self.family).tune else f"-{self.aim}"
+        return self.family + effort + tune
 
     @property
     def title(self) -> str:
-        """The same for tables and legends, marked as ours."""
+        """The same for tables and legends, marked as ours, and with what it is tuned for in any case."""
         effort = f", effort {self.effort}" if self.effort else ""
-        tune = "" if self.tune == DEFAULT_TUNE else f", for {_TUNE_TITLES[self.tune]}"
-        return OUR_PREFIX + self.family + effort + tune
+        return f"{OUR_PREFIX}{self.family}{effort}, for {_TUNE_TITLES[self.aim]}"
 
     @property
     def weights(self) -> str:
         """Id of the weights, in hexadecimal."""
-        return find_by_family(self.family, self.tune).id.hex()
+        return self.entry.id.hex()
 
     @property
     def settings(self) -> str:
@@ -121,17 +134,14 @@ class Family:
     def coder(self) -> FamilyCoder:
         """The encoder that this process shares, and a new decoder."""
         encoder = _shared_encoder(self.family, self.tune, self.weights, self.engine)
-        effort = Effort(self.effort, tune=cast(Tune, self.tune))
+        effort = Effort(self.effort, tune=self.aim)
         return FamilyCoder(encoder, Decoder(self.engine), self.unit, effort)
 
 
 @lru_cache(maxsize=8)
-def _shared_encoder(family: str, tune: str, weights: str, engine: Engine) -> Encoder:
+def _shared_encoder(family: str, tune: Tune | None, weights: str, engine: Engine) -> Encoder:
     """``weights`` is part of the key: installed weights may change while this process lives."""
     return Encoder(family, engine, tune)
-
-
-_TUNE_TITLES = {"psnr": "PSNR", "msssim": "MS-SSIM", "ssimulacra2": "SSIMULACRA 2"}
 
 
 @dataclass(frozen=True)
@@ -165,12 +175,12 @@ def choose_families(
     unit: Literal["rate", "bpp"],
     engine: Engine,
     efforts: Sequence[int] = (0,),
-    tunes: Sequence[str] = (DEFAULT_TUNE,),
+    tunes: Sequence[Tune | None] = (None,),
 ) -> list[Family]:
     """The families called ``names``, each at ``efforts`` and ``tunes``; ``all`` is all that are installed.
 
-    A tune that neither weights nor a search aim at makes no curve. Raises WeightsError, and UsageError where
-    that goes for all.
+    Of tunes, None is what each family aims at by default. One that neither weights nor a search aim at makes
+    no curve. Raises WeightsError, and UsageError where that goes for all.
     """
     chosen: list[str] = []
     for name in names:
@@ -180,7 +190,7 @@ def choose_families(
         for name in dict.fromkeys(chosen)
         for effort in efforts
         for tune in tunes
-        if effort or find_by_family(name, tune).tune == tune
+        if effort or tune is None or find_by_family(name, tune).tune == tune
     ]
     for tune in tunes:
         if not any(family.tune == tune for family in families):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from vrcodec.catalog import DEFAULT_MODEL, DEFAULT_TUNE
+from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.engine import Engine
 from vrcodec.errors import UsageError
 from vrcodec.extras import is_installed, require
@@ -40,7 +40,7 @@ class Request:
     rates: tuple[float, ...] | None = None
     bpps: tuple[float, ...] | None = None
     efforts: tuple[float, ...] = (0,)
-    tunes: tuple[str, ...] = (DEFAULT_TUNE,)
+    tunes: tuple[Tune, ...] = ()
     rivals: tuple[str, ...] = DEFAULT_RIVALS
     published: tuple[Path, ...] = ()
     anchor: str | None = None
@@ -148,7 +148,7 @@ def make_plan(request: Request, say: Callable[[str], None]) -> Plan:
         request.unit,
         request.engine(),
         request.whole_efforts,
-        request.tunes,
+        request.tunes or (None,),
     )
     codecs: list[Codec] = [*families, *rivals]
     threads = request.threads or max(1, get_threads() // request.jobs)

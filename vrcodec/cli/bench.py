@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from vrcodec.bench.request import DEFAULT_METRICS, DEFAULT_RIVALS, Request
-from vrcodec.catalog import DEFAULT_MODEL, DEFAULT_TUNE
+from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli.shared import options, signals
 from vrcodec.cli.shared.option_groups import MESSAGES, RUNNING, GroupedCommand, option_group
 
@@ -101,9 +101,9 @@ Pictures are taken without their metadata. One that cannot be read is reported a
         "--tune",
         "tunes",
         type=Names(),
-        default=DEFAULT_TUNE,
-        show_default=True,
-        help="What our encoder aims at, each a curve: psnr, ssimulacra2; with efforts above 0 also msssim.",
+        default="",
+        help="What our encoder aims at, each a curve: psnr, ssimulacra2; with efforts above 0 also msssim.  "
+        "[default: what each family's weights do]",
     ),
     click.option(
         "--metrics",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from vrcodec.catalog import DEFAULT_TUNE, WeightsEntry, find_by_family
+from vrcodec.catalog import WeightsEntry, find_by_family
 from vrcodec.cli.shared import output
 from vrcodec.cli.shared.encoding import EncodeJob
 from vrcodec.engine import Engine
@@ -69,10 +69,12 @@ def make_encode_job(
         raise UsageError(
             "--bin-size is for qvrf, quality maps are for qmap, and --width is for slim"
         )
-    weights_tune = tune or DEFAULT_TUNE
+    # A target of quality is met with the fewest bits by the weights that are tuned for it.
+    aim = target.kind if target and target.kind in get_args(Tune) else None
+    weights = find_by_family(model, tune or aim)
     return EncodeJob(
         model,
-        weights_tune,
+        weights.tune,
         Engine(device, precision, tiling, library),
         threads,
         read_options,
@@ -82,7 +84,7 @@ def make_encode_job(
         bin_size,
         width,
         make_map,
-        _choose_effort(level, seconds, tune, keep_partial, find_by_family(model, weights_tune)),
+        _choose_effort(level, seconds, tune, keep_partial, weights),
         SearchMonitor(output.part_done, keep_partial),
         _choose_lossless(lossless, lossless_fallback),
         verify,

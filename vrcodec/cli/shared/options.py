@@ -116,7 +116,7 @@ tune_option = click.option(
     "--tune",
     type=click.Choice(get_args(Tune)),
     help="What to aim at: by weights that are tuned for it, where the model has such, and by the search of "
-    f"efforts above 0 (msssim by that alone).  [default: {DEFAULT_TUNE}]",
+    f"efforts above 0 (msssim by that alone).  [default: {DEFAULT_TUNE}, with a target of PSNR psnr]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print results as JSON.")
 

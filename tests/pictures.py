@@ -22,6 +22,20 @@ def stored(image: Image.Image, file_format: str, **options: object) -> io.BytesI
     return buffer
 
 
+def gradients(mode: str = "RGB", width: int = 64, height: int = 48) -> Image.Image:
+    """One in each band."""
+    rows, columns = np.mgrid[:height, :width]
+    bands = [columns * 255 // width, rows * 255 // height, (rows + columns) % 256, 255 - columns]
+    return Image.fromarray(np.stack(bands, axis=2).astype(np.uint8)).convert(mode)
+
+
+def exif_with(orientation: int) -> bytes:
+    """EXIF as Pillow takes it, with a description beside the orientation."""
+    exif = Image.Exif()
+    exif[0x112], exif[0x10E] = orientation, "a phone"
+    return exif.tobytes()
+
+
 def chunk(kind: bytes, content: bytes) -> bytes:
     """A chunk of PNG."""
     body = kind + content

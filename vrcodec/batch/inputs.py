@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from vrcodec.batch import storage
 from vrcodec.errors import InputError, UsageError
-from vrcodec.picture.folders import PICTURE_SUFFIXES
+from vrcodec.picture.folders import PICTURE_SUFFIXES, missing_extra
 
 # What a folder is searched for, to encode and to decode.
 ENCODE_SUFFIXES = PICTURE_SUFFIXES | {".gif", ".pbm", ".apng", ".jpe", ".jfif"}
@@ -22,8 +22,8 @@ DECODE_SUFFIXES = frozenset({".vrc"})
 class FoundInputs:
     """``sources``: by each, its path below what was named, and so below the output folder.
 
-    ``left_out``: files of folders that are not taken, each with its kind: its suffix, "broken link", or what
-    else it is.
+    ``left_out``: files of folders that are not taken, each with its kind: its suffix, and the extra that it
+    needs; "broken link", or what else it is.
     """
 
     sources: dict[str, PurePosixPath] = field(default_factory=dict)
@@ -111,6 +111,8 @@ def _kind_left_out(path: str, suffixes: frozenset[str]) -> str:
     suffix = Path(path).suffix.lower()
     if suffix not in suffixes:
         return suffix or "without a suffix"
+    if extra := missing_extra(suffix):
+        return f"{suffix} without vrcodec[{extra}]"
     if os.path.isfile(path):
         return ""
     return "special file" if os.path.exists(path) else "broken link"

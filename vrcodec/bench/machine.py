@@ -23,6 +23,7 @@ _PACKAGES = (
     "bjontegaard",
     "pytorch-msssim",
     "piq",
+    "pillow-heif",
     "pillow-jxl-plugin",
     "mozjpeg-lossless-optimization",
 )

@@ -6,14 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vrcodec import extras
 from vrcodec.errors import InputError
+from vrcodec.picture.intake.file_kind import EXTRA_FORMATS
 
 if TYPE_CHECKING:
     from vrcodec.picture.picture import Picture
 
 PICTURE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
-)
+).union(*(extra.suffixes for extra in EXTRA_FORMATS))
+
+
+def missing_extra(suffix: str) -> str | None:
+    """The extra of this package that reads pictures with this suffix, where it is needed and not there."""
+    for extra in EXTRA_FORMATS:
+        if suffix in extra.suffixes and not extras.is_installed(extra.module):
+            return extra.extra
+    return None
 
 
 def find_pictures(paths: Sequence[Path]) -> list[Path]:

@@ -17,6 +17,9 @@ from vrcodec.picture.intake.colour_description import build_declared_profile, re
 from vrcodec.picture.intake.colour_management import manage_colours
 from vrcodec.picture.intake.embedded_metadata import read_metadata
 from vrcodec.picture.intake.file_header import FileHeader, read_file_header
+from vrcodec.picture.intake.file_kind import EXTRA_FORMATS, HEIF, JXL, find_extra_format
+from vrcodec.picture.intake.heif import find_heif_cicp, open_heif
+from vrcodec.picture.intake.jxl import open_jxl, restore_jpeg
 from vrcodec.picture.intake.orientation import (
     reset_exif_orientation,
     reset_xmp_orientation,
@@ -39,6 +42,8 @@ def read_picture(
     Raises InputError for what cannot be kept, unless ``options`` ask for its conversion, or LimitError.
     """
     with _damage_as_input_error(name):
+        if find_extra_format(source, name) is JXL:
+            source = restore_jpeg(source, name, options.limits)
         header = read_file_header(source, name)
         with open_image(source, name, options.limits) as image:
             return _import_image(image, source, header, name, options)
@@ -58,7 +63,8 @@ def picture_from_image(
     Of an image that is loaded already, Pillow has forgotten samples beyond 8 bits of RGB, and checksums.
     """
     name, frame = "image", image.tell()
-    source = getattr(image, "fp", None) if getattr(image, "tile", None) else None
+    undecoded = getattr(image, "tile", None) or image.format == "HEIF"
+    source = getattr(image, "fp", None) if undecoded else None
     with _damage_as_input_error(name):
         try:
             header = read_file_header(source, name)
@@ -95,13 +101,23 @@ def _open_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def open_image(source: BinaryIO, name: str, limits: Limits) -> Iterator[Image.Image]:
-    """Open an image of one of the formats `READABLE`, within ``limits``; damage inside is an InputError."""
+    """Open an image of one of the formats `READABLE`, or of `EXTRA_FORMATS`, within ``limits``.
+
+    Damage inside is an InputError.
+    """
     with _damage_as_input_error(name):
         with pillow_pixel_limit(limits, name):
-            image = Image.open(source, formats=READABLE)
+            image = _open_by_package(source, name, limits)
         with image:
             limits.check_picture(name, *image.size)
             yield image
+
+
+def _open_by_package(source: BinaryIO, name: str, limits: Limits) -> Image.Image:
+    extra = find_extra_format(source, name)
+    if extra is HEIF:
+        return open_heif(source, name)
+    return open_jxl(source, name, limits) if extra is JXL else Image.open(source, formats=READABLE)
 
 
 @contextmanager
@@ -114,7 +130,7 @@ def _damage_as_input_error(name: str) -> Iterator[None]:
     except MemoryError:
         raise LimitError(f"{name}: not enough memory to decode this picture") from None
     except UnidentifiedImageError:
-        known = ", ".join(READABLE)
+        known = ", ".join((*READABLE, *(extra.what for extra in EXTRA_FORMATS)))
         raise InputError(
             f"{name}: not a picture that can be read ({known}), or a damaged one; convert it to PNG first"
         ) from None
@@ -161,6 +177,8 @@ def _find_profile(
     """The ICC profile of the file, or one built from what it says of its colours in other ways."""
     if options.assumes_srgb:
         return None
+    if image.format == "HEIF":
+        header = replace(header, cicp=find_heif_cicp(image, header.cicp))
     refuse_hdr(header, name)
     icc = read_metadata(image, "icc", True, name)
     if icc or samples.bilevel or samples.space in ("CMYK", "LAB"):
@@ -176,9 +194,14 @@ def _read_exif_and_xmp(image: Image.Image, name: str, options: ReadOptions) -> t
     exif, exif_orientation = reset_exif_orientation(exif) if exif else (None, None)
     xmp, xmp_orientation = reset_xmp_orientation(xmp) if xmp else (None, None)
     metadata = Metadata(exif=exif if wants_exif else None, xmp=xmp if wants_xmp else None)
-    # Pillow rotates TIFF itself.
-    orientation = 1 if image.format == "TIFF" else exif_orientation or xmp_orientation or 1
+    orientation = 1 if _is_upright(image) else exif_orientation or xmp_orientation or 1
     return metadata, orientation
+
+
+def _is_upright(image: Image.Image) -> bool:
+    """Whether what decodes has turned the samples, so that the orientation is one that they had."""
+    # Of a JPEG, JPEG XL gives the samples as they were.
+    return image.format in ("TIFF", "HEIF", "JXL") and not getattr(image, "jpeg", False)
 
 
 def _rotate_samples(samples: Samples, orientation: int) -> Samples:

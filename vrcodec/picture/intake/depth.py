@@ -13,6 +13,7 @@ from PIL import Image, ImageFile
 from vrcodec.errors import InputError
 from vrcodec.limits import Limits
 from vrcodec.picture.intake.file_header import FileHeader
+from vrcodec.picture.intake.heif import read_deep_heif
 from vrcodec.picture.intake.pixel_limit import pillow_pixel_limit
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR = 258, 262, 284
@@ -41,8 +42,9 @@ def tiff_tag(image: Image.Image, tag: int) -> tuple[int, ...]:
 
 def find_maxval(image: Image.Image, header: FileHeader) -> int:
     """The sample value of full intensity: 255, or more where the file has more than 8 bits a sample."""
-    if header.depth is not None:
-        return 255 if header.depth <= 8 else (1 << header.depth) - 1
+    told = image.info.get("bit_depth") if image.format == "HEIF" else header.depth
+    if told is not None:
+        return 255 if told <= 8 else (1 << told) - 1
     if image.format == "PPM":
         return max(255, _ppm_maxval(image))
     depth = max(tiff_tag(image, _BITS_PER_SAMPLE), default=16 if image.mode[:2] == "I;" else 8)
@@ -65,6 +67,8 @@ def read_deep_samples(
     """
     if image.format in ("AVIF", "PPM") and image.mode != "I":
         return None
+    if image.format == "HEIF":
+        return read_deep_heif(image, source)
     if image.format == "PNG" and image.tell():
         raise InputError(f"{name}: has frames of more than 8 bits; convert them to 8 bits first")
     if image.mode == "I" and image.format == "PPM":

@@ -1,25 +1,27 @@
-"""Depth and colour code points from the headers of PNG and AVIF files, which Pillow does not tell.
+"""Depth and colour code points from the headers of files, which Pillow does not tell.
 
-PNG is read chunk by chunk to its end, because Pillow leaves the checksums of most chunks unread. Of AVIF the
-boxes (ISO/IEC 14496-12 and 23008-12) are read.
+PNG is read chunk by chunk to its end, because Pillow leaves the checksums of most chunks unread. Of AVIF and
+HEIF the boxes (ISO/IEC 14496-12 and 23008-12) are read, of JPEG XL the header of the codestream.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from vrcodec.errors import InputError
+from vrcodec.picture.intake.boxes import Box, read_boxes
+from vrcodec.picture.intake.file_kind import JXL_CODESTREAM, JXL_CONTAINER
+from vrcodec.picture.intake.jxl_header import read_jxl_header
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _READ_BYTES = 1 << 20
 _IHDR_BYTES = 13
 _IHDR_DEPTH_OFFSET = 8
 
-# AVIF: boxes stand in front of the samples; an ICC profile may be among them.
+# Boxes stand in front of the samples; an ICC profile may be among them.
 _BOX_BYTES = 1 << 22
 # Flags of av1C: more than 8 bits, and then 12 in place of 10.
 _HIGH_BITDEPTH, _TWELVE_BIT = 0x40, 0x20
@@ -34,9 +36,9 @@ class FileHeader:
 
 
 def read_file_header(source: BinaryIO | None, name: str) -> FileHeader:
-    """The header of a PNG or AVIF file, whose position is left as it was; an empty one for other formats.
+    """The header of a PNG, AVIF, HEIF or JPEG XL file; an empty one for other formats.
 
-    Raises InputError for a damaged PNG.
+    The position is left as it was. Raises InputError for a damaged PNG, ValueError for a damaged JPEG XL.
     """
     if source is None or getattr(source, "closed", False):
         return FileHeader()
@@ -50,6 +52,9 @@ def read_file_header(source: BinaryIO | None, name: str) -> FileHeader:
         if start[4:8] == b"ftyp":
             source.seek(0)
             return _read_avif(source)
+        if start.startswith((JXL_CODESTREAM, JXL_CONTAINER)):
+            source.seek(0)
+            return FileHeader(cicp=read_jxl_header(source.read(_BOX_BYTES)).cicp)
         return FileHeader()
     finally:
         source.seek(position)
@@ -93,19 +98,16 @@ def _read_chunk(source: BinaryIO, name: str) -> tuple[bytes, bytes]:
     return chunk_type, first_bytes
 
 
-# --- AVIF ---
-
-# Type and content.
-_Box = tuple[bytes, bytes]
+# --- AVIF and HEIF ---
 
 
 def _read_avif(source: BinaryIO) -> FileHeader:
     """Depth of any coded item, and the colours of the primary one; what cannot be found is None."""
     data = source.read(_BOX_BYTES)
-    meta = next((body for box_type, body in _boxes(data) if box_type == b"meta"), b"")[4:]
-    meta_boxes = dict(_boxes(meta))
-    iprp_boxes = dict(_boxes(meta_boxes.get(b"iprp", b"")))
-    properties = list(_boxes(iprp_boxes.get(b"ipco", b"")))
+    meta = next((body for box_type, body in read_boxes(data) if box_type == b"meta"), b"")[4:]
+    meta_boxes = dict(read_boxes(meta))
+    iprp_boxes = dict(read_boxes(meta_boxes.get(b"iprp", b"")))
+    properties = list(read_boxes(iprp_boxes.get(b"ipco", b"")))
     try:
         indices = _primary_property_indices(meta_boxes[b"pitm"], iprp_boxes[b"ipma"])
         primary = [properties[index - 1] for index in indices if 0 < index <= len(properties)]
@@ -113,21 +115,6 @@ def _read_avif(source: BinaryIO) -> FileHeader:
         # libavif, which reads the same boxes, will say what is wrong.
         primary = properties
     return FileHeader(_avif_depth(properties), _avif_cicp(primary))
-
-
-def _boxes(data: bytes) -> Iterator[_Box]:
-    """The boxes in ``data``, up to the first that is broken."""
-    start = 0
-    while start + 8 <= len(data):
-        size, box_type = struct.unpack_from(">I4s", data, start)
-        head = 8
-        if size == 1 and start + 16 <= len(data):
-            head, size = 16, struct.unpack_from(">Q", data, start + 8)[0]
-        size = size or len(data) - start
-        if size < head:
-            return
-        yield box_type, data[start + head : start + size]
-        start += size
 
 
 def _primary_property_indices(pitm: bytes, ipma: bytes) -> list[int]:
@@ -148,7 +135,7 @@ def _primary_property_indices(pitm: bytes, ipma: bytes) -> list[int]:
     return []
 
 
-def _avif_depth(properties: list[_Box]) -> int | None:
+def _avif_depth(properties: list[Box]) -> int | None:
     flags = [body[2] for box_type, body in properties if box_type == b"av1C" and len(body) > 2]
     if not flags:
         return None
@@ -157,7 +144,7 @@ def _avif_depth(properties: list[_Box]) -> int | None:
     )
 
 
-def _avif_cicp(properties: list[_Box]) -> tuple[int, int] | None:
+def _avif_cicp(properties: list[Box]) -> tuple[int, int] | None:
     for box_type, body in properties:
         if box_type == b"colr" and body[:4] == b"nclx" and len(body) >= 8:
             primaries, transfer = struct.unpack_from(">HH", body, 4)

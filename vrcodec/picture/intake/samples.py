@@ -18,6 +18,8 @@ ColourSpace = Literal["GRAY", "RGB", "CMYK", "LAB"]
 Bytes = npt.NDArray[np.uint8]
 
 _SAMPLES_PER_PIXEL, _SAMPLE_FORMAT = 277, 339
+_NEW_SUBFILE_TYPE, _SUB_DIRECTORIES, _DNG_VERSION = 254, 330, 50706
+_REDUCED = 1
 # Unsigned integers, and undefined.
 _UNSIGNED = {1, 4}
 _SPACES: dict[str, ColourSpace] = {"CMYK": "CMYK", "LAB": "LAB"}
@@ -72,9 +74,21 @@ def _check_bands(image: Image.Image, name: str) -> None:
         raise InputError(f"{name}: {_REFUSED_MODES[image.mode]}")
     if not set(tiff_tag(image, _SAMPLE_FORMAT)) <= _UNSIGNED:
         raise InputError(f"{name}: {_REFUSED_MODES['I']}")
+    if _is_camera_raw(image):
+        raise InputError(
+            f"{name}: is a camera raw picture, of which only a preview could be read; develop it to PNG or "
+            "TIFF first"
+        )
     samples = tiff_tag(image, _SAMPLES_PER_PIXEL)
     if samples and max(samples) > len(image.getbands()):
         raise InputError(f"{name}: has more samples a pixel than {image.mode}; drop them first")
+
+
+def _is_camera_raw(image: Image.Image) -> bool:
+    """Whether a TIFF is a DNG, or begins as NEF, ARW and others do: with a small copy of what lies deeper."""
+    reduced = bool(max(tiff_tag(image, _NEW_SUBFILE_TYPE), default=0) & _REDUCED)
+    begins_small = reduced and not image.tell() and bool(tiff_tag(image, _SUB_DIRECTORIES))
+    return begins_small or bool(tiff_tag(image, _DNG_VERSION))
 
 
 def _check_depth(maxval: int, name: str, reduce_depth: bool) -> None:

@@ -18,6 +18,13 @@ import torch
 import vrcodec
 from tests.conftest import ROOT, Pixels
 from vrcodec import api
+from vrcodec.catalog import find_by_family
+from vrcodec.codec import Decoder, Encoder
+from vrcodec.maps.tasks import task_map
+from vrcodec.metrics import METRICS
+from vrcodec.picture.picture import Picture
+from vrcodec.search.rate_control import encode_to_target
+from vrcodec.search.target import Target
 
 MODELS = ("gained", "qvrf", "qmap", "slim", "qarv")
 
@@ -83,6 +90,38 @@ def test_results_are_the_same_in_any_state(state: str, model: str, photograph: P
     # Models that were loaded in there serve outside, too.
     assert first == second == expected == use()
     forget_models()
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_so_are_targets_metrics_and_maps(state: str, photograph: Pixels) -> None:
+    picture = Picture.from_array(np.tile(photograph, (2, 1, 1)))
+    other = picture.pixels // 4 * 4
+
+    def use() -> list[Any]:
+        quality_map = np.arange(30.0).reshape(5, 6) / 30
+        mapped = vrcodec.encode(photograph, model="qmap", qmap=quality_map, verify=True)
+        encoder, decoder = Encoder("gained"), Decoder()
+        targets = (Target("size", 9000), Target("ssimulacra2", 40))
+        levels = task_map(find_by_family("qmap"), photograph, squared_error, steps=2)
+        return [
+            mapped,
+            vrcodec.quality_map(mapped).tolist(),
+            levels.tolist(),
+            *(encode_to_target(encoder, decoder, picture, target).data for target in targets),
+            *(metric.compute(picture.pixels, other) for metric in METRICS.values()),
+        ]
+
+    expected = use()
+    with STATES[state]():
+        before = observed()
+        found = use()
+        assert observed() == before
+    assert found == expected
+
+
+def squared_error(decoded: torch.Tensor, original: torch.Tensor) -> torch.Tensor:
+    """The loss of a task that looks at all of a picture."""
+    return 1000 * (decoded - original).square().mean()
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -19,6 +19,7 @@ from vrcodec.models.base import Pixels
 from vrcodec.models.learning.passes import run
 from vrcodec.models.learning.trainable import load_trainable
 from vrcodec.models.networks.layers import pad_to_multiple
+from vrcodec.own_state import in_own_state
 
 # Loss of a decoded picture, given the original, both (1, 3, H, W) in [0, 1]: a scalar.
 Task = Callable[[Tensor, Tensor], Tensor]
@@ -28,6 +29,7 @@ _LEARNING_RATE = 0.25
 _INITIAL_LOGIT = 0.0
 
 
+@in_own_state
 def task_map(
     entry: WeightsEntry,
     pixels: Pixels,
@@ -42,16 +44,17 @@ def task_map(
     ``step_done`` is called with the loss of the task and the bits per pixel after each step. Raises
     UsageError when the task fails or returns no number that depends on the decoded picture.
     """
-    # Noise in place of rounding, as in training: the number of bits then has a gradient.
-    model = load_trainable(entry).requires_grad_(False).train()
-    height, width = pixels.shape[:2]
-    original = torch.from_numpy(pixels.copy()).permute(2, 0, 1).unsqueeze(0).float() / 255
-    x = pad_to_multiple(original, MAP_STRIDE)
-    cells = x.shape[-2] // MAP_STRIDE, x.shape[-1] // MAP_STRIDE
-    logits = torch.full((1, 1, *cells), _INITIAL_LOGIT, requires_grad=True)
-    optimizer = torch.optim.Adam([logits], _LEARNING_RATE)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        # That of the CPU alone, which is put back; `torch.manual_seed` is for all devices.
+        torch.default_generator.manual_seed(0)
+        # Noise in place of rounding, as in training: the number of bits then has a gradient.
+        model = load_trainable(entry).requires_grad_(False).train()
+        height, width = pixels.shape[:2]
+        original = torch.from_numpy(pixels.copy()).permute(2, 0, 1).unsqueeze(0).float() / 255
+        x = pad_to_multiple(original, MAP_STRIDE)
+        cells = x.shape[-2] // MAP_STRIDE, x.shape[-1] // MAP_STRIDE
+        logits = torch.full((1, 1, *cells), _INITIAL_LOGIT, requires_grad=True)
+        optimizer = torch.optim.Adam([logits], _LEARNING_RATE)
         for _ in range(steps):
             out = run(model, x, logits.sigmoid())
             bits = torch.stack([-torch.log2(p).sum() for p in out.likelihoods.values()]).sum()

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from vrcodec.errors import UsageError
 from vrcodec.extras import is_installed, require
+from vrcodec.own_state import in_own_state
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +41,7 @@ def capped_psnr(a: Pixels, b: Pixels) -> float:
     return min(psnr(a, b), MAX_DECIBELS)
 
 
+@in_own_state
 def ms_ssim(a: Pixels, b: Pixels) -> float | None:
     """Multi-scale structural similarity (Wang et al. 2003) of two (H, W, 3) uint8 pictures, 0 .. 1.
 
@@ -53,6 +55,7 @@ def ms_ssim(a: Pixels, b: Pixels) -> float | None:
     return float(compute_ms_ssim(_as_tensor(a), _as_tensor(b), data_range=255))
 
 
+@in_own_state
 def ssimulacra2(a: Pixels, b: Pixels) -> float | None:
     """SSIMULACRA 2 (Cloudinary 2022) of two (H, W, 3) uint8 pictures, ``a`` the original; 100 when equal.
 
@@ -69,6 +72,7 @@ def ssimulacra2(a: Pixels, b: Pixels) -> float | None:
         return float(ssimulacra2_score(_as_tensor(a) / 255, _as_tensor(b) / 255))
 
 
+@in_own_state
 def haarpsi(a: Pixels, b: Pixels) -> float | None:
     """Haar wavelet-based perceptual similarity of two (H, W, 3) uint8 pictures, 0 .. 1.
 

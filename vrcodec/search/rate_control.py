@@ -16,6 +16,7 @@ from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import InputError, TargetError
 from vrcodec.metrics import MAX_DECIBELS
+from vrcodec.own_state import in_own_state
 from vrcodec.picture.graphics import has_few_colours
 from vrcodec.picture.picture import Picture
 from vrcodec.picture.transparency import fill_transparent
@@ -44,6 +45,7 @@ class RateControlResult:
     auxiliary_bytes: int = 0
 
 
+@in_own_state
 def encode_to_target(
     encoder: Encoder,
     decoder: Decoder,

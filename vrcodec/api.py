@@ -58,16 +58,17 @@ def encode(
 ) -> bytes:
     """Compress ``image`` to the bytes of a .vrc file.
 
-    ``image``: a Pillow image, the path of a picture, or an array: uint8 (H, W) or (H, W, 3), with alpha
-    (H, W, 2) or (H, W, 4), bool (H, W) for a bilevel picture. ``rate``: 0 (smallest) .. 1 (best), continuous;
-    by default 0.5, or the mean of the map. ``bin_size``: for experts and `qvrf`, the quantisation step in
-    place of a rate, 1/64 .. 64. ``qmap``: for the model `qmap`, levels (h, w) in [0, 1] of any size, stretched
-    over the picture; a rate moves their mean there. ``width``: for the model `slim`, channels of the networks
-    in place of the rate's own choice; the rate then runs over what that width can do. ``effort``: 0 .. 9, how
-    much time to spend on a search for fewer bits; or ``time_budget`` in seconds. ``tune``: what to aim at, psnr
-    or ssimulacra2, by weights that are tuned for it, where the model has such, and by the search; msssim, by
-    the search alone; by default what the weights are tuned for. ``engine``: ``numpy``, ``torch``, or ``auto``:
-    as ``VRCODEC_ENGINE`` says, else torch where it is installed. ``device``: ``auto``, ``cpu``, ``cuda``,
+    ``image``: a Pillow image, the path of a picture, or an array: uint8 (H, W) or (H, W, 3), with alpha (H, W,
+    2) or (H, W, 4), bool (H, W) for a bilevel picture. An image as `PIL.Image.open` gives it is turned upright,
+    as a file is; the result of an operation is kept as it is. ``rate``: 0 (smallest) .. 1 (best), continuous;
+    by default 0.5, or the mean of the map. ``bin_size``: for experts and `qvrf`, the quantisation step in place
+    of a rate, 1/64 .. 64. ``qmap``: for the model `qmap`, levels (h, w) in [0, 1] of any size, stretched over
+    the picture; a rate moves their mean there. ``width``: for the model `slim`, channels of the networks in
+    place of the rate's own choice; the rate then runs over what that width can do. ``effort``: 0 .. 9, how much
+    time to spend on a search for fewer bits; or ``time_budget`` in seconds. ``tune``: what to aim at, psnr or
+    ssimulacra2, by weights that are tuned for it, where the model has such, and by the search; msssim, by the
+    search alone; by default what the weights are tuned for. ``engine``: ``numpy``, ``torch``, or ``auto``: as
+    ``VRCODEC_ENGINE`` says, else torch where it is installed. ``device``: ``auto``, ``cpu``, ``cuda``,
     ``cuda:N``. ``memory``: about how many bytes to take beside the pixels of the picture; it does not change
     the file.
     ``strip``: metadata to leave out, of "icc", "exif" and "xmp", or "all"; True is all. ``icc``: keep the

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from vrcodec.errors import InputError, LimitError, VrcError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.picture.intake.colour_description import build_declared_profile, refuse_hdr
-from vrcodec.picture.intake.colour_management import manage_colours
+from vrcodec.picture.intake.colour_management import drop_unfitting_profile, manage_colours
 from vrcodec.picture.intake.embedded_metadata import read_metadata
 from vrcodec.picture.intake.file_header import FileHeader, read_file_header
 from vrcodec.picture.intake.file_kind import EXTRA_FORMATS, HEIF, JXL, find_extra_format
@@ -60,9 +60,15 @@ def picture_from_image(
 ) -> Picture:
     """A Pillow image in memory -> Picture, under the rules of `read_picture`.
 
+    What `Image.open` gives is taken for its file, at the frame it stands at. Any other image is the result of
+    operations, and kept as the caller sees it: it is upright, whatever the EXIF and XMP say that it has from
+    a file, and the profile of other colours than its own is left out, with a warning.
+
     Of an image that is loaded already, Pillow has forgotten samples beyond 8 bits of RGB, and checksums.
     """
-    name, frame = "image", image.tell()
+    name, frame = "image", _current_frame(image)
+    if frame and options.frame is None:
+        options = replace(options, frame=frame)
     undecoded = getattr(image, "tile", None) or image.format == "HEIF"
     source = getattr(image, "fp", None) if undecoded else None
     with _damage_as_input_error(name):
@@ -70,8 +76,16 @@ def picture_from_image(
             header = read_file_header(source, name)
             return _import_image(image, source, header, name, options)
         finally:
-            if image.tell() != frame:
+            if _current_frame(image) != frame:
                 image.seek(frame)
+
+
+def _current_frame(image: Image.Image) -> int:
+    try:
+        return max(0, image.tell())
+    except AttributeError:
+        # An image that was pickled has its pixels, and no frames.
+        return 0
 
 
 def read_colours(source: BinaryIO, name: str, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
@@ -125,7 +139,8 @@ def _damage_as_input_error(name: str) -> Iterator[None]:
     """Raise InputError for a damaged file, on which Pillow's plugins raise exceptions of any type."""
     try:
         yield
-    except VrcError:
+    except (VrcError, Warning):
+        # A warning, where the caller has made errors of them.
         raise
     except MemoryError:
         raise LimitError(f"{name}: not enough memory to decode this picture") from None
@@ -152,15 +167,31 @@ def _import_image(
     samples = extract_samples(image, source, header, name, options)
     # After the samples, as some formats keep metadata behind them.
     profile = _find_profile(image, samples, header, name, options)
+    if profile and _has_other_colours(image):
+        profile = drop_unfitting_profile(profile, samples, name)
     samples, icc = manage_colours(samples, profile, options, name)
     metadata, orientation = _read_exif_and_xmp(image, name, options)
-    return _to_picture(_rotate_samples(samples, orientation), replace(metadata, icc=icc))
+    if _is_of_file(image):
+        samples = _rotate_samples(samples, orientation)
+    return _to_picture(samples, replace(metadata, icc=icc))
+
+
+def _is_of_file(image: Image.Image) -> bool:
+    """Whether an image is one that Pillow has opened, not the result of an operation."""
+    return isinstance(image, ImageFile.ImageFile)
+
+
+def _has_other_colours(image: Image.Image) -> bool:
+    """Whether an image may have been converted since it was opened: also by `draft`, while it is decoded."""
+    return not _is_of_file(image) or bool(getattr(image, "decoderconfig", ()))
 
 
 def _seek_frame(image: Image.Image, name: str, frame: int | None) -> None:
     """Go to the frame that was asked for. Raises InputError."""
+    if frame == _current_frame(image):
+        return
     if frame is None:
-        if getattr(image, "is_animated", False):
+        if _is_animated(image):
             raise InputError(
                 f"{name}: has several frames or pages; choose one with --frame, counted from 0"
             )
@@ -169,6 +200,14 @@ def _seek_frame(image: Image.Image, name: str, frame: int | None) -> None:
         image.seek(frame)
     except EOFError:
         raise InputError(f"{name}: has no frame {frame}; they are counted from 0") from None
+
+
+def _is_animated(image: Image.Image) -> bool:
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except ValueError:
+        # The file has been closed: there is the frame that was loaded before.
+        return False
 
 
 def _find_profile(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -40,6 +41,20 @@ def manage_colours(
     if icc is not None:
         _open_profile(icc, samples.space, name)
     return samples, icc
+
+
+def drop_unfitting_profile(icc: bytes, samples: Samples, name: str) -> bytes | None:
+    """``icc``, or None with a warning where it is one for another colour space than that of ``samples``."""
+    space = _reduce_grey_palette(samples, icc).space
+    profile_space = icc[16:20].decode("latin-1").strip()
+    if profile_space == _ICC_SPACES[space] or profile_space not in _ICC_SPACES.values():
+        return icc
+    warnings.warn(
+        f"{name}: the ICC profile is one for {profile_space}, and left out, as the samples are "
+        f"{_SPACE_NAMES[space]} by now",
+        stacklevel=2,
+    )
+    return None
 
 
 def _reduce_grey_palette(samples: Samples, icc: bytes | None) -> Samples:

@@ -135,7 +135,8 @@ def _read_palette(image: Image.Image, name: str) -> Samples:
         entries = len(image.getpalette() or ()) // 3
         if int(np.asarray(image).max()) >= entries:
             raise InputError(f"{name}: the picture is damaged: a pixel lies beyond the palette")
-    if not image.has_transparency_data:
+    # A colour is left over from before there was a palette.
+    if isinstance(image.info.get("transparency"), tuple) or not image.has_transparency_data:
         return Samples(np.asarray(image.convert("RGB")), "RGB", indexed=True)
     array = np.asarray(image.convert("RGBA"))
     colours, alpha = (np.ascontiguousarray(array[..., channels]) for channels in (slice(3), 3))

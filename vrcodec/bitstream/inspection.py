@@ -74,10 +74,11 @@ def inspect(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
 
     Raises FormatError, CorruptError or LimitError.
     """
-    return _describe(parse_container(data, limits), len(data))
+    return describe(parse_container(data, limits), len(data))
 
 
-def _describe(container: Container, size: int) -> Info:
+def describe(container: Container, size: int) -> Info:
+    """Header and sizes of a parsed file of ``size`` bytes. Raises FormatError or CorruptError."""
     header, setting = container.header, parse_supported_setting(container)
     progressive = parse_progressive_chunk(container)
     bin_code, qmap = setting.bin_code, container.single_payload(schema.CHUNK_QMAP, "quality map")
@@ -119,7 +120,7 @@ def check_structure(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
     from vrcodec.lossless.cells import check_cells
 
     container = parse_container(data, limits)
-    info = _describe(container, len(data))
+    info = describe(container, len(data))
     parse_metadata(container, limits)
     size = info.width, info.height
     channels = channel_count(container.header.mode)

@@ -23,3 +23,12 @@ class Metadata:
     def empty(self) -> bool:
         """Whether there is no metadata of any kind."""
         return not (self.icc or self.exif or self.xmp)
+
+    def to_info(self) -> dict[str, bytes]:
+        """What there is, as Pillow has it in the ``info`` of an image."""
+        named = {
+            "icc_profile": self.icc,
+            "exif": self.exif and EXIF_PREFIX + self.exif,
+            "xmp": self.xmp,
+        }
+        return {name: content for name, content in named.items() if content}

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from vrcodec.errors import InputError
-from vrcodec.picture.metadata import EXIF_PREFIX, Metadata
+from vrcodec.picture.metadata import Metadata
 
 # Bilevel, grey, colour.
 Mode = Literal["1", "L", "RGB"]
@@ -98,16 +98,5 @@ class Picture:
     def to_image(self) -> Image.Image:
         """A Pillow image of mode 1, L, LA, RGB or RGBA, with metadata in its ``info``."""
         image = Image.fromarray(self.to_array())
-        metadata = self.metadata
-        image.info.update(
-            {
-                name: content
-                for name, content in (
-                    ("icc_profile", metadata.icc),
-                    ("exif", metadata.exif and EXIF_PREFIX + metadata.exif),
-                    ("xmp", metadata.xmp),
-                )
-                if content
-            }
-        )
+        image.info.update(self.metadata.to_info())
         return image

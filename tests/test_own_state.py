@@ -14,9 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import vrcodec
+import vrcodec.pillow_plugin
 from tests.conftest import ROOT, Pixels
+from tests.pictures import stored
 from vrcodec import api
 from vrcodec.catalog import find_by_family
 from vrcodec.codec import Decoder, Encoder
@@ -93,7 +96,7 @@ def test_results_are_the_same_in_any_state(state: str, model: str, photograph: P
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_so_are_targets_metrics_and_maps(state: str, photograph: Pixels) -> None:
+def test_so_are_those_of_other_entries(state: str, photograph: Pixels) -> None:
     picture = Picture.from_array(np.tile(photograph, (2, 1, 1)))
     other = picture.pixels // 4 * 4
 
@@ -103,10 +106,13 @@ def test_so_are_targets_metrics_and_maps(state: str, photograph: Pixels) -> None
         encoder, decoder = Encoder("gained"), Decoder()
         targets = (Target("size", 9000), Target("ssimulacra2", 40))
         levels = task_map(find_by_family("qmap"), photograph, squared_error, steps=2)
+        saved = stored(Image.fromarray(photograph), "VRC", model="qvrf")
         return [
             mapped,
             vrcodec.quality_map(mapped).tolist(),
             levels.tolist(),
+            saved.getvalue(),
+            Image.open(saved).tobytes(),
             *(encode_to_target(encoder, decoder, picture, target).data for target in targets),
             *(metric.compute(picture.pixels, other) for metric in METRICS.values()),
         ]

@@ -177,8 +177,8 @@ def _import_image(
 
 
 def _is_of_file(image: Image.Image) -> bool:
-    """Whether an image is one that Pillow has opened, not the result of an operation."""
-    return isinstance(image, ImageFile.ImageFile)
+    """Whether an image is one that was opened, not the result of an operation."""
+    return isinstance(image, ImageFile.ImageFile) or image.format == "JXL"
 
 
 def _has_other_colours(image: Image.Image) -> bool:

@@ -63,7 +63,7 @@ fuzz: $(BIN)/python
 results: $(BIN)/python
 	@test -d "$(KODAK)" || { echo "name the folder of the Kodak pictures: make results KODAK=..." >&2; exit 2; }
 	$(BIN)/pip install --quiet '.[bench]'
-	VRCODEC_WEIGHTS=weights $(BIN)/python -m benchmarks.results "$(KODAK)"
+	VRCODEC_WEIGHTS=weights $(BIN)/python -m benchmarks.results "$(KODAK)" --jobs 2
 
 performance: $(BIN)/python
 	$(BIN)/pip install --quiet '.[bench,demo]'

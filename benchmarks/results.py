@@ -1,18 +1,21 @@
 """Measure every family on the Kodak pictures, with rivals and published curves.
 
-    python -m benchmarks.results /path/to/kodak [--resume]
+    python -m benchmarks.results /path/to/kodak [--jobs N] [--resume]
 
 Writes docs/RESULTS.md and docs/results.svg, the measured figures of every card in weights/, and the tables of
 the README and of docs/FAMILIES.md. `make results KODAK=/path/to/kodak` runs it in an environment of its own.
+Sizes and quality are measured by N processes; then times, by one, on some of the pictures: leave the machine
+alone.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from benchmarks.documents import replace_blocks
 from benchmarks.rate_differences import difference_table
@@ -23,7 +26,7 @@ from vrcodec.bench.curves import Curve, compare_columns, read_curves
 from vrcodec.bench.measure import Sample
 from vrcodec.bench.request import Request, collect_provenance, make_plan
 from vrcodec.bench.results import Results, gather_results
-from vrcodec.bench.runner import Outcome, run_plan
+from vrcodec.bench.runner import Outcome, Plan, run_plan
 from vrcodec.bench.summary import (
     Table,
     codec_table,
@@ -37,8 +40,9 @@ from vrcodec.bitstream.information_content import record_bits
 from vrcodec.catalog import DEFAULT_MODEL, find_by_family, installed_weights
 from vrcodec.cli.shared.output import progress_bar
 from vrcodec.codec import Encoder
-from vrcodec.picture.folders import read_folder
+from vrcodec.picture.folders import find_pictures, read_folder
 from vrcodec.rate import code_from_rate
+from vrcodec.refinement.effort import Tune
 from vrcodec.training.export import write_card
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +54,8 @@ PUBLISHED = Path(__file__).parent / "published"
 
 RATES = tuple(step / 10 for step in range(11))
 METRICS = ("psnr", "ssimulacra2", "ms-ssim", "haarpsi")
+# One picture in so many is timed.
+TIMED_EVERY = 8
 PLOTTED_METRICS = METRICS[:2]
 # What a card is compared with: key in the card -> curve.
 CARD_ANCHORS = {
@@ -67,38 +73,57 @@ COMMAND = "make results KODAK=/path/to/kodak"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
     arguments = parser.parse_args()
     request = Request(
         (arguments.folder,),
         models=("all",),
-        tunes=tuple(dict.fromkeys(entry.tune for entry in installed_weights())),
+        tunes=tuple(cast(Tune, tune) for tune in {entry.tune: 0 for entry in installed_weights()}),
         rates=RATES,
         rivals=("all",),
         metrics=METRICS,
         resume=arguments.resume,
+        jobs=arguments.jobs,
     )
+    plan, outcome = measure(request)
+    provenance = collect_provenance(request, plan)
+    published = [c for path in sorted(PUBLISHED.glob("*.json")) for c in read_curves(path)]
+    against_jpeg = gather_results(plan, outcome, published, "jpeg420", provenance)
+    against_vtm = gather_results(plan, outcome, published, CARD_ANCHORS["vtm18"], provenance)
+    timed = measure_times(request)
+    PLOT.write_bytes(plot_curves(against_jpeg.curves, PLOTTED_METRICS, "svg"))
+    families = {codec.name: codec for codec in plan.codecs if isinstance(codec, Family)}
+    for family in families.values():
+        update_card(family, against_jpeg.curves, timed, outcome, arguments.folder)
+    DOCUMENT.write_text(document(against_jpeg, against_vtm, timed, families))
+    table = families_table(entry.card for entry in installed_weights())
+    FAMILIES_PAGE.write_text(replace_blocks(FAMILIES_PAGE.read_text(), {"families": table}))
+
+
+def measure(request: Request) -> tuple[Plan, Outcome]:
+    """What was asked for, all of it measured."""
     plan = make_plan(request, print)
     with progress_bar(len(plan.paths) * len(plan.codecs)) as step:
         outcome = run_plan(plan, lambda word: step())
     if outcome.problems or outcome.interrupted:
         raise SystemExit("\n".join(outcome.problems) or "interrupted; --resume goes on")
-    published = [c for path in sorted(PUBLISHED.glob("*.json")) for c in read_curves(path)]
-    provenance = collect_provenance(request, plan)
-    against_jpeg = gather_results(plan, outcome, published, "jpeg420", provenance)
-    against_vtm = gather_results(plan, outcome, published, CARD_ANCHORS["vtm18"], provenance)
-    PLOT.write_bytes(plot_curves(against_jpeg.curves, PLOTTED_METRICS, "svg"))
-    for family in (codec for codec in plan.codecs if isinstance(codec, Family)):
-        update_card(family, against_jpeg.curves, outcome, arguments.folder)
-    families = {codec.name: codec for codec in plan.codecs if isinstance(codec, Family)}
-    DOCUMENT.write_text(document(against_jpeg, against_vtm, families))
-    table = families_table(entry.card for entry in installed_weights())
-    FAMILIES_PAGE.write_text(replace_blocks(FAMILIES_PAGE.read_text(), {"families": table}))
+    return plan, outcome
 
 
-def document(against_jpeg: Results, against_vtm: Results, families: Mapping[str, Family]) -> str:
+def measure_times(request: Request) -> Results:
+    """The same for some of the pictures, one after the other, for the times."""
+    paths = tuple(find_pictures(request.paths)[::TIMED_EVERY])
+    alone = replace(request, paths=paths, metrics=METRICS[:1], jobs=1)
+    plan, outcome = measure(alone)
+    return gather_results(plan, outcome, [], "jpeg420", collect_provenance(alone, plan))
+
+
+def document(
+    against_jpeg: Results, against_vtm: Results, timed: Results, families: Mapping[str, Family]
+) -> str:
     """The text of docs/RESULTS.md. ``families``: by the names of their curves."""
-    machine, versions = against_jpeg.provenance["machine"], against_jpeg.provenance["versions"]
+    machine, versions = timed.provenance["machine"], timed.provenance["versions"]
     libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
     sections = [
         "# Results",
@@ -118,10 +143,10 @@ def document(against_jpeg: Results, against_vtm: Results, families: Mapping[str,
         "Difference in bits at equal PSNR, by straight lines between the points of the mean curves.",
         markdown(difference_table(against_jpeg.our_curves, _pointwise_rivals(against_jpeg.curves))),
         "## Speed and memory",
-        "Seconds for a 768x512 picture, warm, with file; megapixels a second; peak memory beyond what was "
-        "there before (libraries, weights and the picture). Our encoder and decoder use all threads, as "
-        "do those of AVIF and JPEG XL.",
-        markdown(cost_table(against_jpeg)),
+        f"Seconds for a 768x512 picture, warm, with file, means over {len(timed.pictures)} of the pictures; "
+        "megapixels a second; peak memory beyond what was there before (libraries, weights and the picture). "
+        "Our encoder and decoder use all threads, as do those of AVIF and JPEG XL.",
+        markdown(cost_table(timed)),
         "## Our families, point by point",
         *(_family_section(curve, families[curve.name]) for curve in against_jpeg.our_curves),
         "## Each picture: BD-rate (PSNR) against JPEG 4:2:0",
@@ -156,10 +181,15 @@ def _progress_table(training: Sequence[dict[str, Any]]) -> Table:
     return ["samples", *CARD_ANCHORS], rows
 
 
-def update_card(family: Family, curves: Sequence[Curve], outcome: Outcome, folder: Path) -> None:
+def update_card(
+    family: Family, curves: Sequence[Curve], timed: Results, outcome: Outcome, folder: Path
+) -> None:
     """Put the figures of ``family`` into its card and, for the default model, the README."""
     entry = family.entry
-    curve = next(curve for curve in curves if curve.name == family.name)
+    curve, times = (
+        next(curve for curve in found if curve.name == family.name)
+        for found in (curves, timed.curves)
+    )
     samples = outcome.samples[family.name]
     rates = _bd_rates(curve, curves, "psnr")
     if training := entry.card.get("training"):
@@ -167,7 +197,7 @@ def update_card(family: Family, curves: Sequence[Curve], outcome: Outcome, folde
     card = {
         **entry.card,
         "pictures": {"folder": folder.name, "count": len(samples)},
-        "curve": _card_points(curve),
+        "curve": _card_points(curve, times),
         "bd_rate_percent": rates,
         "bd_rate_percent_by_metric": {
             metric: _bd_rates(curve, curves, metric) for metric in METRICS[1:]
@@ -183,18 +213,12 @@ def update_card(family: Family, curves: Sequence[Curve], outcome: Outcome, folde
         update_readme(card_table(card))
 
 
-def _card_points(curve: Curve) -> list[dict[str, float]]:
-    names = {
-        "setting": "setting",
-        "bpp": "bpp",
-        "psnr": "psnr",
-        "ms-ssim": "ms_ssim",
-        "ssimulacra2": "ssimulacra2",
-        "haarpsi": "haarpsi",
-        "encoding_time": "encode_seconds",
-        "decoding_time": "decode_seconds",
+def _card_points(curve: Curve, times: Curve) -> list[dict[str, float]]:
+    measured = ("setting", "bpp", "psnr", "ms-ssim", "ssimulacra2", "haarpsi")
+    columns = {name.replace("-", "_"): curve.columns[name] for name in measured} | {
+        "encode_seconds": times.columns["encoding_time"],
+        "decode_seconds": times.columns["decoding_time"],
     }
-    columns = {key: curve.columns[column] for column, key in names.items()}
     rows = zip(*columns.values(), strict=True)
     return [{k: round(v, 5) for k, v in zip(columns, row, strict=True)} for row in rows]
 
@@ -215,16 +239,15 @@ def _bd_rates(curve: Curve, curves: Sequence[Curve], metric: str) -> dict[str, f
 def _written_over_estimated(
     family: Family, folder: Path, samples: dict[str, list[Sample]]
 ) -> float:
-    """Bytes of all files over what the tables promise for their symbols."""
+    """Bytes of files over what the tables promise for their symbols, of the pictures that are timed."""
     encoder = Encoder(family.family, family.engine, family.tune)
+    pictures = dict(list(read_folder(folder).items())[::TIMED_EVERY])
     with record_bits() as estimated:
-        for picture in read_folder(folder).values():
+        for picture in pictures.values():
             latents = encoder.analyse(picture)
             for rate in RATES:
                 encoder.encode(picture, code_from_rate(rate), latents)
-    written = sum(
-        8 * sample.bytes for picture_samples in samples.values() for sample in picture_samples
-    )
+    written = sum(8 * sample.bytes for name in pictures for sample in samples[name])
     return round(written / sum(estimated), 5)
 
 

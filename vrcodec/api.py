@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from functools import lru_cache
 from os import PathLike
@@ -175,7 +176,7 @@ def open(
     region = _make_region(crop, scale)
     try:
         with Path(path).open("rb") as file:
-            source = FileSource(file) if crop and Path(path).is_file() else file.read()
+            source = FileSource(file) if crop and os.path.isfile(path) else file.read()
             return _decode_image(
                 _load_decoder(engine, device, memory, limits), source, levels, partial, region
             )

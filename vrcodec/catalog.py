@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -90,8 +91,8 @@ def search_path() -> list[Path]:
     """Folders of weights, each once: those of ``VRCODEC_WEIGHTS``, then the one of the package."""
     variable = os.environ.get(WEIGHTS_VARIABLE, "")
     folders = [*(Path(part) for part in variable.split(os.pathsep) if part), _packaged_folder()]
-    first = {folder.resolve(): folder for folder in reversed(folders)}
-    return [folder for folder in folders if first.get(folder.resolve()) is folder]
+    first = {os.path.realpath(folder): folder for folder in reversed(folders)}
+    return [folder for folder in folders if first.get(os.path.realpath(folder)) is folder]
 
 
 def _packaged_folder() -> Path:
@@ -109,7 +110,8 @@ def installed_weights() -> list[WeightsEntry]:
 
 def _entries(folder: Path) -> Iterator[WeightsEntry]:
     # A family's main weights are <family>.safetensors; older ones, kept for older files, come after.
-    for card_path in sorted(folder.glob("*.json"), key=lambda path: (len(path.stem), path.stem)):
+    cards = map(Path, glob.glob(f"{glob.escape(str(folder))}/*.json"))
+    for card_path in sorted(cards, key=lambda path: (len(path.stem), path.stem)):
         path = card_path.with_suffix(".safetensors")
         try:
             card = json.loads(card_path.read_bytes())
@@ -119,7 +121,7 @@ def _entries(folder: Path) -> Iterator[WeightsEntry]:
             )
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        if path.is_file():
+        if os.path.isfile(path):
             yield entry
 
 

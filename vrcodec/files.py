@@ -44,7 +44,7 @@ def read_at_most(file: BinaryIO, limit: int) -> bytes:
 
 def check_absent(path: Path) -> None:
     """Raise OutputError when ``path`` exists."""
-    if path.exists():
+    if os.path.exists(path):
         raise OutputError(f"{path}: exists already; add -f to overwrite it")
 
 
@@ -61,17 +61,18 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool) -> None:
             with open(handle, "wb", closefd=False) as file:
                 file.write(data)
             return
-        if path.exists() and not path.is_file():
+        if os.path.exists(path) and not os.path.isfile(path):
             path.write_bytes(data)
             return
         if not overwrite:
             check_absent(path)
-        target = path.resolve()
+        target = Path(os.path.realpath(path))
         with _partial_name(target) as name:
             if not _write_nameless(target, name, data, overwrite):
                 _write_named(target, name, data, overwrite)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{path}: cannot be written: {reason}") from error
 
 
 def open_descriptor(path: Path) -> int | None:
@@ -152,7 +153,7 @@ def _write_all(handle: int, target: Path, data: bytes) -> None:
     remaining = memoryview(data)
     while remaining:
         remaining = remaining[os.write(handle, remaining) :]
-    if target.exists() and hasattr(os, "fchmod"):
+    if os.path.exists(target) and hasattr(os, "fchmod"):
         os.fchmod(handle, target.stat().st_mode & 0o777)
     os.fsync(handle)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -43,7 +44,7 @@ def _target_location(source: str, relative: PurePosixPath, folder: str | None) -
 
 
 def _refuse_sources(targets: Mapping[str, str]) -> None:
-    sources = {str(Path(source).resolve()) for source in targets}
+    sources = {os.path.realpath(source) for source in targets}
     for target in targets.values():
-        if not storage.is_url(target) and str(Path(target).resolve()) in sources:
+        if not storage.is_url(target) and os.path.realpath(target) in sources:
             raise UsageError(f"{target}: is one of the inputs; name another folder with -o")

@@ -96,7 +96,7 @@ def check_absent(location: str) -> None:
 def is_folder(location: str) -> bool:
     """Whether ``location`` is a folder. Raises InputError."""
     if not is_url(location):
-        return local_path(location).is_dir()
+        return os.path.isdir(local_path(location))
     with _as_input_error(location):
         system, path = _file_system(location)
         return bool(system.isdir(path))
@@ -129,8 +129,8 @@ def write(location: str, data: bytes, *, overwrite: bool) -> None:
 def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be made: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path}: cannot be made: {_reason(error)}") from error
 
 
 def _upload(location: str, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,7 @@ def _check_progressive(
 
 
 def _choose_format(target: str | None) -> OutputFormat:
-    if target is None or target == STDIO or Path(target).is_dir():
+    if target is None or target == STDIO or os.path.isdir(target):
         return "png"
     suffix = Path(target).suffix.lower()
     if suffix and suffix not in SUFFIXES and not is_special(Path(target)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,9 +32,9 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
 
     Raises InputError when there is none.
     """
-    files = {path for path in paths if not path.is_dir()}
+    files = {path for path in paths if not os.path.isdir(path)}
     for folder in paths:
-        if folder.is_dir():
+        if os.path.isdir(folder):
             files.update(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
     if not files:
         raise InputError(f"no pictures below {', '.join(map(str, paths))}")

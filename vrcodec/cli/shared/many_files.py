@@ -205,10 +205,10 @@ def _check_output(request: ManyFilesRequest) -> None:
         if folders:
             raise InputError(f"{folders[0]}: is a folder; name one for the results with -o")
         return
-    if storage.is_url(target) or Path(target).is_dir():
+    if storage.is_url(target) or os.path.isdir(target):
         return
     tree = request.options.files_from or any(map(_is_several, request.inputs))
-    if not tree or Path(target).exists():
+    if not tree or os.path.exists(target):
         raise UsageError(
             f"{target}: with several inputs, or --jobs, --resume or --log, -o must name an existing folder"
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -49,7 +50,7 @@ def open_vrc_source(name: str, *, whole: bool) -> Iterator[Source]:
 
     Other files are refused by their first bytes. Raises VrcError.
     """
-    if whole or name == STDIO or not Path(name).is_file():
+    if whole or name == STDIO or not os.path.isfile(name):
         yield read_vrc_file(name)
         return
     with ExitStack() as stack:
@@ -140,9 +141,9 @@ class Destination:
             return
         if not self.path.name:
             raise UsageError(f"{self.path}: is not the name of a file")
-        if not self.path.parent.is_dir():
+        if not os.path.isdir(self.path.parent):
             raise OutputError(f"{self.path}: the folder {self.path.parent} does not exist")
-        if self.path.is_dir():
+        if os.path.isdir(self.path):
             raise OutputError(f"{self.path}: is a folder")
         if not self.force and not is_special(self.path):
             check_absent(self.path)
@@ -159,7 +160,7 @@ class Destination:
 
 def is_special(path: Path) -> bool:
     """Whether ``path`` exists and is no regular file, or one that is open already: /dev/null, /dev/stdout."""
-    return (path.exists() and not path.is_file()) or open_descriptor(path) is not None
+    return (os.path.exists(path) and not os.path.isfile(path)) or open_descriptor(path) is not None
 
 
 def choose_destinations(
@@ -173,9 +174,9 @@ def choose_destinations(
         raise UsageError("an input is named twice")
     if target is not None and open_descriptor(Path(target)) == 1:
         target = STDIO
-    if target not in (None, STDIO) and str(target).endswith("/") and not Path(target).is_dir():
+    if target not in (None, STDIO) and str(target).endswith("/") and not os.path.isdir(target):
         raise OutputError(f"{target}: the folder does not exist")
-    if len(inputs) > 1 and target is not None and not Path(target).is_dir():
+    if len(inputs) > 1 and target is not None and not os.path.isdir(target):
         raise UsageError(f"{target}: with several inputs, -o must name an existing folder")
     chosen = {name: _choose_destination(name, target, suffix, force) for name in inputs}
     paths = [destination.path for destination in chosen.values() if destination.path]
@@ -190,7 +191,7 @@ def choose_destinations(
 def _choose_destination(name: str, target: str | None, suffix: str, force: bool) -> Destination:
     if target == STDIO or (target is None and name == STDIO):
         return Destination(None, force)
-    if target is not None and not Path(target).is_dir():
+    if target is not None and not os.path.isdir(target):
         path = Path(target)
     else:
         source = Path("stdin" if name == STDIO else name)
@@ -198,6 +199,13 @@ def _choose_destination(name: str, target: str | None, suffix: str, force: bool)
             raise InputError(f"{name or repr(name)}: is not a file")
         path = source.with_suffix(suffix)
         path = Path(target, path.name) if target else path
-    if name != STDIO and path.exists() and Path(name).exists() and path.samefile(name):
+    if name != STDIO and _is_same_file(path, name):
         raise UsageError(f"{name}: input and output are the same file; name another with -o")
     return Destination(path, force)
+
+
+def _is_same_file(path: Path, name: str) -> bool:
+    # Names that nothing has, or may have, are no file.
+    with suppress(OSError, ValueError):
+        return os.path.samefile(path, name)
+    return False

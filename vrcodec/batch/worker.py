@@ -25,7 +25,10 @@ _RETRY_PAUSE_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class BatchSize:
-    """The first message of a worker: how many pictures it reads ahead, to prepare them together."""
+    """The message of a worker that has loaded what codes: how many pictures it prepares together.
+
+    Until then it reads one ahead, and where all is up to date nothing is loaded.
+    """
 
     count: int
 
@@ -33,8 +36,8 @@ class BatchSize:
 def run_worker(processor: ItemProcessor, connection: Connection) -> None:
     """Process the items that come through ``connection``, as (number, item), until None comes or it is closed.
 
-    Sends back its `BatchSize`, (number, None) when the coding of an item begins, (`NO_ITEM`, None) before a
-    batch is prepared, and (number, outcome).
+    Sends back its `BatchSize` before the first coding, (number, None) when the coding of an item begins,
+    (`NO_ITEM`, None) before a batch is prepared, and (number, outcome).
     """
     signal.signal(signal.SIGTERM, _terminate)
     # Ctrl-C reaches all processes of a terminal; the parent decides.
@@ -59,16 +62,17 @@ class _Pipeline:
         self._processor = processor
         self._connection = connection
         self._send_lock = threading.Lock()
-        self._batch_size = processor.batch_size
-        self._read_items: queue.Queue[tuple[int, ReadItem] | None] = queue.Queue(self._batch_size)
+        self._batch_size: int | None = None
+        # The parent sends no more than is to be read ahead.
+        self._read_items: queue.SimpleQueue[tuple[int, ReadItem] | None] = queue.SimpleQueue()
 
     def run(self) -> None:
         """Code in this thread, until no more items come."""
-        self._connection.send(BatchSize(self._batch_size))
         threading.Thread(target=self._read_all, daemon=True).start()
         with ThreadPoolExecutor(1) as writer:
             while batch := self._next_batch():
-                self._prepare([source for _, source in batch])
+                if any(source.outcome is None for _, source in batch):
+                    self._prepare([source for _, source in batch])
                 for number, source in batch:
                     if source.outcome is not None:
                         self._send(number, source.outcome)
@@ -77,6 +81,10 @@ class _Pipeline:
                     writer.submit(self._write, number, self._processor.code(source))
 
     def _prepare(self, sources: Sequence[ReadItem]) -> None:
+        if self._batch_size is None:
+            self._batch_size = self._processor.batch_size
+            with self._send_lock:
+                self._connection.send(BatchSize(self._batch_size))
         if self._batch_size > 1:
             # A worker that dies here must not be taken to have died of the picture that was begun last.
             self._send(NO_ITEM, None)
@@ -88,7 +96,7 @@ class _Pipeline:
         entry = self._read_items.get()
         while entry is not None:
             batch.append(entry)
-            if len(batch) == self._batch_size or self._read_items.empty():
+            if len(batch) >= (self._batch_size or 1) or self._read_items.empty():
                 return batch
             entry = self._read_items.get()
         # For the next call.

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO
 
 from vrcodec.batch import storage
@@ -39,11 +40,9 @@ class Log:
             if time.monotonic() - self._uploaded_at > _UPLOAD_SECONDS:
                 self._upload()
             return
-        try:
+        with _as_output_error(self._location):
             self._file.write(line)
             self._file.flush()
-        except OSError as error:
-            raise OutputError(f"{self._location}: cannot be written: {error.strerror}") from error
 
     def _upload(self) -> None:
         storage.write(self._location, self._content, overwrite=True)
@@ -51,10 +50,22 @@ class Log:
 
     def close(self) -> None:
         """Write what is left. Raises OutputError."""
-        if self._file is not None:
-            self._file.close()
-        else:
+        if self._file is None:
             self._upload()
+            return
+        # Also where a line could not be written, and still is in the buffer.
+        with _as_output_error(self._location):
+            self._file.close()
+
+
+@contextmanager
+def _as_output_error(location: str) -> Iterator[None]:
+    """Errors of the body, which opens or writes a log, as OutputError."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{location}: cannot be written: {reason}") from error
 
 
 def _descriptor(location: str) -> int | None:
@@ -64,7 +75,7 @@ def _descriptor(location: str) -> int | None:
 
 def _open_to_append(location: str) -> IO[bytes]:
     path, handle = storage.local_path(location), _descriptor(location)
-    try:
+    with _as_output_error(location):
         if handle is not None:
             return os.fdopen(os.dup(handle), "wb")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,8 +83,6 @@ def _open_to_append(location: str) -> IO[bytes]:
         # A killed run may have left an unfinished line, which would swallow the next one.
         if file.tell() and not _ends_with_newline(file):
             file.write(b"\n")
-    except OSError as error:
-        raise OutputError(f"{location}: cannot be written: {error.strerror or error}") from error
     return file
 
 

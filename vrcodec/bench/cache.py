@@ -22,9 +22,12 @@ Key = tuple[str, float, str, str]
 
 
 def default_folder() -> Path:
-    """Where results are kept: below XDG_CACHE_HOME, or ~/.cache."""
+    """Where results are kept: below XDG_CACHE_HOME, or ~/.cache. Raises OutputError without a home."""
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "vrcodec" / "bench"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "vrcodec" / "bench"
+    except RuntimeError as error:
+        raise OutputError(f"results cannot be kept: {error}; name a folder with --cache") from error
 
 
 class Cache:
@@ -64,7 +67,7 @@ class Cache:
 
 def _read_samples(path: Path) -> dict[Key, Sample]:
     samples: dict[Key, Sample] = {}
-    if not path.exists():
+    if not os.path.exists(path):
         return samples
     for line in path.read_text(errors="replace").splitlines():
         # A line that a killed run left unfinished is no reason to stop.

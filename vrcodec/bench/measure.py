@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vrcodec.bench.codecs import Codec, Coder
 from vrcodec.bench.memory import peak_memory
-from vrcodec.errors import TargetError
+from vrcodec.errors import OutputError, TargetError
 from vrcodec.metrics import Metric
 from vrcodec.picture.picture import Picture
 from vrcodec.timing import record_stages, stage
@@ -67,8 +67,7 @@ class RoundTrip:
         peaks: Peaks = None, None
         if self.memory:
             peaks = _measure_memory(coder, picture, points[len(points) // 2])
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "picture" + codec.suffix)
+        with _temporary_file("picture" + codec.suffix) as path:
             for point in points:
                 with suppress(TargetError):
                     yield self._measure_point(coder, picture, point, path, peaks)
@@ -98,6 +97,16 @@ class RoundTrip:
             elapsed = time.perf_counter() - start
         one_time = sum(times.seconds.pop(name, 0.0) for name in _ONE_TIME_STAGES)
         cost.seconds, cost.stages = elapsed - one_time, times.seconds
+
+
+@contextmanager
+def _temporary_file(name: str) -> Iterator[Path]:
+    """The path of a file that is removed behind the body. Errors in writing or reading it are OutputErrors."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder, name)
+    except OSError as error:
+        raise OutputError(f"no temporary file can be written: {error.strerror}") from error
 
 
 def _measure_memory(coder: Coder, picture: Picture, point: float) -> Peaks:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -15,7 +17,7 @@ from vrcodec.bench.cache import Cache
 from vrcodec.bench.codecs import Codec, synchroniser
 from vrcodec.bench.measure import RoundTrip, Sample, picture_hash
 from vrcodec.engine import Engine
-from vrcodec.errors import VrcError
+from vrcodec.errors import LimitError, VrcError
 from vrcodec.limits import Limits
 from vrcodec.metrics import choose_metrics
 from vrcodec.models.backends import set_threads
@@ -126,10 +128,14 @@ def _start_measuring(plan: Plan) -> Iterator[Iterator[_Result]]:
     try:
         futures = [pool.submit(_measure, *task) for task in tasks]
         yield (future.result() for future in as_completed(futures))
-    except BaseException:
+    except BaseException as error:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
             process.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise LimitError(
+                "a process has died, perhaps for want of memory; take fewer --jobs, and --resume"
+            ) from error
         raise
     pool.shutdown()
 
@@ -199,7 +205,7 @@ def name_pictures(paths: Sequence[Path], inputs: Sequence[Path]) -> dict[str, Pa
     """``paths`` by short, distinct names: relative to the folder of ``inputs`` that holds them."""
     names: dict[str, Path] = {}
     for path in paths:
-        roots = [root for root in inputs if root.is_dir() and path.is_relative_to(root)]
+        roots = [root for root in inputs if os.path.isdir(root) and path.is_relative_to(root)]
         short = str(path.relative_to(roots[0])) if roots else path.name
         names[short if short not in names else str(path)] = path
     return names

@@ -77,7 +77,8 @@ def load_task(name: str) -> Callable[..., Any]:
     module, _, attribute = name.partition(":")
     try:
         task: Callable[..., Any] = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:
+        # The module is the user's, and may raise anything.
         raise UsageError(f"{name!r} cannot be loaded as MODULE:CALLABLE: {error}") from error
     if not callable(task):
         raise UsageError(f"{name!r} is not callable")

@@ -97,8 +97,13 @@ def _read_array(path: Path, limits: Limits) -> npt.NDArray[np.generic]:
     try:
         # Memory-mapped, so that the limits are checked before memory is allocated.
         array: npt.NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OverflowError) as error:
+    except OSError:
+        raise
+    except Exception as error:
+        # A damaged header can make NumPy's parser raise anything.
         raise InputError(f"{path}: not an array in .npy format") from error
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{path}: several arrays, not one in .npy format")
     if array.ndim == 2:
         limits.check_picture(str(path), *array.shape[::-1])
     return array

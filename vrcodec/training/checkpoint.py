@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from vrcodec.errors import CorruptError, OutputError
+from vrcodec.errors import CorruptError, InputError, OutputError
 from vrcodec.files import write_atomically
 from vrcodec.training.distributed import ProcessGroup
 
@@ -35,11 +35,11 @@ def write_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
 def read_checkpoint(folder: Path, device: str, group: ProcessGroup) -> State | None:
     """The state in ``folder`` of rank 0, on every rank, on ``device``; None where there is none.
 
-    Machines need not share a folder: rank 0 reads, and sends the data. Raises CorruptError.
+    Machines need not share a folder: rank 0 reads, and sends the data. Raises InputError or CorruptError.
     """
     path = folder / CHECKPOINT
-    exists = group.rank == 0 and path.exists()
-    data = group.broadcast(path.read_bytes() if exists else None)
+    exists = group.rank == 0 and os.path.exists(path)
+    data = group.broadcast(_read(path) if exists else None)
     if data is None:
         return None
     try:
@@ -49,6 +49,13 @@ def read_checkpoint(folder: Path, device: str, group: ProcessGroup) -> State | N
     except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise CorruptError(f"{path}: this is no checkpoint: {error}") from error
     return state
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 @contextlib.contextmanager
@@ -63,7 +70,10 @@ def locked(folder: Path) -> Iterator[None]:
     except ImportError:
         yield
         return
-    handle = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o666)
+    try:
+        handle = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o666)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written to: {error.strerror}") from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from vrcodec.errors import DeviceError
+from vrcodec.errors import DeviceError, UsageError
 from vrcodec.models.networks.module import Module
 
 _GREETING_SECONDS = 300.0
@@ -35,17 +35,23 @@ class ProcessGroup:
     @staticmethod
     @contextlib.contextmanager
     def join(device: str) -> Iterator[ProcessGroup]:
-        """Join the process group that the environment describes, and leave it at the end."""
+        """Join the process group that the environment describes, and leave it at the end. Raises UsageError."""
         if "RANK" not in os.environ:
             yield ProcessGroup()
             return
-        store, rank, world_size = next(rendezvous("env://"))
+        try:
+            store, rank, world_size = next(rendezvous("env://"))
+            local_rank = int(os.environ["LOCAL_RANK"])
+        except (ValueError, KeyError) as error:
+            raise UsageError(
+                f"RANK is set, as torchrun does, and not all that goes with it: {error}"
+            ) from error
         # What the ranks tell each other of their state is on the CPU, so that nobody waits for a GPU.
         backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
         fresh = fresh_store(store, rank, world_size)
         dist.init_process_group(backend, store=fresh, rank=rank, world_size=world_size)
         try:
-            yield ProcessGroup(rank, world_size, int(os.environ["LOCAL_RANK"]))
+            yield ProcessGroup(rank, world_size, local_rank)
         finally:
             dist.destroy_process_group()
 

@@ -27,7 +27,7 @@ class Record:
     def forget_after(self, step: int) -> None:
         """Remove rows of later steps: those between the last checkpoint and the end of a killed process."""
         try:
-            lines = self.path.read_text().splitlines()
+            lines = self.path.read_text(errors="replace").splitlines()
         except OSError:
             return
         column = self._columns.index("step")

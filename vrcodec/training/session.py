@@ -105,7 +105,7 @@ def _prepare_folder(session: Session) -> bool:
         session.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{session.folder}: cannot be created: {error.strerror}") from error
-    exists = (session.folder / CHECKPOINT).exists()
+    exists = os.path.exists(session.folder / CHECKPOINT)
     if session.schedule.shape == "constant" or _is_restart():
         return exists
     if exists and not session.resume:

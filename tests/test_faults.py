@@ -247,7 +247,7 @@ def test_many_pictures_in_one_process(photograph: Pixels) -> None:
 def test_signals_raise_where_there_is_something_to_keep() -> None:
     from vrcodec.cli.shared import signals
 
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    before = {n: signal.getsignal(n) for n in signals._SIGNALS}
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signals.install()

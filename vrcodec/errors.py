@@ -16,6 +16,10 @@ Every message names the file where there is one, and says what to do.
 
 from __future__ import annotations
 
+import errno
+
+_TOO_MANY_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+
 
 class VrcError(Exception):
     """Base class of all errors that vrcodec raises on purpose."""
@@ -75,3 +79,27 @@ class DeviceError(VrcError):
     """The device is absent, or its memory does not suffice."""
 
     exit_code = 10
+
+
+def explain_shortage(error: BaseException) -> VrcError | None:
+    """The error of ours for one that any line may raise where the system has too little of something.
+
+    None for other errors.
+    """
+    number = getattr(error, "errno", None)
+    # The second is PyTorch's, a RuntimeError.
+    if isinstance(error, MemoryError) or "allocate memory" in str(error) or number == errno.ENOMEM:
+        return LimitError("not enough memory")
+    if number in _TOO_MANY_FILES:
+        return LimitError("too many open files; allow more with ulimit -n")
+    if number == errno.EAGAIN or "start new thread" in str(error):
+        return LimitError("no further process or thread can be started; allow more with ulimit -u")
+    if isinstance(error, ImportError):
+        cause = error.__cause__ or error.__context__
+        if cause is not None and (shortage := explain_shortage(cause)):
+            return shortage
+        reason = str(error).partition("\n")[0]
+        return DeviceError(
+            f"a library cannot be loaded: {reason}; there is too little memory, or its installation is damaged"
+        )
+    return None

@@ -15,7 +15,7 @@ from vrcodec.batch import storage
 from vrcodec.batch.items import Item, Outcome, Work
 from vrcodec.bitstream.inspection import inspect
 from vrcodec.bitstream.schema import MAGIC
-from vrcodec.errors import DeviceError, VrcError
+from vrcodec.errors import DeviceError, VrcError, explain_shortage
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,9 @@ class ItemProcessor:
         except VrcError as error:
             return _failure(item, error, transient=isinstance(error, DeviceError))
         except Exception as error:
-            # A bug of the program, or no memory: the other pictures may still succeed.
+            # The other pictures may still succeed.
+            if shortage := explain_shortage(error):
+                return _failure(item, shortage, transient=False)
             message = f"{item.source}: internal error: {type(error).__name__}: {error}"
             return item.failure(message, type(error).__name__)
         data: bytes = result.pop("data")

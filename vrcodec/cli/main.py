@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
+import io
 import os
 import sys
 import warnings
@@ -16,7 +17,7 @@ import click
 
 from vrcodec import __version__
 from vrcodec.cli.shared import output, signals
-from vrcodec.errors import OutputError, VrcError
+from vrcodec.errors import OutputError, VrcError, explain_shortage
 
 COMMANDS = (
     "encode",
@@ -35,6 +36,9 @@ COMMANDS = (
 EXIT_INTERNAL = 1
 # What a shell reports for a process that the closed pipe itself ended.
 EXIT_CLOSED_PIPE = 141
+
+# Of writing to a stream that takes nothing: the disk is full, the file at its limit, the terminal gone ...
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO, errno.EBADF})
 
 
 class ClosedPipeError(Exception):
@@ -90,38 +94,42 @@ def run(arguments: Sequence[str] | None = None) -> int:
                 sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
-        error.show()
+        message = io.StringIO()
+        error.show(message)
+        output.show(message.getvalue().rstrip("\n"))
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         output.error("interrupted")
         return signals.EXIT_INTERRUPTED
     except (ClosedPipeError, BrokenPipeError):
-        _abandon_stdout()
         return EXIT_CLOSED_PIPE
-    except output.StdoutError as error:
-        _abandon_stdout()
-        return output.report(error)
     except VrcError as error:
         return output.report(error)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            # Files have their own messages; this was other output, such as help redirected into a file.
-            _abandon_stdout()
-            return output.report(OutputError(f"<stdout>: cannot be written: {error.strerror}"))
+        if problem := _blame_surroundings(error):
+            problem.__cause__ = error
+            return output.report(problem)
         output.error(f"internal error: {type(error).__name__}: {error}; -vv shows where")
         if output.verbosity >= output.DEBUG:
             raise
         return EXIT_INTERNAL
 
 
-def _abandon_stdout() -> None:
-    """Redirect stdout to nowhere: the interpreter must not fail at exit when it flushes the rest."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _blame_surroundings(error: Exception) -> VrcError | None:
+    """What to say of an error that can come from anywhere, and is no fault of the program; None for others."""
+    if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+        # Files have their own messages; this was other output, such as help redirected into a file.
+        return OutputError(f"<stdout>: cannot be written: {error.strerror}")
+    return explain_shortage(error)
 
 
 def main() -> None:
     """Run the command line, and exit."""
+    _occupy_closed_descriptors()
     signals.install()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names that its encoding does not have are shown all the same.
+        sys.stdout.reconfigure(errors="backslashreplace")
     # Where Pillow warns about a file, this program has its own message.
     warnings.filterwarnings("ignore", module="PIL")
     code = run()
@@ -129,13 +137,22 @@ def main() -> None:
     _exit(code)
 
 
+def _occupy_closed_descriptors() -> None:
+    """Open what is closed of the descriptors 0 to 2: a file that is opened later must not pass for stderr."""
+    with contextlib.suppress(OSError):
+        while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+            os.set_inheritable(handle, True)
+        os.close(handle)
+
+
 def _exit(code: int) -> NoReturn:
-    """Exit without tearing torch down: that takes 0.4 s, for memory that is freed anyway."""
-    if "torch" in sys.modules:
-        atexit._run_exitfuncs()
-        for stream in (sys.stdout, sys.stderr):
-            # What could not be written has been reported.
-            with contextlib.suppress(OSError, ValueError, AttributeError):
-                stream.flush()
-        os._exit(code)
-    sys.exit(code)
+    """Exit without tearing torch down: that takes 0.4 s, for memory that is freed anyway.
+
+    Nor would the interpreter leave the exit code as it is where it cannot write what is left for a stream.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        # What could not be written has been reported.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)

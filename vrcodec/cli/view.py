@@ -121,7 +121,7 @@ def _serve_page(name: str, decoded: DecodedFile, no_browser: bool, port: int) ->
     resources = build_resources(title, fields, decoded.images(), info.width, info.height)
     until_ctrl_c = contextlib.suppress(KeyboardInterrupt)
     with until_ctrl_c, signals.as_exceptions(), serve(resources, port) as address:
-        click.echo(address)
+        output.echo(address)
         output.say("Ctrl-C ends it")
         if not no_browser and not webbrowser.open(address):
             output.say("no browser is to be found: open the address in one of yours")

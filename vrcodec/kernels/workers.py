@@ -15,6 +15,9 @@ from threadpoolctl import ThreadpoolController
 
 Piece = TypeVar("Piece")
 
+# What OpenBLAS takes for each thread that multiplies, and keeps.
+_BUFFER_BYTES = 32 << 20
+
 
 def _available_threads() -> int:
     """Cores that this process may use."""
@@ -71,11 +74,19 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+@cache
+def _check_buffers() -> None:
+    """Raise MemoryError where OpenBLAS would get no memory for its buffers: it asks for them for ever."""
+    np.empty((WORKERS.count + 1, _BUFFER_BYTES), np.uint8)
+
+
 @contextmanager
 def computing() -> Iterator[None]:
     """Inside, a product of matrices takes one thread: the workers are as many as there should be.
 
-    Numbers that leave all bounds are no news here: whoever takes them to a file checks them.
+    Numbers that leave all bounds are no news here: whoever takes them to a file checks them. Raises
+    MemoryError.
     """
+    _check_buffers()
     with _libraries().limit(limits=1, user_api="blas"), np.errstate(all="ignore"):
         yield

@@ -38,8 +38,12 @@ def choose_backend(engine: Engine = DEFAULT_ENGINE, pixels: int | None = None) -
         cuda = engine.device.startswith("cuda")
         what = f"the device {engine.device}" if cuda else "the engine torch"
         raise DeviceError(missing("torch", "torch", what))
-    from vrcodec.models.device import torch_backend
-
+    try:
+        from vrcodec.models.device import torch_backend
+    except (ImportError, OSError) as error:
+        raise DeviceError(
+            f"PyTorch cannot be loaded: {error}; --engine numpy computes without it, in less memory"
+        ) from error
     return torch_backend(engine.device, engine.precision)
 
 

@@ -50,16 +50,18 @@ def set_verbosity(value: int) -> None:
     verbosity = max(QUIET, min(DEBUG, value))
 
 
-def _write(message: str) -> None:
-    """A line on stderr, above the progress bar while there is one."""
+def show(message: str) -> None:
+    """Lines on stderr, above the progress bar while there is one; lost where stderr takes nothing."""
     if _collected is not None:
         _collected.append(message)
-    elif _bar is None:
-        click.echo(message, err=True)
-    else:
-        _bar.progress.console.print(
-            message, markup=False, emoji=False, highlight=False, soft_wrap=True
-        )
+        return
+    with suppress(OSError):
+        if _bar is None:
+            click.echo(message, err=True)
+        else:
+            _bar.progress.console.print(
+                message, markup=False, emoji=False, highlight=False, soft_wrap=True
+            )
 
 
 @contextmanager
@@ -81,8 +83,15 @@ def repeat(messages: Sequence[str]) -> None:
 
 
 def error(message: str) -> None:
-    """Print an error; --quiet does not silence it."""
-    _write(f"vrcodec: {message}")
+    """Print an error, on one line; --quiet does not silence it."""
+    show(make_visible(f"vrcodec: {message}"))
+
+
+def make_visible(text: str) -> str:
+    """``text`` with escapes such as \\n for what a terminal obeys, or does not show: names have anything."""
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+    )
 
 
 def warn(message: str) -> None:
@@ -93,15 +102,15 @@ def warn(message: str) -> None:
 def report(problem: VrcError) -> int:
     """Show an error, with its traceback at -vv; returns its exit code."""
     if verbosity >= DEBUG:
-        traceback.print_exception(problem)
+        show("".join(traceback.format_exception(problem)).rstrip("\n"))
     error(str(problem))
     return problem.exit_code
 
 
 def say(message: str, level: int = NORMAL) -> None:
-    """Print a message on stderr, if the verbosity is at least ``level``."""
+    """Print a message on stderr, on one line, if the verbosity is at least ``level``."""
     if verbosity >= level:
-        _write(message)
+        show(make_visible(message))
 
 
 class StdoutError(OutputError):
@@ -137,7 +146,9 @@ def print_json(value: Any, *, err: bool = False) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on stdout."""
+    """A table on stdout, which may be closed."""
+    if sys.stdout is None:
+        return
     from rich.console import Console
     from rich.table import Table
 
@@ -154,7 +165,7 @@ def print_fields(fields: Mapping[str, str]) -> None:
     """Aligned 'name: value' lines on stdout."""
     width = max(map(len, fields))
     for name, value in fields.items():
-        echo(f"{name + ':':<{width + 2}}{value}")
+        echo(f"{name + ':':<{width + 2}}{make_visible(value)}")
 
 
 def for_each(
@@ -198,7 +209,7 @@ def progress_bar(total: int | None) -> Iterator[Callable[..., None]]:
     of a single picture is unknown.
     """
     global _bar
-    if verbosity < NORMAL or not sys.stderr.isatty():
+    if verbosity < NORMAL or sys.stderr is None or not sys.stderr.isatty():
         yield _no_step
         return
     from rich.console import Console

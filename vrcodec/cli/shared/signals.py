@@ -1,4 +1,6 @@
-"""Handling of SIGINT and SIGTERM: they end the program at once, and no partial file stays behind.
+"""Handling of signals that end the program: at once, and no partial file stays behind.
+
+SIGINT and SIGTERM, where the system has them SIGHUP (the terminal is gone) and SIGXCPU (`ulimit -t`).
 
 No exception is raised for them: inside an import, a destructor or a library's callback one would be lost, or
 show a traceback. Work that keeps something when it is interrupted asks for exceptions (`as_exceptions`).
@@ -17,7 +19,15 @@ from vrcodec.cli.shared import output
 from vrcodec.files import discard_partials
 
 EXIT_INTERRUPTED = 128 + signal.SIGINT
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU")
+    if hasattr(signal, name)
+)
+_MESSAGES = {
+    "SIGINT": b"vrcodec: interrupted\n",
+    "SIGXCPU": b"vrcodec: the time of the processor that it may take is used up (ulimit -t)\n",
+}
 
 
 def install() -> None:
@@ -83,8 +93,7 @@ def _end_process(number: int, frame: FrameType | None) -> None:
     ignore()
     discard_partials()
     output.clear_bar()
-    if number == signal.SIGINT:
-        _write_unbuffered(b"vrcodec: interrupted\n")
+    _write_unbuffered(_MESSAGES.get(signal.Signals(number).name, b""))
     os._exit(128 + number)
 
 

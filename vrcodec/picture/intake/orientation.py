@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import struct
-from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-_TAG = 0x0112
-_SHORT, _LONG = 3, 4
+from vrcodec.picture.intake.exif_block import LONG, SHORT, ExifBlock
+
+# The tag of EXIF and TIFF.
+ORIENTATION = 0x0112
 _IN_XMP = re.compile(rb"""((?<!/)tiff:Orientation\s*(?:=\s*["']|>)\s*)(\d+)""")
 
 
@@ -19,28 +19,15 @@ def reset_exif_orientation(exif: bytes) -> tuple[bytes, int | None]:
 
     Without a readable one of 1 .. 8 the block is as it was, and the orientation None.
     """
-    patched, orientation = bytearray(exif), None
-    for offset, form in _orientation_fields(exif):
-        value = struct.unpack_from(form, exif, offset)[0]
-        if 1 <= value <= 8:
+    block, orientation = ExifBlock(exif), None
+    for entry in block.entries(block.main):
+        value = (
+            block.value(entry) if entry.tag == ORIENTATION and entry.type in (SHORT, LONG) else None
+        )
+        if value is not None and 1 <= value <= 8:
             orientation = orientation or value
-            struct.pack_into(form, patched, offset, 1)
-    return bytes(patched), orientation
-
-
-def _orientation_fields(exif: bytes) -> Iterator[tuple[int, str]]:
-    """Offset and struct format of each orientation in the first directory; none where that is broken."""
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
-    if order is None or len(exif) < 8:
-        return
-    start = struct.unpack_from(order + "I", exif, 4)[0]
-    if start + 2 > len(exif):
-        return
-    count = struct.unpack_from(order + "H", exif, start)[0]
-    for entry in range(start + 2, min(start + 2 + 12 * count, len(exif) - 11), 12):
-        tag, field_type, values = struct.unpack_from(order + "HHI", exif, entry)
-        if tag == _TAG and field_type in (_SHORT, _LONG) and values == 1:
-            yield entry + 8, order + ("H" if field_type == _SHORT else "I")
+            block.set_value(entry, 1)
+    return bytes(block.content), orientation
 
 
 def reset_xmp_orientation(xmp: bytes) -> tuple[bytes, int | None]:

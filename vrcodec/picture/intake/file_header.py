@@ -14,6 +14,7 @@ from typing import BinaryIO
 from vrcodec.errors import InputError
 from vrcodec.picture.intake.boxes import Box, read_boxes
 from vrcodec.picture.intake.file_kind import JXL_CODESTREAM, JXL_CONTAINER
+from vrcodec.picture.intake.items import primary_item, property_indices
 from vrcodec.picture.intake.jxl_header import read_jxl_header
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -109,30 +110,13 @@ def _read_avif(source: BinaryIO) -> FileHeader:
     iprp_boxes = dict(read_boxes(meta_boxes.get(b"iprp", b"")))
     properties = list(read_boxes(iprp_boxes.get(b"ipco", b"")))
     try:
-        indices = _primary_property_indices(meta_boxes[b"pitm"], iprp_boxes[b"ipma"])
+        item = primary_item(meta_boxes[b"pitm"])
+        indices = property_indices(iprp_boxes[b"ipma"]).get(item, [])
         primary = [properties[index - 1] for index in indices if 0 < index <= len(properties)]
     except (KeyError, struct.error, IndexError):
         # libavif, which reads the same boxes, will say what is wrong.
         primary = properties
     return FileHeader(_avif_depth(properties), _avif_cicp(primary))
-
-
-def _primary_property_indices(pitm: bytes, ipma: bytes) -> list[int]:
-    """Indices, from 1, of the properties of the primary item."""
-    primary = struct.unpack_from(">H" if pitm[0] == 0 else ">I", pitm, 4)[0]
-    wide_id, wide_index = ipma[0] > 0, bool(ipma[3] & 1)
-    count, offset = struct.unpack_from(">I", ipma, 4)[0], 8
-    for _ in range(count):
-        item = struct.unpack_from(">I" if wide_id else ">H", ipma, offset)[0]
-        offset += 4 if wide_id else 2
-        length = ipma[offset]
-        layout = f">{length}{'H' if wide_index else 'B'}"
-        if item == primary:
-            # The highest bit says whether a reader must know the property.
-            mask = 0x7FFF if wide_index else 0x7F
-            return [index & mask for index in struct.unpack_from(layout, ipma, offset + 1)]
-        offset += 1 + struct.calcsize(layout)
-    return []
 
 
 def _avif_depth(properties: list[Box]) -> int | None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from vrcodec.errors import InputError
 from vrcodec.picture.metadata import Metadata
+from vrcodec.picture.notes import Note
 
 # Bilevel, grey, colour.
 Mode = Literal["1", "L", "RGB"]
@@ -24,6 +25,7 @@ class Picture:
 
     Those of a bilevel one (``mode`` 1) are 0 or 255. ``alpha``: (H, W) uint8, 255 is opaque; None: all is.
     ``lossless_cells``: which of its cells are to be stored without loss (`vrcodec.picture.graphics`).
+    ``notes``: what the user should know of how it was read.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -31,6 +33,7 @@ class Picture:
     alpha: npt.NDArray[np.uint8] | None = None
     metadata: Metadata = field(default_factory=Metadata)
     lossless_cells: npt.NDArray[np.bool_] | None = None
+    notes: tuple[Note, ...] = ()
 
     @property
     def width(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,25 +14,38 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from vrcodec.errors import InputError, LimitError, VrcError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
-from vrcodec.picture.intake.colour_description import build_declared_profile, refuse_hdr
+from vrcodec.picture.intake.colour_description import (
+    build_declared_profile,
+    read_exif_colours,
+    refuse_undescribable,
+)
 from vrcodec.picture.intake.colour_management import drop_unfitting_profile, manage_colours
+from vrcodec.picture.intake.containers.contents import FileContents, Part, read_at
+from vrcodec.picture.intake.containers.formats import read_contents
 from vrcodec.picture.intake.embedded_metadata import read_metadata
 from vrcodec.picture.intake.file_header import FileHeader, read_file_header
 from vrcodec.picture.intake.file_kind import EXTRA_FORMATS, HEIF, JXL, find_extra_format
 from vrcodec.picture.intake.heif import find_heif_cicp, open_heif
 from vrcodec.picture.intake.jxl import open_jxl, restore_jpeg
+from vrcodec.picture.intake.metadata_update import update_metadata
 from vrcodec.picture.intake.orientation import (
+    ORIENTATION,
     reset_exif_orientation,
     reset_xmp_orientation,
     rotate_upright,
 )
+from vrcodec.picture.intake.pixel_change import PixelChange
 from vrcodec.picture.intake.pixel_limit import pillow_pixel_limit
 from vrcodec.picture.intake.read_options import DEFAULT_READ_OPTIONS, METADATA_KINDS, ReadOptions
 from vrcodec.picture.intake.samples import Samples, extract_samples
 from vrcodec.picture.metadata import Metadata
-from vrcodec.picture.picture import Picture
+from vrcodec.picture.notes import Note
+from vrcodec.picture.picture import Mode, Picture
 
 READABLE = ("PNG", "JPEG", "PPM", "BMP", "GIF", "TIFF", "WEBP", "AVIF")
+
+_SEVERAL = "{}: has several frames or pages; choose one with --frame, counted from 0"
+_NO_FRAME = "{}: has no frame {}; they are counted from 0"
 
 
 def read_picture(
@@ -160,20 +174,48 @@ def _import_image(
     name: str,
     options: ReadOptions,
 ) -> Picture:
+    contents = read_contents(image, source, options.frame)
+    if contents.problem:
+        raise InputError(f"{name}: {contents.problem}; convert it to a plain PNG first")
+    if source is not None and len(contents.parts) > 1:
+        return _read_part(source, contents.parts, name, options)
     with pillow_pixel_limit(options.limits, name):
-        _seek_frame(image, name, options.frame)
+        _seek_frame(image, name, options.frame, contents.page)
     # Again, as pages differ in size.
     options.limits.check_picture(name, *image.size)
+    turned = _turns_itself(image)
     samples = extract_samples(image, source, header, name, options)
+    samples = _crop(samples, contents.clean_aperture)
     # After the samples, as some formats keep metadata behind them.
-    profile = _find_profile(image, samples, header, name, options)
+    embedded, orientation = _read_exif_and_xmp(image, contents, name, options)
+    profile = _find_profile(image, samples, header, contents, embedded.exif, name, options)
+    samples = _widen_grey(samples, contents.icc)
     if profile and _has_other_colours(image):
         profile = drop_unfitting_profile(profile, samples, name)
+    converted = options.icc == "srgb" and (profile is not None or samples.space == "LAB")
     samples, icc = manage_colours(samples, profile, options, name)
-    metadata, orientation = _read_exif_and_xmp(image, name, options)
-    if _is_of_file(image):
+    notes = [*contents.notes(), *_notes_on_colours(embedded.exif, options)]
+    if orientation != 1 and _is_of_file(image) and not _is_upright(image):
         samples = _rotate_samples(samples, orientation)
-    return _to_picture(samples, replace(metadata, icc=icc))
+        notes.append(Note(f"turned upright, from orientation {orientation}"))
+    height, width = samples.colours.shape[:2]
+    moved = turned or orientation != 1 or contents.clean_aperture is not None
+    change = PixelChange(width, height, moved, converted, other_frame=bool(options.frame))
+    metadata, changes = update_metadata(_strip(embedded, options), change)
+    return _to_picture(samples, replace(metadata, icc=icc), (*notes, *changes))
+
+
+def _read_part(
+    source: BinaryIO, parts: tuple[Part, ...], name: str, options: ReadOptions
+) -> Picture:
+    """The picture of several, one behind the other, that was asked for. Raises InputError."""
+    if options.frame is None:
+        raise InputError(_SEVERAL.format(name))
+    if options.frame >= len(parts):
+        raise InputError(_NO_FRAME.format(name, options.frame))
+    start, end = parts[options.frame]
+    part = io.BytesIO(read_at(source, start, end - start))
+    return read_picture(part, name, options=replace(options, frame=0))
 
 
 def _is_of_file(image: Image.Image) -> bool:
@@ -186,20 +228,17 @@ def _has_other_colours(image: Image.Image) -> bool:
     return not _is_of_file(image) or bool(getattr(image, "decoderconfig", ()))
 
 
-def _seek_frame(image: Image.Image, name: str, frame: int | None) -> None:
-    """Go to the frame that was asked for. Raises InputError."""
-    if frame == _current_frame(image):
-        return
-    if frame is None:
-        if _is_animated(image):
-            raise InputError(
-                f"{name}: has several frames or pages; choose one with --frame, counted from 0"
-            )
+def _seek_frame(image: Image.Image, name: str, frame: int | None, page: int | None) -> None:
+    """Go to the frame that was asked for, or the ``page`` that is the picture. Raises InputError."""
+    if frame is None and page is None and _is_animated(image):
+        raise InputError(_SEVERAL.format(name))
+    number = page if frame is None else frame
+    if number is None or number == _current_frame(image):
         return
     try:
-        image.seek(frame)
+        image.seek(number)
     except EOFError:
-        raise InputError(f"{name}: has no frame {frame}; they are counted from 0") from None
+        raise InputError(_NO_FRAME.format(name, number)) from None
 
 
 def _is_animated(image: Image.Image) -> bool:
@@ -210,31 +249,68 @@ def _is_animated(image: Image.Image) -> bool:
         return False
 
 
+def _crop(samples: Samples, window: tuple[int, int, int, int] | None) -> Samples:
+    """``window``: left, top, width, height; None is all."""
+    if window is None:
+        return samples
+    left, top, width, height = window
+    rows, columns = slice(top, top + height), slice(left, left + width)
+    alpha = None if samples.alpha is None else samples.alpha[rows, columns]
+    return replace(samples, colours=samples.colours[rows, columns], alpha=alpha)
+
+
 def _find_profile(
-    image: Image.Image, samples: Samples, header: FileHeader, name: str, options: ReadOptions
+    image: Image.Image,
+    samples: Samples,
+    header: FileHeader,
+    contents: FileContents,
+    exif: bytes | None,
+    name: str,
+    options: ReadOptions,
 ) -> bytes | None:
     """The ICC profile of the file, or one built from what it says of its colours in other ways."""
     if options.assumes_srgb:
         return None
     if image.format == "HEIF":
         header = replace(header, cicp=find_heif_cicp(image, header.cicp))
-    refuse_hdr(header, name)
-    icc = read_metadata(image, "icc", True, name)
+    refuse_undescribable(header, contents, name)
+    icc = read_metadata(image, "icc", True, name, contents.icc)
     if icc or samples.bilevel or samples.space in ("CMYK", "LAB"):
         return icc
-    return build_declared_profile(image, header, samples.space == "GRAY", name)
+    return build_declared_profile(image, header, contents, exif, samples.space == "GRAY", name)
 
 
-def _read_exif_and_xmp(image: Image.Image, name: str, options: ReadOptions) -> tuple[Metadata, int]:
-    """EXIF and XMP to keep, with orientation 1 from now on, and the orientation that the samples have."""
-    wants_exif, wants_xmp = "exif" not in options.strip, "xmp" not in options.strip
-    exif = read_metadata(image, "exif", wants_exif, name)
-    xmp = read_metadata(image, "xmp", wants_xmp, name)
+def _widen_grey(samples: Samples, icc: bytes | None) -> Samples:
+    """Grey samples as RGB, where the profile of a format that has palettes and RGB alone is one for RGB."""
+    if samples.space != "GRAY" or not icc or icc[16:20] != b"RGB ":
+        return samples
+    colours = np.repeat(samples.colours[:, :, None], 3, axis=2)
+    return replace(samples, colours=colours, space="RGB", bilevel=False)
+
+
+def _read_exif_and_xmp(
+    image: Image.Image, contents: FileContents, name: str, options: ReadOptions
+) -> tuple[Metadata, int]:
+    """EXIF and XMP, with orientation 1 from now on, and the orientation that they told."""
+    exif = read_metadata(image, "exif", "exif" not in options.strip, name)
+    xmp = read_metadata(image, "xmp", "xmp" not in options.strip, name, contents.xmp)
     exif, exif_orientation = reset_exif_orientation(exif) if exif else (None, None)
     xmp, xmp_orientation = reset_xmp_orientation(xmp) if xmp else (None, None)
-    metadata = Metadata(exif=exif if wants_exif else None, xmp=xmp if wants_xmp else None)
-    orientation = 1 if _is_upright(image) else exif_orientation or xmp_orientation or 1
-    return metadata, orientation
+    return Metadata(exif=exif, xmp=xmp), exif_orientation or xmp_orientation or 1
+
+
+def _strip(metadata: Metadata, options: ReadOptions) -> Metadata:
+    return Metadata(
+        exif=None if "exif" in options.strip else metadata.exif,
+        xmp=None if "xmp" in options.strip else metadata.xmp,
+    )
+
+
+def _notes_on_colours(exif: bytes | None, options: ReadOptions) -> Iterator[Note]:
+    """Whoever strips metadata may not know that EXIF has the only word on the colours."""
+    stripped = options.icc == "keep" and {"icc", "exif"} <= options.strip
+    if stripped and exif and read_exif_colours(exif):
+        yield Note("left out: that its colours are Adobe RGB, as EXIF says", lost=True)
 
 
 def _is_upright(image: Image.Image) -> bool:
@@ -243,14 +319,22 @@ def _is_upright(image: Image.Image) -> bool:
     return image.format in ("TIFF", "HEIF", "JXL") and not getattr(image, "jpeg", False)
 
 
+def _turns_itself(image: Image.Image) -> bool:
+    """Whether decoding will turn the samples by an orientation of which nothing is known afterwards."""
+    if image.format == "TIFF":
+        return bool(image.getexif().get(ORIENTATION, 1) != 1)
+    return image.format == "HEIF" and image.info.get("original_orientation") not in (None, 1)
+
+
 def _rotate_samples(samples: Samples, orientation: int) -> Samples:
     alpha = None if samples.alpha is None else rotate_upright(samples.alpha, orientation)
     return replace(samples, colours=rotate_upright(samples.colours, orientation), alpha=alpha)
 
 
-def _to_picture(samples: Samples, metadata: Metadata) -> Picture:
+def _to_picture(samples: Samples, metadata: Metadata, notes: tuple[Note, ...]) -> Picture:
     colours = samples.colours
     if samples.space == "RGB":
-        return Picture(colours, "RGB", samples.alpha, metadata)
+        return Picture(colours, "RGB", samples.alpha, metadata, notes=notes)
     pixels = np.repeat(colours[:, :, None], 3, axis=2)
-    return Picture(pixels, "1" if samples.bilevel else "L", samples.alpha, metadata)
+    mode: Mode = "1" if samples.bilevel else "L"
+    return Picture(pixels, mode, samples.alpha, metadata, notes=notes)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from PIL import ExifTags, Image
 
 from vrcodec.errors import InputError, LimitError
+from vrcodec.picture.intake.exif_block import TIFF_MAGICS
 
 MAX_METADATA_BYTES = 1 << 24
 
 _LABELS = {"icc": "ICC profile", "exif": "EXIF data", "xmp": "XMP data"}
-_TIFF_MAGICS = (b"II*\0", b"MM\0*")
 _APP1_EXIF, _APP1_XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/"
 # Tags of a TIFF file that describe the picture rather than the layout of the file, as EXIF has them.
@@ -24,16 +23,18 @@ class DamagedError(Exception):
     """There is metadata, and it cannot be read."""
 
 
-def read_metadata(image: Image.Image, kind: str, wanted: bool, name: str) -> bytes | None:
+def read_metadata(
+    image: Image.Image, kind: str, wanted: bool, name: str, found: bytes | None = None
+) -> bytes | None:
     """The bytes of metadata of ``kind`` (icc, exif, xmp) in a loaded image, None where there are none.
 
-    EXIF is without the prefix of JPEG. Raises InputError where they are damaged and ``wanted``, LimitError
-    where they are too large.
+    ``found``: those that Pillow does not report. EXIF is without the prefix of JPEG. Raises InputError where
+    they are damaged and ``wanted``, LimitError where they are too large.
     """
     read = {"icc": _read_icc, "exif": _read_exif, "xmp": _read_xmp}[kind]
     hint = f"leave it out with --strip {kind}"
     try:
-        content = read(image)
+        content = found or read(image)
     except DamagedError as error:
         if wanted:
             raise InputError(f"{name}: the {_LABELS[kind]} {error}; {hint}") from None
@@ -55,12 +56,20 @@ def _read_icc(image: Image.Image) -> bytes | None:
 def _read_exif(image: Image.Image) -> bytes | None:
     if image.format == "TIFF":
         return _build_tiff_exif(image)
-    content = image.info.get("exif") or _read_raw_profile(image, "exif")
+    content = _first_exif(image) or _read_raw_profile(image, "exif")
     content = content or _read_raw_app1(image, _APP1_EXIF)
     content = re.sub(b"^(Exif\0\0){1,2}", b"", content or b"")
-    if content and content[:4] not in _TIFF_MAGICS:
+    if content and content[:4] not in TIFF_MAGICS:
         raise DamagedError("is damaged")
     return content
+
+
+def _first_exif(image: Image.Image) -> bytes | None:
+    """EXIF as Pillow reports it; of several blocks in a JPEG, which it joins, the first."""
+    blocks = [block for _, block in getattr(image, "applist", []) if block.startswith(_APP1_EXIF)]
+    if any(block[len(_APP1_EXIF) :].startswith(tuple(TIFF_MAGICS)) for block in blocks[1:]):
+        return bytes(blocks[0])
+    return image.info.get("exif")
 
 
 def _read_xmp(image: Image.Image) -> bytes | None:
@@ -106,15 +115,16 @@ def _build_tiff_exif(image: Image.Image) -> bytes | None:
     try:
         for tag in (*descriptive, *(tag for tag in _RESOLUTION_TAGS if tag in tags)):
             nested = tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
-            block[tag] = dict(_without_pointers(tags.get_ifd(tag))) if nested else tags[tag]
+            block[tag] = _copy_directory(tags, tag) if nested else tags[tag]
         return block.tobytes()[len(_APP1_EXIF) :]
     except Exception as error:
         # Pillow raises exceptions of any type on damaged tags.
         raise DamagedError(f"cannot be copied: {error}") from None
 
 
-def _without_pointers(directory: dict[int, object]) -> Iterator[tuple[int, object]]:
-    """Entries of a nested directory, without the pointer to a further one, which would point nowhere."""
-    for tag, value in directory.items():
-        if tag != ExifTags.IFD.Interop:
-            yield tag, value
+def _copy_directory(tags: Image.Exif, tag: int) -> dict[int, object]:
+    """A nested directory, and within it the one on interoperability in place of a pointer to it."""
+    directory: dict[int, object] = dict(tags.get_ifd(tag))
+    if ExifTags.IFD.Interop in directory:
+        directory[ExifTags.IFD.Interop] = dict(tags.get_ifd(ExifTags.IFD.Interop))
+    return directory

@@ -30,10 +30,14 @@ _HIGH_BITDEPTH, _TWELVE_BIT = 0x40, 0x20
 
 @dataclass(frozen=True)
 class FileHeader:
-    """``depth``: bits a sample, None where Pillow knows. ``cicp``: primaries and transfer of ITU-T H.273."""
+    """``depth``: bits a sample, None where Pillow knows. ``cicp``: primaries and transfer of ITU-T H.273.
+
+    ``narrow_range``: whether samples do not span all values, as those of video.
+    """
 
     depth: int | None = None
     cicp: tuple[int, int] | None = None
+    narrow_range: bool = False
 
 
 def read_file_header(source: BinaryIO | None, name: str) -> FileHeader:
@@ -66,15 +70,15 @@ def read_file_header(source: BinaryIO | None, name: str) -> FileHeader:
 
 def _read_png(source: BinaryIO, name: str) -> FileHeader:
     """From all chunks behind the signature. Raises InputError where one is damaged or missing."""
-    depth, cicp = None, None
+    depth, cicp, narrow_range = None, None, False
     while True:
         chunk_type, content = _read_chunk(source, name)
         if chunk_type == b"IHDR":
             depth = content[_IHDR_DEPTH_OFFSET]
         elif chunk_type == b"cICP" and len(content) == 4:
-            cicp = (content[0], content[1])
+            cicp, narrow_range = (content[0], content[1]), not content[3]
         elif chunk_type == b"IEND":
-            return FileHeader(depth, cicp)
+            return FileHeader(depth, cicp, narrow_range)
 
 
 def _read_chunk(source: BinaryIO, name: str) -> tuple[bytes, bytes]:

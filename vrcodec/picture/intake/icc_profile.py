@@ -14,9 +14,13 @@ import numpy.typing as npt
 Curve = tuple[float, ...]
 # x and y of white, red, green, blue, in the order of PNG's cHRM.
 Chromaticities = tuple[float, ...]
+Colours = tuple[Curve, Chromaticities]
 
 SRGB_CURVE: Curve = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 BT709_CURVE: Curve = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
+
+D65 = (0.3127, 0.329)
+SRGB: Chromaticities = (*D65, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
 
 _D50 = (0.9642, 1.0, 0.8249)
 _BRADFORD = np.array(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
 from functools import lru_cache
 from os import PathLike
@@ -15,7 +16,7 @@ from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.bitstream.source import FileSource
 from vrcodec.catalog import DEFAULT_MODEL, find_by_family
 from vrcodec.engine import Engine
-from vrcodec.errors import InputError, UsageError, VrcError
+from vrcodec.errors import InputError, LeftOutWarning, UsageError, VrcError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.picture.intake.read_options import IccChoice, ReadOptions, parse_strip
 from vrcodec.refinement.effort import Tune, choose_effort
@@ -79,7 +80,9 @@ def encode(
     ("auto"), "never" or False, "always" or True; ``lossless_fallback`` is an older word for "auto". ``verify``:
     decode the result, and compare.
 
-    Raises InputError, LimitError, UsageError, WeightsError or DeviceError; with ``verify``, CorruptError.
+    Raises InputError, LimitError, UsageError, WeightsError or DeviceError; with ``verify``, CorruptError. What
+    is in the file and has no place in a .vrc file, such as a gain map, is told by a LeftOutWarning of
+    `vrcodec.errors`.
     """
     if bin_size is not None and any(other is not None for other in (rate, qmap, width)):
         raise UsageError("a bin size stands in place of a rate, a map or a width")
@@ -94,6 +97,7 @@ def encode(
     picture = _read_picture(
         image, ReadOptions(parse_strip(strip), icc, reduce_depth, frame, limits)
     )
+    _warn_of_losses(image, picture)
     encoder = _load_encoder(model, engine, device, memory, tune)
     if bin_size is not None:
         setting = encoder.bin_setting(bin_size)
@@ -221,6 +225,14 @@ def _read_picture(image: Any, options: ReadOptions) -> Picture:
     if not isinstance(image, str | PathLike):
         raise InputError(f"cannot encode a {type(image).__name__}; give an image, array or path")
     return open_picture(Path(image), options=options)
+
+
+def _warn_of_losses(image: Any, picture: Picture) -> None:
+    """Tell the caller of `encode` what is not in the picture that was read."""
+    name = image if isinstance(image, str | PathLike) else "image"
+    for note in picture.notes:
+        if note.lost:
+            warnings.warn(f"{name}: {note.text}", LeftOutWarning, stacklevel=3)
 
 
 @lru_cache(maxsize=4)

@@ -11,7 +11,8 @@ VrcError                      exit code
     OutputError               9    cannot write, or would overwrite
     DeviceError              10    the device is absent, or out of memory
 
-Every message names the file where there is one, and says what to do.
+Every message names the file where there is one, and says what to do. `LeftOutWarning` is what is told by
+`warnings` where nothing has failed.
 """
 
 from __future__ import annotations
@@ -79,6 +80,10 @@ class DeviceError(VrcError):
     """The device is absent, or its memory does not suffice."""
 
     exit_code = 10
+
+
+class LeftOutWarning(UserWarning):
+    """Something of a picture file has no place in a .vrc file: a gain map, a video, bytes behind the end."""
 
 
 def explain_shortage(error: BaseException) -> VrcError | None:

@@ -16,8 +16,8 @@ class Outcome:
     ``hash``: SHA-256 of the source. ``weights`` and ``settings``: as `Work` has them. ``bytes_in`` and
     ``bytes``: of source and target. ``seconds``: of coding alone. ``error`` and ``error_class``: of a failure;
     of a file that is left out, ``error_class`` is its kind.
-    ``transient``: whether the failure may be gone at another try. ``result``: what `Work.code` returned, but
-    the data. The last two are not in the log.
+    ``warnings``: what of the source is not in the target. ``transient``: whether the failure may be gone at
+    another try. ``result``: what `Work.code` returned, but the data. The last two are not in the log.
     """
 
     source: str
@@ -32,6 +32,7 @@ class Outcome:
     seconds: float = 0.0
     error: str = ""
     error_class: str = ""
+    warnings: list[str] = field(default_factory=list)
     transient: bool = False
     result: dict[str, Any] = field(default_factory=dict, compare=False)
 

@@ -132,6 +132,7 @@ class ItemProcessor:
             bytes=len(data),
             pixels=result["width"] * result["height"],
             seconds=result["seconds"],
+            warnings=result.get("warnings", []),
             result={**result, "output": source.item.target},
         )
 

@@ -33,7 +33,7 @@ class _AnalysedPicture:
 
     picture: Picture
     latents: Latents
-    messages: Sequence[str]
+    messages: Sequence[output.Message]
 
 
 @dataclass
@@ -83,7 +83,7 @@ class EncodeJob:
         self.analysed.clear()
         if self.target is not None:
             return
-        read: list[tuple[str, Picture, list[str]]] = []
+        read: list[tuple[str, Picture, list[output.Message]]] = []
         for name, content in pictures:
             # An input that cannot be read fails when it is encoded.
             with contextlib.suppress(VrcError), output.collect_messages() as messages:
@@ -130,13 +130,18 @@ class EncodeJob:
             **achieved,
             **self._search_fields(),
             "verified": self.verify,
+            "warnings": [note.text for note in picture.notes if note.lost],
             "seconds": round(time.perf_counter() - start, 4),
         }
 
     def _read(self, name: str, content: bytes) -> Picture:
         from vrcodec.picture.reading import read_picture
 
-        return read_picture(io.BytesIO(content), display_name(name), options=self.read_options)
+        shown = display_name(name)
+        picture = read_picture(io.BytesIO(content), shown, options=self.read_options)
+        for note in picture.notes:
+            (output.warn if note.lost else output.explain)(f"{shown}: {note.text}")
+        return picture
 
     def _verify(self, data: bytes, picture: Picture) -> None:
         from vrcodec.codec import Decoder

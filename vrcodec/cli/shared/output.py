@@ -22,6 +22,9 @@ _LARGE_BYTES = 2_000_000
 
 QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
 
+# The verbosity from which on it is shown, and the text.
+Message = tuple[int, str]
+
 # Set once, from -q and -v, before a command does anything.
 verbosity = NORMAL
 
@@ -41,7 +44,7 @@ class _Bar:
 
 _bar: _Bar | None = None
 # Where messages go instead of stderr, in a worker process whose parent prints them.
-_collected: list[str] | None = None
+_collected: list[Message] | None = None
 
 
 def set_verbosity(value: int) -> None:
@@ -50,25 +53,32 @@ def set_verbosity(value: int) -> None:
     verbosity = max(QUIET, min(DEBUG, value))
 
 
-def show(message: str) -> None:
-    """Lines on stderr, above the progress bar while there is one; lost where stderr takes nothing."""
+def show(message: str, level: int = QUIET) -> None:
+    """Lines on stderr, if the verbosity is at least ``level``, above the progress bar while there is one.
+
+    They are lost where stderr takes nothing.
+    """
     if _collected is not None:
-        _collected.append(message)
-        return
-    with suppress(OSError):
-        if _bar is None:
-            click.echo(message, err=True)
-        else:
-            _bar.progress.console.print(
-                message, markup=False, emoji=False, highlight=False, soft_wrap=True
-            )
+        _collected.append((level, message))
+    elif verbosity >= level:
+        with suppress(OSError):
+            _write(message)
+
+
+def _write(message: str) -> None:
+    if _bar is None:
+        click.echo(message, err=True)
+    else:
+        _bar.progress.console.print(
+            message, markup=False, emoji=False, highlight=False, soft_wrap=True
+        )
 
 
 @contextmanager
-def collect_messages() -> Iterator[list[str]]:
+def collect_messages() -> Iterator[list[Message]]:
     """Messages of the body go into the list, at any verbosity, for `repeat` in another process."""
     global _collected
-    messages: list[str] = []
+    messages: list[Message] = []
     _collected = messages
     try:
         yield messages
@@ -76,10 +86,10 @@ def collect_messages() -> Iterator[list[str]]:
         _collected = None
 
 
-def repeat(messages: Sequence[str]) -> None:
+def repeat(messages: Sequence[Message]) -> None:
     """Print messages that were collected."""
-    for message in messages:
-        say(message)
+    for level, message in messages:
+        show(message, level)
 
 
 def error(message: str) -> None:
@@ -109,8 +119,7 @@ def report(problem: VrcError) -> int:
 
 def say(message: str, level: int = NORMAL) -> None:
     """Print a message on stderr, on one line, if the verbosity is at least ``level``."""
-    if verbosity >= level:
-        show(make_visible(message))
+    show(make_visible(message), level)
 
 
 class StdoutError(OutputError):

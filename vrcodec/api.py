@@ -93,12 +93,13 @@ def encode(
     lossless = parse_lossless_mode(lossless)
     if lossless_fallback and lossless != "auto":
         raise UsageError("lossless_fallback is another word for lossless='auto'")
-    search_effort = choose_effort(effort, time_budget, tune, find_by_family(model, tune))
+    weights = find_by_family(model, tune)
+    search_effort = choose_effort(effort, time_budget, tune, weights)
     picture = _read_picture(
         image, ReadOptions(parse_strip(strip), icc, reduce_depth, frame, limits)
     )
     _warn_of_losses(image, picture)
-    encoder = _load_encoder(model, engine, device, memory, tune)
+    encoder = _load_encoder(model, engine, device, memory, tune, weights.id)
     if bin_size is not None:
         setting = encoder.bin_setting(bin_size)
     else:
@@ -237,8 +238,9 @@ def _warn_of_losses(image: Any, picture: Picture) -> None:
 
 @lru_cache(maxsize=4)
 def _load_encoder(
-    model: str, engine: str, device: str, memory: int | None, tune: Tune | None
+    model: str, engine: str, device: str, memory: int | None, tune: Tune | None, weights: bytes
 ) -> Encoder:
+    """``weights``: their id is part of the key, as others may be installed while this process lives."""
     from vrcodec.codec import Encoder
 
     return Encoder(model, Engine(device, tiling=Tiling(memory), library=engine), tune)

@@ -110,6 +110,9 @@ class LatentOptimiser:
                 y_hat, bits = self._surrogate.decode(block, variables, rounding)
                 gradient = self._distortion_gradient(block, y_hat.detach())
                 torch.autograd.backward([bits, y_hat], [torch.ones_like(bits), gradient])
+                if not all(v.grad is not None and v.grad.isfinite().all() for v in variables):
+                    # The networks have broken down here; what was found before is as good as it gets.
+                    return
                 optimiser.step(progress)
                 on_progress(progress)
         finally:

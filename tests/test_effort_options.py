@@ -16,6 +16,7 @@ import vrcodec
 from tests.conftest import ROOT, Pixels
 from tests.surrogates import CODE, FAMILIES, cost
 from vrcodec.bitstream.rate_setting import RateSetting
+from vrcodec.catalog import DEFAULT_MODEL, find_by_family
 from vrcodec.codec import Encoder
 from vrcodec.errors import UsageError
 from vrcodec.picture.picture import Picture
@@ -99,7 +100,7 @@ def test_the_command_says_what_it_did(
 ) -> None:
     assert run("encode", picture_file, "--effort", 1, "--json") == 0
     (result,) = json.loads(capsys.readouterr().out)
-    assert (result["effort"], result["tune"]) == (1, "psnr")
+    assert (result["effort"], result["tune"]) == (1, find_by_family(DEFAULT_MODEL).tune)
     assert run("encode", picture_file, "-f", "--time-budget", 0.5, "--json", "-r", 0.2) == 0
     (result,) = json.loads(capsys.readouterr().out)
     assert result["time_budget"] == 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -214,3 +215,19 @@ def test_the_command_and_python(tmp_path: Path, run: Callable[..., int]) -> None
     assert run("encode", folder, "-o", tmp_path / "out", "--jobs", "1") == 0
     assert len(list((tmp_path / "out").glob("*.vrc"))) == 3
     assert vrcodec.decode(vrcodec.encode(folder / "a.heic")).size == (64, 48)
+
+
+def test_layers_and_videos_are_told() -> None:
+    """As telephones write them: a gain map in place of alpha, and the video of a motion photo behind it."""
+    image = gradients()
+    image.putalpha(image.getchannel(0))
+    data = heic(image).getvalue()
+    assert read_picture(io.BytesIO(data), "x").notes == ()
+    alpha = re.search(rb"urn:mpeg:[\w:]*(alpha|auxid:1)\0", data)
+    assert alpha is not None
+    depth = b"urn:mpeg:hevc:2015:auxid:2".ljust(len(alpha[0]), b"\0")
+    video = struct.pack(">I4s", 16, b"mpvd") + bytes(8)
+    told = read_picture(io.BytesIO(data.replace(alpha[0], depth) + video), "x").notes
+    assert [note.text for note in told] == [
+        "left out: a layer, such as a depth map; the video of a motion photo (16 bytes)"
+    ]

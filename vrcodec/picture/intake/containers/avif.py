@@ -1,4 +1,4 @@
-"""AVIF: the clean aperture, pictures beside the one that is shown, and what lies behind the end."""
+"""AVIF and HEIF: the clean aperture, layers and pictures beside the one that is shown, the rest of the file."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ _PICTURES = (b"av01", b"grid", b"iden", b"iovl")
 # References from what belongs to another picture, and to what one is put together of.
 _OF_ANOTHER, _TOGETHER = (b"auxl", b"thmb", b"cdsc"), (b"dimg",)
 _CLEAN_APERTURE = struct.Struct(">IIIIiIiI")
+_GAIN_MAP = "the gain map"
 _BAD_APERTURE = "has a clean aperture that is not of whole pixels inside of it"
 
 
@@ -44,7 +45,8 @@ def read_avif(image: Image.Image, source: BinaryIO) -> FileContents:
     left_out, copies, aperture, problem = [*_top_level(source)], 0, None, None
     try:
         items = _Items.parse(boxes[b"meta"][4:])
-        left_out, copies = [*items.left_out(), *left_out], items.thumbnails()
+        left_out = [*items.layers(), *items.other_pictures(), *left_out]
+        copies = items.thumbnails()
         moving = getattr(image, "n_frames", 1) > 1
         clap = _find_in_track(boxes.get(b"moov", b"")) if moving else items.primary(b"clap")
         if clap is not None:
@@ -58,6 +60,18 @@ def read_avif(image: Image.Image, source: BinaryIO) -> FileContents:
         left_out=tuple(left_out),
         copies=("a thumbnail",) * copies,
     )
+
+
+def read_heif(image: Image.Image, source: BinaryIO) -> FileContents:
+    """What a HEIF file holds beside pictures, which can be chosen, and what libheif applies to them."""
+    left_out = [*_top_level(source)]
+    try:
+        meta = dict(read_boxes(read_at(source, 0, _META_BYTES)))[b"meta"]
+        left_out = [*_Items.parse(meta[4:]).layers(), *left_out]
+    except (KeyError, IndexError, struct.error):
+        # libheif has found nothing wrong with what it needs.
+        pass
+    return FileContents(left_out=tuple(left_out))
 
 
 def _top_level(source: BinaryIO) -> Iterator[str]:
@@ -117,16 +131,19 @@ class _Items:
         """How many of the items are thumbnails."""
         return sum(kind == b"thmb" for kind, _, _ in self.references)
 
-    def left_out(self) -> Iterator[str]:
-        """Layers and pictures beside the primary item and its alpha."""
+    def layers(self) -> Iterator[str]:
+        """Layers beside colours and alpha."""
+        names = {self._name_layer(item) for kind, item, _ in self.references if kind == b"auxl"}
         if any(kind == b"tmap" for kind, _ in self.types.values()):
-            yield "the gain map"
+            names.add(_GAIN_MAP)
+        yield from sorted(name for name in names if name)
+
+    def other_pictures(self) -> Iterator[str]:
+        """Pictures beside the primary item that do not belong to another."""
         belonging = {self.main}
         for kind, origin, targets in self.references:
             belonging |= {origin} if kind in _OF_ANOTHER else set()
             belonging |= set(targets) if kind in _TOGETHER else set()
-            if kind == b"auxl" and not self._is_alpha(origin):
-                yield self._name_layer(origin)
         for item, (kind, hidden) in self.types.items():
             if kind in _PICTURES and not hidden and item not in belonging:
                 yield "another picture"
@@ -135,12 +152,12 @@ class _Items:
         bodies = (body for kind, body in self.properties.get(item, ()) if kind == b"auxC")
         return next(bodies, b"")[4:].split(b"\0")[0]
 
-    def _is_alpha(self, item: int) -> bool:
-        return self._auxiliary_type(item) in _ALPHA
-
-    def _name_layer(self, item: int) -> str:
-        kind = self._auxiliary_type(item).lower()
-        return "the gain map" if b"gainmap" in kind else "a layer, such as a depth map"
+    def _name_layer(self, item: int) -> str | None:
+        """None of alpha."""
+        kind = self._auxiliary_type(item)
+        if kind in _ALPHA:
+            return None
+        return _GAIN_MAP if b"gainmap" in kind.lower() else "a layer, such as a depth map"
 
 
 def _find_in_track(moov: bytes) -> bytes | None:

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from vrcodec.picture.intake.containers.avif import read_avif
+from vrcodec.picture.intake.containers.avif import read_avif, read_heif
 from vrcodec.picture.intake.containers.bmp import read_bmp
 from vrcodec.picture.intake.containers.contents import FileContents
 from vrcodec.picture.intake.containers.gif import read_gif
@@ -22,6 +22,7 @@ _READERS: dict[str | None, Callable[[Image.Image, BinaryIO], FileContents]] = {
     "AVIF": read_avif,
     "BMP": read_bmp,
     "GIF": read_gif,
+    "HEIF": read_heif,
     "JPEG": read_jpeg,
     "MPO": read_jpeg,
     "PNG": read_png,

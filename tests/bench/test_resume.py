@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -9,6 +13,7 @@ import pytest
 
 from tests.bench.conftest import Measure
 from tests.bench.reports import FEW, document
+from tests.conftest import ROOT
 from vrcodec.bench.codecs import Codec
 from vrcodec.bench.measure import RoundTrip, Sample
 from vrcodec.picture.picture import Picture
@@ -75,3 +80,38 @@ def test_an_interrupt_keeps_what_was_finished(
     # Three were there, three were not.
     assert calls == 4 + 3
     assert len(document(tmp_path / "out.json")["pictures"]) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups")
+def test_the_processes_of_a_killed_run_end(folder: Path, tmp_path: Path) -> None:
+    command = (sys.executable, "-m", "vrcodec", "bench", str(folder), "--rivals", "none")
+    process = subprocess.Popen(
+        (*command, "--jobs", "2", "--cache", "kept"),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    kept = tmp_path / "kept" / "results.jsonl"
+    assert wait_until(kept.exists)
+    process.kill()
+    process.wait()
+    assert wait_until(lambda: not group_exists(process.pid))
+
+
+def wait_until(holds: Callable[[], bool]) -> bool:
+    """Whether it holds within a minute and a half."""
+    end = time.monotonic() + 90
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def group_exists(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

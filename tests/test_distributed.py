@@ -14,7 +14,8 @@ import torch
 
 from tests.conftest import ROOT
 from tests.recipes import TINY, TINY_SLIM, save_pictures, state, trainer_in
-from vrcodec.errors import OutputError
+from vrcodec.errors import OutputError, UsageError
+from vrcodec.training.distributed import ProcessGroup
 from vrcodec.training.loop import Trainer
 from vrcodec.training.schedule import Schedule
 from vrcodec.training.session import Session, train
@@ -23,6 +24,13 @@ from vrcodec.training.session import Session, train
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_pictures(tmp_path_factory.mktemp("data"))
+
+
+def test_half_of_what_torchrun_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As other launchers leave it behind."""
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(UsageError, match="RANK is set"), ProcessGroup.join("cpu"):
+        pass
 
 
 @pytest.mark.long

@@ -61,6 +61,13 @@ def test_little_memory_is_enough_to_look_at_a_file(folder: Path) -> None:
     assert found.returncode == 0, found.stderr
 
 
+def test_little_memory_is_enough_where_all_is_done(folder: Path) -> None:
+    encode = "$V encode . -o out --model gained --jobs 1 --resume"
+    found = shell(folder, f"mkdir out; {encode} -q; ulimit -v 300000; {encode}")
+    assert found.returncode == 0, found.stderr
+    assert b"0 encoded, 1 up to date, 0 failed" in found.stderr
+
+
 def test_names_of_open_files(folder: Path) -> None:
     """As a shell redirects it, behind what is there, and not over it."""
     encode = "$V encode a.png --model gained -f -q -o"

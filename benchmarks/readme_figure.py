@@ -12,8 +12,9 @@ from __future__ import annotations
 import argparse
 import io
 import itertools
+from bisect import bisect_left
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from vrcodec.search.target import Target
 FIGURE = Path(__file__).parents[1] / "docs" / "photograph.jpg"
 RIVAL, BESIDES = "avif", ("jxl", "webp", "jpeg420")
 BITS_PER_PIXEL = 0.3
+QUALITIES = range(1, 96)
 PART, STEP = 256, 64
 ZOOM = 2
 COLUMNS = 3
@@ -101,15 +103,12 @@ def main() -> None:
 
 def code_near(picture: Picture, name: str, size: float) -> Coded:
     """The file of another codec, at a whole quality from 1 to 95, that is nearest to ``size`` bytes."""
-    codec, image = RIVALS[name], picture.to_image()
-    # Files grow with the quality: the first that is too large, and the one before it.
-    smaller = larger = codec.save(image, 1)
-    for quality in range(2, 96):
-        larger = codec.save(image, quality)
-        if len(larger) >= size:
-            break
-        smaller = larger
-    data = min(smaller, larger, key=lambda data: abs(len(data) - size))
+    codec = RIVALS[name]
+    encode = cache(partial(codec.save, picture.to_image()))
+    # Files grow with the quality: the first that is no smaller, and the one before it.
+    above = bisect_left(QUALITIES, size, key=lambda quality: len(encode(quality)))
+    nearest = QUALITIES[max(0, above - 1) : above + 1]
+    data = min(map(encode, nearest), key=lambda data: abs(len(data) - size))
     with Image.open(io.BytesIO(data)) as decoded:
         return Coded(codec.title, len(data), np.asarray(decoded.convert("RGB")))
 

@@ -2,10 +2,9 @@
 
     python -m benchmarks.results /path/to/kodak [--jobs N] [--resume]
 
-Writes docs/RESULTS.md and docs/results.svg, the measured figures of every card in weights/, and the tables of
-the README and of docs/FAMILIES.md. `make results KODAK=/path/to/kodak` runs it in an environment of its own.
-Sizes and quality are measured by N processes; then times, by one, on some of the pictures: leave the machine
-alone.
+Writes docs/RESULTS.md and docs/results.svg, the figures of the cards in weights/ that are tuned for PSNR, and
+the table of docs/FAMILIES.md. `make results KODAK=/path/to/kodak` runs it in an environment of its own. Sizes
+and quality are measured by N processes; then times, by one, on some of the pictures: leave the machine alone.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from benchmarks.documents import replace_blocks
 from benchmarks.rate_differences import difference_table
-from vrcodec.bench.card import card_table, families_table
+from vrcodec.bench.card import families_table
 from vrcodec.bench.codecs import Family
 from vrcodec.bench.curve_plot import plot_curves
 from vrcodec.bench.curves import Curve, compare_columns, read_curves
@@ -37,16 +36,14 @@ from vrcodec.bench.summary import (
     summarise,
 )
 from vrcodec.bitstream.information_content import record_bits
-from vrcodec.catalog import DEFAULT_MODEL, find_by_family, installed_weights
+from vrcodec.catalog import installed_weights
 from vrcodec.cli.shared.output import progress_bar
 from vrcodec.codec import Encoder
 from vrcodec.picture.folders import find_pictures, read_folder
 from vrcodec.rate import code_from_rate
-from vrcodec.refinement.effort import Tune
 from vrcodec.training.export import write_card
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
 DOCUMENT = ROOT / "docs" / "RESULTS.md"
 PLOT = ROOT / "docs" / "results.svg"
 FAMILIES_PAGE = ROOT / "docs" / "FAMILIES.md"
@@ -79,7 +76,7 @@ def main() -> None:
     request = Request(
         (arguments.folder,),
         models=("all",),
-        tunes=tuple(cast(Tune, tune) for tune in {entry.tune: 0 for entry in installed_weights()}),
+        tunes=("psnr",),
         rates=RATES,
         rivals=("all",),
         metrics=METRICS,
@@ -97,7 +94,7 @@ def main() -> None:
     for family in families.values():
         update_card(family, against_jpeg.curves, timed, outcome, arguments.folder)
     DOCUMENT.write_text(document(against_jpeg, against_vtm, timed, families))
-    table = families_table(entry.card for entry in installed_weights())
+    table = families_table(e.card for e in installed_weights() if e.tune == "psnr")
     FAMILIES_PAGE.write_text(replace_blocks(FAMILIES_PAGE.read_text(), {"families": table}))
 
 
@@ -184,7 +181,7 @@ def _progress_table(training: Sequence[dict[str, Any]]) -> Table:
 def update_card(
     family: Family, curves: Sequence[Curve], timed: Results, outcome: Outcome, folder: Path
 ) -> None:
-    """Put the figures of ``family`` into its card and, for the default model, the README."""
+    """Put the figures of ``family`` into its card."""
     entry = family.entry
     curve, times = (
         next(curve for curve in found if curve.name == family.name)
@@ -209,8 +206,6 @@ def update_card(
         },
     }
     write_card(entry.path.with_suffix(".json"), card)
-    if entry == find_by_family(DEFAULT_MODEL):
-        update_readme(card_table(card))
 
 
 def _card_points(curve: Curve, times: Curve) -> list[dict[str, float]]:
@@ -263,13 +258,6 @@ def find_regressions(
             for a, b in pairwise(sorted(picture_samples, key=lambda s: s.setting))
         )
     ]
-
-
-def update_readme(table: str) -> None:
-    """Put ``table`` between the marks of the README."""
-    start, end = "<!-- results -->\n", "\n<!-- end of results -->"
-    before, _, rest = README.read_text().partition(start)
-    README.write_text(before + start + table + end + rest.partition(end)[2])
 
 
 if __name__ == "__main__":

@@ -74,5 +74,5 @@ def test_a_folder_that_is_named_twice_counts_once(
     again = packaged.parent / "." / packaged.name / ".." / packaged.name
     monkeypatch.setenv("VRCODEC_WEIGHTS", f"{own}{os.pathsep}{again}{os.pathsep}{own}")
     assert catalog.search_path() == [own, again]
-    families = [entry.family for entry in catalog.installed_weights()]
-    assert sorted(families) == sorted(set(families))
+    files = [entry.path for entry in catalog.installed_weights()]
+    assert sorted(files) == sorted(set(files))

@@ -128,13 +128,17 @@ def _entries(folder: Path) -> Iterator[WeightsEntry]:
 def find_by_family(family: str, tune: str | None = None) -> WeightsEntry:
     """The first weights of ``family`` on the search path that are tuned for ``tune``, or else for anything.
 
-    ``tune``: by default for the eye, `DEFAULT_TUNE`. Raises WeightsError.
+    Without a tune, those of the first folder that has any: for the eye (`DEFAULT_TUNE`), if they are there.
+    Raises WeightsError.
     """
     entries = installed_weights()
     of_family = [entry for entry in entries if entry.family == family]
     if of_family:
+        first = of_family[0]
+        if tune is None:
+            of_family = [entry for entry in of_family if entry.path.parent == first.path.parent]
         wanted = tune or DEFAULT_TUNE
-        return next((entry for entry in of_family if entry.tune == wanted), of_family[0])
+        return next((entry for entry in of_family if entry.tune == wanted), first)
     known = ", ".join(sorted({entry.family for entry in entries})) or "none"
     raise WeightsError(f"no weights for model {family!r} are installed (installed: {known})")
 

@@ -22,9 +22,8 @@ from vrcodec.refinement.effort import NO_EFFORT, Effort
 from vrcodec.search.rate_control import encode_to_target
 
 Run = Callable[..., int]
-# What is aimed at where nothing is said.
-TUNE = find_by_family(DEFAULT_MODEL).tune
-AIM = {"psnr": "PSNR", "ssimulacra2": "SSIMULACRA 2"}[TUNE]
+# Of the tiny weights.
+TUNE, AIM = "psnr", "PSNR"
 PACED = [name for name, rival in RIVALS.items() if rival.effort_scale]
 
 

@@ -81,7 +81,7 @@ def set_threads(count: int) -> None:
     from vrcodec.kernels.workers import WORKERS
 
     WORKERS.set_count(count)
-    if "torch" in sys.modules:
+    if sys.modules.get("torch") is not None:
         import torch
 
         torch.set_num_threads(count)

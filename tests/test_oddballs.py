@@ -93,7 +93,7 @@ libjxl-testdata__flower_small.g.depth12.pgm | refused: more than 8 bits | L 510x
 libjxl-testdata__flower_small.g.depth16.pgm | refused: more than 8 bits | L 510x532
 libjxl-testdata__flower_small.ga.png | LA 510x532
 libjxl-testdata__flower_small.rgba.png | RGBA 510x532 icc | RGBA 510x532
-libjxl-testdata__pq_gradient.jxl | refused: not a picture
+libjxl-testdata__pq_gradient.jxl | refused: more than 8 bits | refused: high dynamic range
 libjxl-testdata__rgb-to-gbr-test.png | RGBA 1000x1000 icc xmp | RGBA 1000x1000 xmp
 libjxl-testdata__sideways_bench.jpg | RGB 243x201 icc exif | RGB 243x201 exif
 libjxl-testdata__tmshre_riaphotographs_alpha.png | RGBA 500x500 icc | RGBA 500x500

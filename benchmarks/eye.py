@@ -9,15 +9,21 @@ README. Curves that others have published are means over all 24 pictures by PSNR
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from benchmarks.documents import replace_blocks
-from benchmarks.results import METRICS, RATES, ROOT, find_regressions, measure
+from benchmarks.results import (
+    METRICS,
+    RATES,
+    ROOT,
+    bd_rates,
+    card_points,
+    find_regressions,
+    measure,
+)
 from vrcodec.bench.card import card_table
 from vrcodec.bench.codecs import Family
-from vrcodec.bench.curves import Curve, compare_columns
+from vrcodec.bench.curves import Curve
 from vrcodec.bench.request import Request, collect_provenance
 from vrcodec.bench.results import Results, gather_results
 from vrcodec.bench.runner import Outcome
@@ -87,7 +93,9 @@ def update_card(
 ) -> None:
     """Put the figures of ``family`` into its card."""
     samples = outcome.samples[family.name]
-    by_metric = {metric: _bd_rates(curve, results.curves, metric) for metric in METRICS}
+    by_metric = {
+        metric: bd_rates(curve, results.curves, metric, CARD_ANCHORS) for metric in METRICS
+    }
     rates = by_metric.pop("psnr")
     card = family.entry.card
     card["training"][-1] |= {"id": card["id"], "bd_rate_percent": rates}
@@ -96,7 +104,7 @@ def update_card(
         {
             **card,
             "pictures": {"folder": folder, "count": len(samples)},
-            "curve": _card_points(curve),
+            "curve": card_points(curve),
             "bd_rate_percent": rates,
             "bd_rate_percent_by_metric": by_metric,
             "not_monotone": {
@@ -105,24 +113,6 @@ def update_card(
             },
         },
     )
-
-
-def _card_points(curve: Curve) -> list[dict[str, Any]]:
-    names = ("setting", "bpp", *METRICS)
-    rows = zip(*(curve.columns[name] for name in names), strict=True)
-    keys = [name.replace("-", "_") for name in names]
-    return [{k: round(v, 5) for k, v in zip(keys, row, strict=True)} for row in rows]
-
-
-def _bd_rates(curve: Curve, curves: Sequence[Curve], metric: str) -> dict[str, float]:
-    """BD-rates in percent against those of `CARD_ANCHORS`."""
-    by_name = {other.name: other for other in curves}
-    rates = {}
-    for key, name in CARD_ANCHORS.items():
-        rate = compare_columns(by_name[name].columns, curve.columns, metric)
-        if rate and rate.pchip is not None:
-            rates[key] = round(rate.pchip, 2)
-    return rates
 
 
 if __name__ == "__main__":

@@ -188,16 +188,16 @@ def update_card(
         for found in (curves, timed.curves)
     )
     samples = outcome.samples[family.name]
-    rates = _bd_rates(curve, curves, "psnr")
+    rates = bd_rates(curve, curves, "psnr", CARD_ANCHORS)
     if training := entry.card.get("training"):
         training[-1] |= {"id": entry.card["id"], "bd_rate_percent": rates}
     card = {
         **entry.card,
         "pictures": {"folder": folder.name, "count": len(samples)},
-        "curve": _card_points(curve, times),
+        "curve": card_points(curve, times),
         "bd_rate_percent": rates,
         "bd_rate_percent_by_metric": {
-            metric: _bd_rates(curve, curves, metric) for metric in METRICS[1:]
+            metric: bd_rates(curve, curves, metric, CARD_ANCHORS) for metric in METRICS[1:]
         },
         "written_over_estimated": _written_over_estimated(family, folder, samples),
         "not_monotone": {
@@ -208,21 +208,23 @@ def update_card(
     write_card(entry.path.with_suffix(".json"), card)
 
 
-def _card_points(curve: Curve, times: Curve) -> list[dict[str, float]]:
-    measured = ("setting", "bpp", "psnr", "ms-ssim", "ssimulacra2", "haarpsi")
-    columns = {name.replace("-", "_"): curve.columns[name] for name in measured} | {
-        "encode_seconds": times.columns["encoding_time"],
-        "decode_seconds": times.columns["decoding_time"],
-    }
+def card_points(curve: Curve, times: Curve | None = None) -> list[dict[str, float]]:
+    """The points of a curve for a card; with ``times``, those of that one."""
+    columns = {n.replace("-", "_"): curve.columns[n] for n in ("setting", "bpp", *METRICS)}
+    if times is not None:
+        columns["encode_seconds"] = times.columns["encoding_time"]
+        columns["decode_seconds"] = times.columns["decoding_time"]
     rows = zip(*columns.values(), strict=True)
     return [{k: round(v, 5) for k, v in zip(columns, row, strict=True)} for row in rows]
 
 
-def _bd_rates(curve: Curve, curves: Sequence[Curve], metric: str) -> dict[str, float]:
-    """BD-rates in percent against those of `CARD_ANCHORS` that were measured by ``metric``."""
+def bd_rates(
+    curve: Curve, curves: Sequence[Curve], metric: str, anchors: Mapping[str, str]
+) -> dict[str, float]:
+    """BD-rates in percent against those of ``anchors`` (key -> curve) that were measured by ``metric``."""
     by_name = {other.name: other for other in curves}
     rates = {}
-    for key, name in CARD_ANCHORS.items():
+    for key, name in anchors.items():
         if name not in by_name:
             continue
         rate = compare_columns(by_name[name].columns, curve.columns, metric)

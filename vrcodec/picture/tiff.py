@@ -15,15 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vrcodec.errors import LimitError
+from vrcodec.picture.intake.exif_block import TIFF_MAGICS, TYPE_BYTES
 from vrcodec.picture.picture import Picture
 
 _BYTE, _SHORT, _LONG, _UNDEFINED = 1, 3, 4, 7
-# Bytes a value, by type.
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _EMPTY = b"II*\0" + bytes(4)
-_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
-# What EXIF data begin with, as TIFF files do.
-TIFF_MAGICS = tuple(_ORDERS)
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIP_OFFSETS = 256, 257, 258, 259, 262, 273
 _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PREDICTOR, _EXTRA_SAMPLES = 277, 278, 279, 317, 338
@@ -71,7 +67,7 @@ def read_directory(exif: bytes) -> tuple[dict[int, _Entry], bool] | None:
 
     None where it is damaged.
     """
-    order = _ORDERS.get(exif[:4])
+    order = TIFF_MAGICS.get(exif[:4])
     if order is None:
         return None
     try:
@@ -82,7 +78,7 @@ def read_directory(exif: bytes) -> tuple[dict[int, _Entry], bool] | None:
         for offset in range(start + 2, start + 2 + 12 * count, 12):
             tag, kind, values = struct.unpack_from(order + "HHI", exif, offset)
             content = exif[offset + 8 : offset + 12]
-            size = _SIZES.get(kind, 1) * values
+            size = TYPE_BYTES.get(kind, 1) * values
             if size > 4 and struct.unpack(order + "I", content)[0] + size > len(exif):
                 return None
             if tag not in _LAYOUT:
@@ -96,7 +92,7 @@ class _File:
     """A TIFF file that grows: ``start`` is its header, and whatever the ``entries`` point to."""
 
     def __init__(self, start: bytes, entries: dict[int, _Entry]) -> None:
-        self._order = _ORDERS[start[:4]]
+        self._order = TIFF_MAGICS[start[:4]]
         self._data = bytearray(start)
         self._entries = dict(entries)
 

@@ -15,6 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from vrcodec.errors import InputError, LimitError, OutputError, UsageError
 from vrcodec.picture.intake.colour_management import manage_colours
+from vrcodec.picture.intake.exif_block import TIFF_MAGICS
 from vrcodec.picture.intake.read_options import ReadOptions
 from vrcodec.picture.intake.samples import Samples
 from vrcodec.picture.metadata import EXIF_PREFIX, Metadata
@@ -26,7 +27,7 @@ from vrcodec.picture.output_formats import (
     WriteOptions,
 )
 from vrcodec.picture.picture import Picture
-from vrcodec.picture.tiff import TIFF_MAGICS, build_tiff, read_directory
+from vrcodec.picture.tiff import build_tiff, read_directory
 
 # An iTXt chunk without compression and language, as the XMP specification has it.
 _PNG_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"
@@ -87,7 +88,9 @@ def _lost_exif(exif: bytes, output: OutputFormat) -> list[str]:
 
 def _holds_exif(exif: bytes, output: OutputFormat) -> bool:
     # libavif looks into it, for the orientation.
-    if output == "avif" and not (exif.startswith(TIFF_MAGICS) and len(exif) >= _TIFF_HEADER_BYTES):
+    if output == "avif" and not (
+        exif.startswith(tuple(TIFF_MAGICS)) and len(exif) >= _TIFF_HEADER_BYTES
+    ):
         return False
     if output == "tiff" and read_directory(exif) is None:
         return False

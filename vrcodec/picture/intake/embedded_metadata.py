@@ -8,11 +8,12 @@ from PIL import ExifTags, Image
 
 from vrcodec.errors import InputError, LimitError
 from vrcodec.picture.intake.exif_block import TIFF_MAGICS
+from vrcodec.picture.metadata import EXIF_PREFIX
 
 MAX_METADATA_BYTES = 1 << 24
 
 _LABELS = {"icc": "ICC profile", "exif": "EXIF data", "xmp": "XMP data"}
-_APP1_EXIF, _APP1_XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
+_APP1_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/"
 # Tags of a TIFF file that describe the picture rather than the layout of the file, as EXIF has them.
 _DESCRIPTIVE_TAGS = (270, 271, 272, 305, 306, 315, 316, 318, 319, 33432, 34665, 34853)
@@ -57,7 +58,7 @@ def _read_exif(image: Image.Image) -> bytes | None:
     if image.format == "TIFF":
         return _build_tiff_exif(image)
     content = _first_exif(image) or _read_raw_profile(image, "exif")
-    content = content or _read_raw_app1(image, _APP1_EXIF)
+    content = content or _read_raw_app1(image, EXIF_PREFIX)
     content = re.sub(b"^(Exif\0\0){1,2}", b"", content or b"")
     if content and content[:4] not in TIFF_MAGICS:
         raise DamagedError("is damaged")
@@ -66,8 +67,8 @@ def _read_exif(image: Image.Image) -> bytes | None:
 
 def _first_exif(image: Image.Image) -> bytes | None:
     """EXIF as Pillow reports it; of several blocks in a JPEG, which it joins, the first."""
-    blocks = [block for _, block in getattr(image, "applist", []) if block.startswith(_APP1_EXIF)]
-    if any(block[len(_APP1_EXIF) :].startswith(tuple(TIFF_MAGICS)) for block in blocks[1:]):
+    blocks = [block for _, block in getattr(image, "applist", []) if block.startswith(EXIF_PREFIX)]
+    if any(block[len(EXIF_PREFIX) :].startswith(tuple(TIFF_MAGICS)) for block in blocks[1:]):
         return bytes(blocks[0])
     return image.info.get("exif")
 
@@ -116,7 +117,7 @@ def _build_tiff_exif(image: Image.Image) -> bytes | None:
         for tag in (*descriptive, *(tag for tag in _RESOLUTION_TAGS if tag in tags)):
             nested = tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
             block[tag] = _copy_directory(tags, tag) if nested else tags[tag]
-        return block.tobytes()[len(_APP1_EXIF) :]
+        return block.tobytes()[len(EXIF_PREFIX) :]
     except Exception as error:
         # Pillow raises exceptions of any type on damaged tags.
         raise DamagedError(f"cannot be copied: {error}") from None

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+# What EXIF blocks begin with, as TIFF files do -> the order of their bytes, as `struct` has it.
 TIFF_MAGICS = {b"II*\0": "<", b"MM\0*": ">"}
 
 # Tags and values on the colours.
@@ -23,7 +24,7 @@ _COUNT_BYTES, _ENTRY_BYTES, _POINTER_BYTES = 2, 12, 4
 SHORT, LONG = 3, 4
 _NUMBERS = {1: "B", SHORT: "H", LONG: "I"}
 # Bytes a value, by its type.
-_TYPE_BYTES = dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), start=1))
+TYPE_BYTES = dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), start=1))
 
 # Start and end of bytes in the block.
 _Range = tuple[int, int]
@@ -83,7 +84,7 @@ class ExifBlock:
 
     def values(self, entry: Entry) -> bytes:
         """The bytes of an entry's values, as far as they are there."""
-        size = _TYPE_BYTES.get(entry.type, 1) * entry.count
+        size = TYPE_BYTES.get(entry.type, 1) * entry.count
         start = entry.offset + 8 if size <= 4 else self._number(entry.offset + 8, "I")
         return bytes(self.content[start : start + size])
 
@@ -163,7 +164,7 @@ class ExifBlock:
             return []
         ranges = [(directory, self._entries_end(directory) + _POINTER_BYTES)]
         for entry in self.entries(directory):
-            size = _TYPE_BYTES.get(entry.type, 1) * entry.count
+            size = TYPE_BYTES.get(entry.type, 1) * entry.count
             if size > 4:
                 start = self._number(entry.offset + 8, "I")
                 ranges.append((start, start + size))

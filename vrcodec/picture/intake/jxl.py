@@ -16,12 +16,12 @@ from vrcodec.errors import InputError
 from vrcodec.limits import Limits
 from vrcodec.picture.intake.boxes import read_boxes
 from vrcodec.picture.intake.embedded_metadata import MAX_METADATA_BYTES
+from vrcodec.picture.intake.exif_block import TIFF_MAGICS
 from vrcodec.picture.intake.file_kind import JXL
 from vrcodec.picture.intake.jxl_header import JxlHeader, read_jxl_header
 
 # Channels beside the colours without which these are not what is meant: black, and what no reader knows yet.
 _NEEDED_CHANNELS = frozenset({4, 5, *range(7, 16)})
-_TIFF_MAGICS = (b"II*\0", b"MM\0*")
 _DAMAGED = "{}: is a JPEG XL picture, and a damaged one"
 
 
@@ -134,7 +134,7 @@ def _read_metadata(data: bytes, name: str) -> dict[str, bytes]:
 
 def _tiff_header_on(content: bytes) -> bytes:
     """What stands behind the offset of the TIFF header, and it; the package writes no offset."""
-    if content.startswith(_TIFF_MAGICS):
+    if content.startswith(tuple(TIFF_MAGICS)):
         return content
     return content[4 + int.from_bytes(content[:4], "big") :]
 

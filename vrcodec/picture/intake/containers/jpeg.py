@@ -18,6 +18,7 @@ from vrcodec.picture.intake.containers.contents import (
     skip_padding,
 )
 from vrcodec.picture.intake.exif_block import TIFF_MAGICS, ExifBlock
+from vrcodec.picture.metadata import EXIF_PREFIX
 
 _START = b"\xff\xd8\xff"
 # Among entropy-coded samples, neither a stuffed zero nor a restart is one.
@@ -26,7 +27,6 @@ _END_OF_IMAGE = 0xD9
 # Markers without a length.
 _BARE = (0x01, 0xD8)
 _APP1, _APP2, _APP11 = 0xE1, 0xE2, 0xEB
-_EXIF = b"Exif\0\0"
 
 _MULTI_PICTURE, _C2PA_LABEL = b"MPF\0", b"c2pa"
 _MP_ENTRIES = 0xB002
@@ -149,7 +149,7 @@ def _left_out_segments(picture: _Coded) -> list[str]:
     elif extensions:
         left_out.append("the APP11 segments (JUMBF, or a layer of high dynamic range)")
     # Later segments may also go on where the first ends.
-    starts = tuple(_EXIF + magic for magic in TIFF_MAGICS)
+    starts = tuple(EXIF_PREFIX + magic for magic in TIFF_MAGICS)
     if sum(s.marker == _APP1 and s.content.startswith(starts) for s in picture.segments) > 1:
         left_out.append("a second block of EXIF")
     return left_out

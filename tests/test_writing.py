@@ -192,12 +192,15 @@ def test_damaged_exif_spoils_no_file(cut: int, position: int, value: int) -> Non
         metadata=Metadata(exif=bytes(exif[: 8 + cut]) or None),
     )
     for output in ("tiff", "avif", "jpeg", "webp"):
-        image = read_back(serialise_picture(picture, WriteOptions(output)))
+        content = serialise_picture(picture, WriteOptions(output))
+        image = read_back(content)
         assert not np.asarray(image).any()
         if unsupported_metadata(picture, output):
             assert "exif" not in image.info
         elif output != "tiff" and picture.metadata.exif:
-            assert exif_of(image) == exif[: 8 + cut]
+            assert exif[: 8 + cut] in content
+            # Of AVIF, Pillow corrects the orientation as it reads.
+            assert output == "avif" or exif_of(image) == exif[: 8 + cut]
 
 
 def test_tiff_says_what_it_loses_of_exif() -> None:

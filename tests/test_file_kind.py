@@ -76,7 +76,7 @@ def test_folders_say_which_extra_is_missing(
     [
         (b"", "is empty"),
         (MAGIC + bytes(90), r"is a \.vrc file already; decode it first"),
-        (gzip.compress(b"x"), "is gzip-compressed; unpack it"),
+        (gzip.compress(b"x", mtime=0), "is gzip-compressed; unpack it"),
         (b"\n <!DOCTYPE HTML><title>404</title>", "is a web page"),
         (b"<html>", "is a web page"),
         (b'\xef\xbb\xbf<?xml version="1.0"?><!-- x --><svg xmlns="x"/>', "is an SVG drawing"),

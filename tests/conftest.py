@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,6 +67,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def tiny_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Code with the frozen model beside the golden files, unless a test chooses otherwise."""
     monkeypatch.setenv("VRCODEC_WEIGHTS", str(GOLDEN))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the user of this machine has fetched is not looked at, nor changed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
 
 
 def assert_same_pixels(one: Pixels, other: Pixels) -> None:

@@ -161,6 +161,9 @@ COMMANDS: Mapping[str, Command] = {
     "view": Command("view a.vrc --no-browser --port {port}", code=9),
     "qmap": Command("qmap a.png --for gradient -o out/o.png", output="out/o.png"),
     "models": Command("models", repeatable=False),
+    "weights list": Command("weights list --json", repeatable=False),
+    "weights add": Command(f"weights add {GOLDEN / 'slim.safetensors'}", repeatable=False),
+    "weights fetch": Command("weights fetch slim@9 --hub in", code=6),
     "batch report": Command("batch report log.jsonl"),
     "many": Command("encode in -o out --model slim --jobs 1", repeatable=False, quick=False),
     "batch encode": Command(
@@ -193,6 +196,7 @@ def run_in(folder: Path, surroundings: Surroundings, command: Command) -> Ended:
         "VRCODEC_WEIGHTS": str(GOLDEN),
         "VRCODEC_ENGINE": "numpy",
         "XDG_CACHE_HOME": str(folder / "cache"),
+        "XDG_DATA_HOME": str(folder / "data"),
     }
     changed = {**os.environ, **own, **command.environment, **surroundings.environment}
     # What it writes is buffered, as it is for people.

@@ -34,7 +34,7 @@ Run = Callable[..., int]
 
 COMMAND = re.compile(r"(export |unset )\w+|(\w+=\S+ )?vrcodec ")
 # What a shell has to do.
-SHELL = re.compile(r"[|<>]")
+SHELL = re.compile(r"[|<>]|\$\(")
 # In place of what takes long: what is replaced, and by what.
 SHORTER = [
     (r"--minutes \d+", "--steps 2 --batch 1"),

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import GOLDEN
 from vrcodec import __version__, catalog, doctor
+from vrcodec.catalog import installed
 from vrcodec.engine import Engine
 from vrcodec.errors import UsageError
 
@@ -25,7 +26,8 @@ def only_tiny_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     cards = (path for path in GOLDEN.glob("*.json") if not path.stem.endswith("expected"))
     for path in (*cards, *GOLDEN.glob("*.safetensors")):
         shutil.copy(path, folder)
-    monkeypatch.setattr(catalog, "search_path", lambda: [folder])
+    monkeypatch.setattr(installed, "search_path", lambda: [folder])
+    monkeypatch.setattr(installed, "named_folders", lambda: [folder])
     monkeypatch.setattr(doctor, "search_path", lambda: [folder])
     monkeypatch.setattr(doctor, "_TIMING_SIZE", (32, 32))
     monkeypatch.setattr(doctor, "_TIMING_SECONDS", 0.0)
@@ -60,6 +62,7 @@ def test_damaged_weights_are_named(
     run: Run, only_tiny_weights: Path, capsys: pytest.CaptureFixture[str], family: str
 ) -> None:
     path = next(entry.path for entry in catalog.installed_weights() if entry.family == family)
+    assert path.parent == only_tiny_weights
     data = bytearray(path.read_bytes())
     data[-5] ^= 1
     path.write_bytes(data)

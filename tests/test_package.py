@@ -73,6 +73,6 @@ def test_a_folder_that_is_named_twice_counts_once(
     own.mkdir()
     again = packaged.parent / "." / packaged.name / ".." / packaged.name
     monkeypatch.setenv("VRCODEC_WEIGHTS", f"{own}{os.pathsep}{again}{os.pathsep}{own}")
-    assert catalog.search_path() == [own, again]
+    assert catalog.search_path() == [own, again, catalog.store_folder()]
     files = [entry.path for entry in catalog.installed_weights()]
     assert sorted(files) == sorted(set(files))

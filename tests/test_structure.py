@@ -25,7 +25,7 @@ LAYERS = (
     ("lossless", "engine"),
     ("bitstream",),
     ("models",),
-    ("maps", "refinement", "training"),
+    ("maps", "refinement", "training", "weights"),
     ("codec",),
     ("search", "viewer", "batch"),
     ("bench", "api"),

@@ -12,6 +12,9 @@ from vrcodec import __version__
 from vrcodec.catalog import WEIGHTS_VARIABLE
 from vrcodec.cli.main import COMMANDS, cli
 from vrcodec.cli.shared.option_groups import GroupedCommand, grouped_options
+from vrcodec.engine import FETCH_VARIABLE
+from vrcodec.models.backends import LIBRARY_VARIABLE
+from vrcodec.weights.hub import HUB_VARIABLE
 
 # Purpose and command lines. All of them are in the README, too.
 EXAMPLES = {
@@ -24,6 +27,12 @@ EXAMPLES = {
         "vrcodec view photo.vrc --original photo.png",
     ),
     "Measure models on pictures of one's own:": ("vrcodec bench pictures/ --quick",),
+}
+_VARIABLES = {
+    WEIGHTS_VARIABLE: "Folders to look for weights in, before all others.",
+    HUB_VARIABLE: "The URL or folder that `vrcodec weights fetch` gets weights from.",
+    FETCH_VARIABLE: "1: missing weights are fetched without being asked for.",
+    LIBRARY_VARIABLE: "What computes: numpy or torch.",
 }
 _CODES = "Exit codes: "
 # Characters that roff would interpret, or print as others.
@@ -51,7 +60,7 @@ def build_manual() -> str:
         lines += _command(command, click.Context(command, group, name, **cli.context_settings))
     lines += _section("EXIT STATUS", *_exit_codes(codes))
     lines += _section(
-        "ENVIRONMENT", *_item(WEIGHTS_VARIABLE, "Further folders to look for weights in.")
+        "ENVIRONMENT", *(line for item in _VARIABLES.items() for line in _item(*item))
     )
     lines += _section("EXAMPLES", *_examples())
     return "\n".join(lines) + "\n"

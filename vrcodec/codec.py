@@ -62,6 +62,7 @@ from vrcodec.errors import (
     FormatError,
     LimitError,
     UsageError,
+    WeightsError,
 )
 from vrcodec.extras import require
 from vrcodec.limits import DEFAULT_LIMITS, Limits
@@ -369,10 +370,20 @@ class Decoder:
             streams = [stream.truncate(levels) for stream in streams]
         return model.decompress(streams, rate, header.width, header.height, region, coded.overlay())
 
+    def _find_weights(self, identity: bytes) -> WeightsEntry:
+        try:
+            return find_by_id(identity)
+        except WeightsError:
+            if not self._engine.fetches:
+                raise
+        from vrcodec.weights import fetch
+
+        return fetch(identity.hex())
+
     def _find_model(self, header: Header, pixels: int) -> VariableRateModel:
         if header.weights_id not in self._models:
             with stage("load"):
-                entry = find_by_id(header.weights_id)
+                entry = self._find_weights(header.weights_id)
                 self._models[header.weights_id] = _load(self._engine, entry, pixels, encoder=False)
         model = self._models[header.weights_id]
         if model.method != header.method:

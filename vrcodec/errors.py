@@ -53,9 +53,16 @@ class CorruptError(VrcError):
 
 
 class WeightsError(VrcError):
-    """The weights that are asked for are missing, or are not the ones that made the file."""
+    """The weights that are asked for are missing, or are not the ones that made the file.
+
+    ``id``: of weights that are missing, as hexadecimal digits, for `vrcodec.weights.fetch`.
+    """
 
     exit_code = 6
+
+    def __init__(self, message: str, identity: str | None = None) -> None:
+        super().__init__(message)
+        self.id = identity
 
 
 class LimitError(VrcError):

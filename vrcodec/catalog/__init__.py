@@ -1,8 +1,15 @@
-"""Which weights there are, by family or id: those that are installed, along a search path.
+"""Which weights there are, by family or id: those that are installed, and those that were released.
 
 Reads cards and headers only, without torch.
 """
 
+from vrcodec.catalog.folders import (
+    WEIGHTS_VARIABLE,
+    named_folders,
+    packaged_folder,
+    search_path,
+    store_folder,
+)
 from vrcodec.catalog.identity import (
     HEADER_LENGTH_BYTES,
     ID_BYTES,
@@ -12,31 +19,60 @@ from vrcodec.catalog.identity import (
     weights_description,
     weights_id,
 )
+from vrcodec.catalog.index import (
+    FILE_BYTES_MAX,
+    INDEX_NAME,
+    PARTS,
+    Index,
+    Release,
+    ReleasedFile,
+    build_index,
+    find_release,
+    parse_id,
+    parse_index,
+    shipped_index,
+)
 from vrcodec.catalog.installed import (
     DEFAULT_MODEL,
     DEFAULT_TUNE,
-    WEIGHTS_VARIABLE,
     WeightsEntry,
     find_by_family,
     find_by_id,
     installed_weights,
-    search_path,
+    read_card,
 )
+from vrcodec.catalog.wanted import Wanted
 
 __all__ = [
     "DEFAULT_MODEL",
     "DEFAULT_TUNE",
+    "FILE_BYTES_MAX",
     "HEADER_LENGTH_BYTES",
     "ID_BYTES",
+    "INDEX_NAME",
     "METADATA_KEY",
+    "PARTS",
     "WEIGHTS_VARIABLE",
+    "Index",
+    "Release",
+    "ReleasedFile",
+    "Wanted",
     "WeightsEntry",
+    "build_index",
     "check_weights",
     "encoder_path",
     "find_by_family",
     "find_by_id",
+    "find_release",
     "installed_weights",
+    "named_folders",
+    "packaged_folder",
+    "parse_id",
+    "parse_index",
+    "read_card",
     "search_path",
+    "shipped_index",
+    "store_folder",
     "weights_description",
     "weights_id",
 ]

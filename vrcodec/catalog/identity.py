@@ -15,6 +15,11 @@ HEADER_LENGTH_BYTES = 8
 METADATA_KEY = "vrcodec"
 
 
+def name_generation(family: str, version: int) -> str:
+    """Family and generation, such as qvrf-3; the family alone of weights without a number (``version`` 0)."""
+    return f"{family}-{version}" if version else family
+
+
 def encoder_path(path: Path) -> Path:
     """The file of tensors that only encoding needs, beside the weights at ``path``, if the family has one."""
     return path.with_suffix(".encoder" + path.suffix)

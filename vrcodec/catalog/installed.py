@@ -1,4 +1,4 @@
-"""The installed weights, found by family or id along a search path; reads their cards only, without torch."""
+"""The weights that are here, found by family or id."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from vrcodec.catalog.folders import named_folders, packaged_folder, search_path, store_folder
+from vrcodec.catalog.identity import name_generation
+from vrcodec.catalog.index import find_release, shipped_index
 from vrcodec.errors import WeightsError
 
-WEIGHTS_VARIABLE = "VRCODEC_WEIGHTS"
 # The family that encodes when none is named, and what weights are tuned for where that is not named either
 # and a family has several.
 DEFAULT_MODEL = "qvrf"
@@ -38,71 +40,87 @@ class WeightsEntry:
         """The metric of the distortion that they were trained for: psnr or ssimulacra2."""
         return str(self.card.get("tune", "psnr"))
 
+    @property
+    def version(self) -> int:
+        """The generation of the family, from 1; 0 of weights that were not released by the project."""
+        version = self.card.get("version", 0)
+        return version if isinstance(version, int) else 0
 
-def search_path() -> list[Path]:
-    """Folders of weights, each once: those of ``VRCODEC_WEIGHTS``, then the one of the package."""
-    variable = os.environ.get(WEIGHTS_VARIABLE, "")
-    folders = [*(Path(part) for part in variable.split(os.pathsep) if part), _packaged_folder()]
-    first = {os.path.realpath(folder): folder for folder in reversed(folders)}
-    return [folder for folder in folders if first.get(os.path.realpath(folder)) is folder]
+    @property
+    def name(self) -> str:
+        """Family and generation, such as qvrf-3; the family alone of weights that have no number."""
+        return name_generation(self.family, self.version)
 
 
-def _packaged_folder() -> Path:
+def read_card(card_path: Path) -> WeightsEntry:
+    """The entry of a card, whose weights lie beside it. Raises OSError, or ValueError for another JSON file."""
     try:
-        return Path(str(resources.files("vrcodec.shipped_weights")))
-    except ModuleNotFoundError:
-        # In a checkout that is not installed, the folder lies beside the package.
-        return Path(__file__).parents[2] / "weights"
+        card = json.loads(card_path.read_bytes())
+        encoder_id = bytes.fromhex(card["encoder_id"]) if "encoder_id" in card else None
+        path = card_path.with_suffix(".safetensors")
+        return WeightsEntry(str(card["family"]), bytes.fromhex(card["id"]), path, card, encoder_id)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no card of weights: {error!r}") from error
 
 
 def installed_weights() -> list[WeightsEntry]:
     """Every weights file that has a readable card, in search order."""
-    return [entry for folder in search_path() for entry in _entries(folder)]
+    return [entry for folder in search_path() for entry in _entries_below(folder)]
 
 
-def _entries(folder: Path) -> Iterator[WeightsEntry]:
-    # A family's main weights are <family>.safetensors; older ones, kept for older files, come after.
-    cards = map(Path, glob.glob(f"{glob.escape(str(folder))}/*.json"))
+def _entries_below(folder: Path) -> Iterator[WeightsEntry]:
+    """Those in ``folder``; of the store, in its folders."""
+    inner = "*/" if folder == store_folder() else ""
+    # A family's main weights are <family>.safetensors; others come after.
+    cards = map(Path, glob.glob(f"{glob.escape(str(folder))}/{inner}*.json"))
     for card_path in sorted(cards, key=lambda path: (len(path.stem), path.stem)):
-        path = card_path.with_suffix(".safetensors")
         try:
-            card = json.loads(card_path.read_bytes())
-            encoder_id = bytes.fromhex(card["encoder_id"]) if "encoder_id" in card else None
-            entry = WeightsEntry(
-                str(card["family"]), bytes.fromhex(card["id"]), path, card, encoder_id
-            )
-        except (OSError, ValueError, KeyError, TypeError):
+            entry = read_card(card_path)
+        except (OSError, ValueError):
             continue
-        if os.path.isfile(path):
+        if os.path.isfile(entry.path):
             yield entry
 
 
 def find_by_family(family: str, tune: str | None = None) -> WeightsEntry:
-    """The first weights of ``family`` on the search path that are tuned for ``tune``, or else for anything.
+    """The weights of ``family`` that are tuned for ``tune``, or else for anything.
 
-    Without a tune, those of the first folder that has any: for the eye (`DEFAULT_TUNE`), if they are there.
-    Raises WeightsError.
+    Those of a folder that ``VRCODEC_WEIGHTS`` names come first; of the others the newest generation. Without a
+    tune, those of the first folder that has any: for the eye (`DEFAULT_TUNE`), if they are there. Raises
+    WeightsError.
     """
-    entries = installed_weights()
-    of_family = [entry for entry in entries if entry.family == family]
+    groups = [list(_entries_below(folder)) for folder in named_folders()]
+    released = [*_entries_below(store_folder()), *_entries_below(packaged_folder())]
+    groups.append(sorted(released, key=lambda entry: -entry.version))
+    of_family = [[entry for entry in group if entry.family == family] for group in groups]
+    of_family = [group for group in of_family if group]
     if of_family:
-        first = of_family[0]
-        if tune is None:
-            of_family = [entry for entry in of_family if entry.path.parent == first.path.parent]
         wanted = tune or DEFAULT_TUNE
-        return next((entry for entry in of_family if entry.tune == wanted), first)
-    known = ", ".join(sorted({entry.family for entry in entries})) or "none"
-    raise WeightsError(f"no weights for model {family!r} are installed (installed: {known})")
+        candidates = of_family[0] if tune is None else chain.from_iterable(of_family)
+        return next((entry for entry in candidates if entry.tune == wanted), of_family[0][0])
+    known = ", ".join(sorted({entry.family for group in groups for entry in group})) or "none"
+    hint = ""
+    if any(release.family == family for release in shipped_index()):
+        hint = f"; get them with: vrcodec weights fetch {family}"
+    raise WeightsError(f"no weights for model {family!r} are installed (installed: {known}){hint}")
 
 
 def find_by_id(identity: bytes) -> WeightsEntry:
-    """The weights with id ``identity``. Raises WeightsError, which names it and the installed ones."""
-    entries = installed_weights()
-    for entry in entries:
+    """The weights with id ``identity``. Raises WeightsError, which names it and the command that gets them."""
+    for entry in installed_weights():
         if entry.id == identity:
             return entry
-    known = ", ".join(f"{e.family} {e.id.hex()}" for e in entries) or "none"
-    raise WeightsError(
-        f"made with weights {identity.hex()}, which are not installed (installed: {known}); "
-        f"put them in a folder named by {WEIGHTS_VARIABLE}"
+    raise WeightsError(_describe_missing(identity), identity.hex())
+
+
+def _describe_missing(identity: bytes) -> str:
+    release, name = find_release(shipped_index(), identity), identity.hex()
+    if release is None:
+        return (
+            f"made with weights {name}, which are not installed, and which this version does not know; ask for "
+            f"them where the file comes from, or look into a hub: vrcodec weights fetch {name}"
+        )
+    return (
+        f"made with weights {name} ({release.name}, {release.size / 1e6:.0f} MB), which are not installed; "
+        f"get them with: vrcodec weights fetch {name}"
     )

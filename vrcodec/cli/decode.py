@@ -117,6 +117,7 @@ FILE is a .vrc file, or - for stdin. Of a folder, all .vrc files below it are ta
     options.precision_option,
     options.memory_option,
     options.limits_option,
+    options.fetch_option,
 )
 @option_group(
     MESSAGES,
@@ -140,12 +141,13 @@ def command(
     precision: str,
     tiling: Tiling,
     limits: Limits,
+    fetch: bool | None,
     as_json: bool,
     many: ManyOptions,
 ) -> int:
     """Run the command."""
     region = parse_region(crop, scale)
-    engine = Engine(device, precision, tiling, library, single=len(inputs) == 1)
+    engine = Engine(device, precision, tiling, library, single=len(inputs) == 1, fetch=fetch)
     if many.needs_workers(inputs, target) and pattern is None:
         writing = WriteOptions(output_format or "png", quality, flatten)
         decode_work = DecodeWork(engine, threads or 1, limits, writing, region, levels, partial)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from vrcodec.bitstream.inspection import Info, inspect
+from vrcodec.catalog import find_release, installed_weights, shipped_index
 from vrcodec.cli.shared import options, output
 from vrcodec.cli.shared.option_groups import MESSAGES, OUTPUT, RUNNING, GroupedCommand, option_group
 from vrcodec.cli.shared.paths import Destination, display_name, prefix_errors, read_vrc_file
@@ -47,7 +48,7 @@ def command(
                 destination.write(_build_map(data, info, limits, qmap_out))
         if not as_json:
             output.print_fields(describe_file(name, info))
-        return {"file": display_name(name), **info.as_dict()}
+        return {"file": display_name(name), **info.as_dict(), **_find_weights(info)}
 
     code, results = output.for_each(inputs, work, progress=False)
     if as_json:
@@ -66,7 +67,7 @@ def describe_file(name: str, info: Info) -> dict[str, str]:
     if info.rate is None:
         fields["model"] = "none: stored without loss"
     else:
-        fields["model"] = f"{info.model}, weights {info.weights_id}"
+        fields["model"] = f"{info.model}, weights {info.weights_id}{_describe_weights(info)}"
         fields["rate"] = f"{info.rate:.4f}" + _describe_setting(info)
     fields["streams"] = f"{len(info.streams)}, {sum(info.streams)} bytes"
     if info.levels:
@@ -80,6 +81,22 @@ def describe_file(name: str, info: Info) -> dict[str, str]:
         kinds = (f"{name.upper()} {size} bytes" for name, size in info.metadata_bytes.items())
         fields["metadata"] = ", ".join(kinds)
     return fields
+
+
+def _find_weights(info: Info) -> dict[str, Any]:
+    """Family and generation of the weights, if this version knows them, and whether they are here."""
+    if info.lossless:
+        return {"weights_name": None, "weights_here": None}
+    identity = bytes.fromhex(info.weights_id)
+    entry = next((entry for entry in installed_weights() if entry.id == identity), None)
+    known = entry or find_release(shipped_index(), identity)
+    return {"weights_name": known.name if known else None, "weights_here": entry is not None}
+
+
+def _describe_weights(info: Info) -> str:
+    found = _find_weights(info)
+    name = f" ({found['weights_name']})" if found["weights_name"] else ""
+    return name if found["weights_here"] else f"{name}, which are not here"
 
 
 def _with_alpha(info: Info) -> str:

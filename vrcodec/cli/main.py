@@ -26,6 +26,7 @@ COMMANDS = (
     "verify",
     "view",
     "models",
+    "weights",
     "batch",
     "qmap",
     "bench",

@@ -24,6 +24,7 @@ def command(as_json: bool) -> None:
         return
     columns = (
         "model",
+        "generation",
         "weights",
         "tuned for",
         "parameters",
@@ -42,6 +43,7 @@ def _row(entry: WeightsEntry) -> tuple[str, ...]:
     against_jpeg = card.get("bd_rate_percent", {}).get("jpeg")
     return (
         entry.family,
+        str(entry.version or ""),
         entry.id.hex(),
         entry.tune,
         f"{card.get('parameters', 0) / 1e6:.1f} M",
@@ -57,6 +59,7 @@ def _width_rows(entry: WeightsEntry) -> list[tuple[str, ...]]:
     return [
         (
             f"  width {width}",
+            "",
             "rates {:.2f} .. {:.2f}".format(*figures["rates"]),
             "",
             f"{figures['parameters'] / 1e6:.1f} M",

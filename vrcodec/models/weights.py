@@ -117,9 +117,17 @@ def load_float_state(path: Path) -> dict[str, npt.NDArray[np.float32]]:
 
 def load_size(path: Path) -> BackboneSize:
     """The architecture of the weights at ``path``. Raises WeightsError."""
+    size = load_description(path)["size"]
+    with _as_weights_errors(str(path)):
+        return BackboneSize(**size)
+
+
+def load_description(path: Path) -> dict[str, Any]:
+    """Family and size of the model whose weights lie at ``path``. Raises WeightsError."""
     data = _read(path)
     with _as_weights_errors(str(path)):
-        return BackboneSize(**weights_description(data)["size"])
+        description = weights_description(data)
+        return {"family": str(description["family"]), "size": dict(description["size"])}
 
 
 def check_content(entry: WeightsEntry) -> int:

@@ -39,7 +39,11 @@ class DecodeWork(UnbatchedWork):
         """From the options of `vrcodec decode`."""
         return cls(
             Engine(
-                given["device"], given["precision"], given["tiling"], given.get("library", "auto")
+                given["device"],
+                given["precision"],
+                given["tiling"],
+                given.get("library", "auto"),
+                fetch=given["fetch"],
             ),
             given["threads"] or 1,
             given["limits"],

@@ -1,7 +1,7 @@
 """Every flag that more than one command has.
 
--o/--output  -f/--force  --device  --threads  --engine  --precision  --memory  --max-pixels  --tune  --json
--q/--quiet  -v/--verbose
+-o/--output  -f/--force  --device  --threads  --engine  --precision  --memory  --max-pixels  --tune  --fetch
+--json  -q/--quiet  -v/--verbose
 """
 
 from __future__ import annotations
@@ -117,6 +117,13 @@ tune_option = click.option(
     type=click.Choice(get_args(Tune)),
     help="What to aim at: by weights that are tuned for it, where the model has such, and by the search of "
     f"efforts above 0 (msssim by that alone).  [default: {DEFAULT_TUNE}, with a target of PSNR psnr]",
+)
+fetch_option = click.option(
+    "--fetch",
+    is_flag=True,
+    default=None,
+    help="Get weights that a file needs from the hub, where they are missing (see `vrcodec weights fetch`); so "
+    "does VRCODEC_FETCH=1.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print results as JSON.")
 

@@ -1,0 +1,127 @@
+"""`vrcodec weights` and `decode --fetch`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import GOLDEN
+from tests.weights.hub_server import HubServer, golden_entry, make_hub, serve
+from vrcodec import catalog
+from vrcodec.catalog import INDEX_NAME, parse_index
+from vrcodec.codec import Decoder
+from vrcodec.engine import Engine
+from vrcodec.errors import WeightsError
+
+Run = Callable[..., int]
+Captured = pytest.CaptureFixture[str]
+GAINED = golden_entry("gained")
+ID = GAINED.id.hex()
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    make_hub(tmp_path / "hub", "gained", "qarv")
+    with serve(tmp_path / "hub") as server:
+        monkeypatch.setenv("VRCODEC_HUB", server.address)
+        yield server
+
+
+def test_decode_fetches_when_asked(
+    run: Run, vrc_file: Path, tmp_path: Path, hub: HubServer, capsys: Captured
+) -> None:
+    assert run("decode", vrc_file) == WeightsError.exit_code
+    assert f"vrcodec weights fetch {ID}" in capsys.readouterr().err
+    assert hub.requests == []
+    assert run("decode", vrc_file, "--fetch") == 0
+    decoded = np.asarray(Image.open(tmp_path / "photograph.png")).astype(int)
+    assert np.abs(decoded - np.asarray(Image.open(GOLDEN / "photograph.png"))).max() <= 1
+    asked = len(hub.requests)
+    assert run("decode", vrc_file, "-f") == 0
+    assert len(hub.requests) == asked
+
+
+def test_a_setting_fetches_for_every_command(
+    run: Run, vrc_file: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VRCODEC_FETCH", "0")
+    assert run("decode", vrc_file, "-o", "-") == WeightsError.exit_code
+    monkeypatch.setenv("VRCODEC_FETCH", "1")
+    with pytest.raises(WeightsError):
+        Decoder(Engine(fetch=False)).decode(vrc_file.read_bytes())
+    assert hub.requests == []
+    assert run("verify", "--full", vrc_file) == 0
+    assert hub.requests
+
+
+def test_workers_fetch_once(run: Run, tmp_path: Path, hub: HubServer) -> None:
+    for number in range(6):
+        (tmp_path / f"{number}.vrc").write_bytes((GOLDEN / "photograph.vrc").read_bytes())
+    names = [f"{number}.vrc" for number in range(6)]
+    assert run("decode", "--fetch", "--jobs", "2", *names, "-o", ".") == 0
+    assert len([r for r in hub.requests if r.name.endswith(".safetensors")]) == 1
+
+
+def test_info_tells_whether_weights_are_here(
+    run: Run, vrc_file: Path, hub: HubServer, capsys: Captured
+) -> None:
+    old = GOLDEN / "generations" / "gained-1.vrc"
+    assert run("info", old) == 0
+    assert "f8c00804e1f308f4 (gained-1), which are not here" in capsys.readouterr().out
+    assert run("weights", "fetch", ID) == 0
+    capsys.readouterr()
+    assert run("info", "--json", vrc_file, old) == 0
+    one, other = json.loads(capsys.readouterr().out)
+    assert (one["weights_name"], one["weights_here"]) == ("gained", True)
+    assert (other["weights_name"], other["weights_here"]) == ("gained-1", False)
+
+
+def test_from_fetch_to_removal(run: Run, hub: HubServer, capsys: Captured) -> None:
+    assert run("weights", "fetch", ID, "qarv@7") == 1
+    assert "qarv@7: no such weights" in capsys.readouterr().err
+    assert run("weights", "path", ID) == 0
+    folder = Path(capsys.readouterr().out.strip())
+    assert folder == catalog.store_folder() / ID
+    assert (folder / f"gained-{ID}.safetensors").is_file()
+    assert run("weights", "show", ID) == 0
+    assert str(folder) in capsys.readouterr().out
+    assert run("weights", "remove", ID) == 0
+    assert not folder.exists()
+    assert run("weights", "remove", ID) == WeightsError.exit_code
+    assert run("weights", "remove", "gained") == WeightsError.exit_code
+    assert catalog.find_by_family("gained").path.is_file()
+
+
+def test_the_list_has_what_is_here_and_what_is_not(
+    run: Run, hub: HubServer, capsys: Captured
+) -> None:
+    assert run("weights", "list", "--json") == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["gained-1"]["path"] is None
+    assert rows["gained-3"]["path"]
+    assert hub.requests == []
+    assert run("weights", "list", "--hub", hub.address, "--json") == 0
+    assert ID in {row["id"] for row in json.loads(capsys.readouterr().out)}
+    assert run("weights", "list", "--here") == 0
+    assert "gained-1" not in capsys.readouterr().out
+
+
+def test_what_a_lab_exports_another_adds(
+    run: Run, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("weights", "add", GAINED.path, golden_entry("slim").path) == 0
+    assert run("weights", "export", ID, golden_entry("slim").id.hex(), "-o", "mirror") == 0
+    index = parse_index((tmp_path / "mirror" / INDEX_NAME).read_bytes(), "index")
+    assert {release.family for release in index} == {"gained", "slim"}
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "other"))
+    with serve(tmp_path / "mirror") as server:
+        assert run("weights", "fetch", golden_entry("slim").id.hex(), "--hub", server.address) == 0
+    assert run("weights", "add", tmp_path / "mirror") == 0
+    capsys.readouterr()
+    assert run("weights", "list", "--here", "--json") == 0
+    assert ID in {row["id"] for row in json.loads(capsys.readouterr().out)}

@@ -1,0 +1,174 @@
+"""The user's store of weights: a folder for each id, which is there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from vrcodec.catalog import (
+    WeightsEntry,
+    encoder_path,
+    read_card,
+    store_folder,
+    weights_id,
+)
+from vrcodec.errors import OutputError, UsageError, WeightsError
+from vrcodec.files import write_atomically
+from vrcodec.models.weights import check_content, load_description, open_model
+
+# Of what is on its way, or about to be removed. No id begins with a dot.
+_INCOMING, _LEAVING = ".incoming", ".leaving"
+_SUFFIX = ".safetensors"
+# Of the card in a folder in the layout of the Hugging Face hub.
+CONFIG_NAME = "config.json"
+
+
+@contextmanager
+def as_output_errors(path: Path) -> Iterator[None]:
+    """OSError in the body, where something at ``path`` is written, as OutputError."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def incoming(name: str) -> Iterator[Path]:
+    """A folder for files on their way, which only one process at a time has under ``name``; others wait.
+
+    What is in it stays for the next time, unless it was installed. Raises OutputError.
+    """
+    folder = store_folder() / _INCOMING / name
+    with as_output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.with_suffix(".lock"))
+        lock.acquire()
+    try:
+        # The process that had the lock before may have removed it.
+        with as_output_errors(folder):
+            folder.mkdir(exist_ok=True)
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        lock.release()
+
+
+def stored(identity: bytes) -> WeightsEntry | None:
+    """The weights with this id in the store."""
+    for card_path in (store_folder() / identity.hex()).glob("*.json"):
+        with contextlib.suppress(OSError, ValueError):
+            return read_card(card_path)
+    return None
+
+
+def install(folder: Path) -> WeightsEntry:
+    """Check the weights in ``folder``, one of `incoming`, and move it to its place in the store.
+
+    What is refused is removed. Raises WeightsError where they are not what this version can code with, or
+    OutputError.
+    """
+    card_path = next(folder.glob("*.json"))
+    try:
+        entry = check(card_path)
+    except WeightsError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    target = store_folder() / entry.id.hex()
+    with as_output_errors(target):
+        if target.exists():
+            # Something that is not readable as weights, or else nothing would be installed.
+            _discard(target)
+        os.rename(folder, target)
+    return read_card(target / card_path.name)
+
+
+def check(card_path: Path) -> WeightsEntry:
+    """The weights of a card. Raises WeightsError where they are not its, or not for this version."""
+    try:
+        entry = read_card(card_path)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{card_path}: is no card of weights: {error}") from error
+    check_content(entry)
+    if load_description(entry.path)["family"] != entry.family:
+        raise WeightsError(f"{card_path}: its weights are of another family")
+    open_model(entry, encoder=True)
+    return entry
+
+
+def add(path: Path) -> list[WeightsEntry]:
+    """Copy weights into the store: a weights file, or all in a folder. Raises WeightsError or OutputError.
+
+    Cards lie beside them, with the suffix .json, or as `CONFIG_NAME`; a file needs none.
+    """
+    if not path.is_dir():
+        return [_add_file(path)]
+    files = [p for p in sorted(path.glob(f"*{_SUFFIX}")) if ".encoder" not in p.suffixes]
+    if not files:
+        raise WeightsError(f"{path}: there are no weights (*{_SUFFIX}) in this folder")
+    return [_add_file(file) for file in files]
+
+
+def _add_file(path: Path) -> WeightsEntry:
+    card = _read_card_beside(path) or {"family": load_description(path)["family"]}
+    files = {_SUFFIX: path, f".encoder{_SUFFIX}": encoder_path(path)}
+    keys = {_SUFFIX: "id", f".encoder{_SUFFIX}": "encoder_id"}
+    contents = {
+        suffix: read_bytes(file)
+        for suffix, file in files.items()
+        if suffix == _SUFFIX or file.exists()
+    }
+    for suffix, data in contents.items():
+        card.setdefault(keys[suffix], weights_id(data).hex())
+    identity = weights_id(contents[_SUFFIX])
+    with incoming(identity.hex()) as folder:
+        if entry := stored(identity):
+            return entry
+        for suffix, data in (*contents.items(), (".json", json.dumps(card, indent=1).encode())):
+            write_atomically(folder / f"{identity.hex()}{suffix}", data, overwrite=True)
+        return install(folder)
+
+
+def _read_card_beside(path: Path) -> dict[str, Any] | None:
+    for card_path in (path.with_suffix(".json"), path.with_name(CONFIG_NAME)):
+        if card_path.exists():
+            try:
+                card = json.loads(read_bytes(card_path))
+            except ValueError as error:
+                raise WeightsError(f"{card_path}: is no card of weights: {error}") from error
+            if isinstance(card, dict):
+                return card
+    return None
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file of weights. Raises WeightsError."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def remove(entry: WeightsEntry) -> None:
+    """Remove weights from the store. Raises UsageError for others, or OutputError."""
+    folder = entry.path.parent
+    if folder.parent != store_folder():
+        raise UsageError(f"{entry.path}: not in the store of {store_folder()}; remove it there")
+    with as_output_errors(folder):
+        _discard(folder)
+
+
+def _discard(folder: Path) -> None:
+    """Remove a folder of the store, which is there whole until it is no longer there at all."""
+    leaving = folder.parent / f"{_LEAVING}-{secrets.token_hex(6)}"
+    os.rename(folder, leaving)
+    shutil.rmtree(leaving)

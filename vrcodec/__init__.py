@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from vrcodec.api import decode, encode, inspect, open, quality_map
 
-__version__ = "0.1.0"
+__version__ = "1.0.0rc1"
 
 __all__ = ["decode", "encode", "inspect", "open", "quality_map"]
 

@@ -1,17 +1,19 @@
-"""The wheel works away from the checkout, weights included."""
+"""Wheel and source distribution: whole, described truly, and of use away from the checkout."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from importlib.metadata import Distribution, PathDistribution
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.conftest import ROOT, Pixels
-from vrcodec import catalog
+from vrcodec import __version__, catalog
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +27,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     install = [sys.executable, "-m", "pip", "install", "--no-deps", "-q", "--target", str(target)]
     subprocess.run([*install, str(wheel)], check=True)
     return target
+
+
+@pytest.fixture
+def described(installed: Path) -> Distribution:
+    """What the wheel says of itself."""
+    (folder,) = installed.glob("*.dist-info")
+    return PathDistribution(folder)
 
 
 def test_an_installed_package_finds_its_weights(
@@ -64,6 +73,46 @@ def test_every_file_of_the_package_is_installed(installed: Path) -> None:
     files = {path.relative_to(ROOT) for path in (ROOT / "vrcodec").rglob("*") if path.is_file()}
     wanted = {path for path in files if path.suffix != ".pyc"}
     assert {str(path) for path in wanted if not (installed / path).is_file()} == set()
+    weights = {path.name for path in (ROOT / "weights").glob("*.*")}
+    assert weights <= {path.name for path in (installed / "vrcodec" / "shipped_weights").iterdir()}
+
+
+def test_the_source_distribution_has_the_repository(tmp_path: Path) -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a checkout")
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    tracked = set(listing.stdout.decode().split("\0")) - {""}
+    build = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True)
+    sources = set((tmp_path / "vrcodec.egg-info" / "SOURCES.txt").read_text().splitlines())
+    assert tracked - sources == {".ci/run", ".gitignore"}
+
+
+def test_links_of_the_description_lead_into_the_repository(described: Distribution) -> None:
+    links = re.findall(r"\]\(([^)]*)\)", described.metadata["Description"])
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
+    urls = dict(line.split(", ") for line in described.metadata.get_all("Project-URL"))
+    files, pictures = (f"{urls['Source']}/{kind}/v{__version__}/" for kind in ("blob", "raw"))
+    pages = [link.removeprefix(files) for link in links if link.startswith(files)]
+    shown = [link.removeprefix(pictures) for link in links if link.startswith(pictures)]
+    assert len(pages) > 8
+    assert shown == ["docs/photograph.jpg"]
+    assert [name for name in (*pages, *shown) if not (ROOT / name).is_file()] == []
+
+
+def test_pythons_are_named_that_tests_were_run_with(described: Distribution) -> None:
+    page = (ROOT / "docs" / "PLATFORMS.md").read_text()
+    run = "".join(line for line in page.splitlines() if "| run: " in line)
+    classifiers = "\n".join(described.metadata.get_all("Classifier"))
+    named = re.findall(r"Python :: (3\.\d+)$", classifiers, re.MULTILINE)
+    assert set(named) == set(re.findall(r"\b3\.1\d\b", run))
+
+
+def test_a_release_is_of_one_version(described: Distribution) -> None:
+    assert described.version == __version__
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert re.search("^## (.*)", changes, re.MULTILINE)[1] == __version__
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 def test_a_folder_that_is_named_twice_counts_once(

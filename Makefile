@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 KODAK ?=
 
-.PHONY: demo test test-light test-pythons test-thorough check fuzz share results performance clean
+.PHONY: demo test test-light test-pythons test-thorough check fuzz share results performance release clean
 
 demo: $(BIN)/python
 	$(BIN)/pip install --quiet '.[demo]'
@@ -69,9 +69,17 @@ performance: $(BIN)/python
 	$(BIN)/pip install --quiet '.[bench,demo]'
 	$(BIN)/python -m benchmarks.performance
 
+# What is uploaded, in dist/: built, checked, and used in an environment of its own. docs/RELEASE.md.
+release: $(BIN)/python
+	$(BIN)/pip install --quiet 'build>=1.2' 'readme-renderer[md]' 'twine>=6.1'
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python -m tools.try_release dist
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip setuptools
 
 clean:
-	rm -rf $(VENV) $(VENV)-light .venv-of-* build demo-output runs .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VENV)-light .venv-of-* build dist demo-output runs .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

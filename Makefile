@@ -82,4 +82,4 @@ $(BIN)/python:
 	$(BIN)/pip install --quiet --upgrade pip setuptools
 
 clean:
-	rm -rf $(VENV) $(VENV)-light .venv-of-* build dist demo-output runs .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VENV)-light .venv-of-* build dist demo-output .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

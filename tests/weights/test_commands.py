@@ -72,7 +72,10 @@ def test_info_tells_whether_weights_are_here(
 ) -> None:
     old = GOLDEN / "generations" / "gained-1.vrc"
     assert run("info", old) == 0
-    assert "f8c00804e1f308f4 (gained-1), which are not here" in capsys.readouterr().out
+    assert (
+        "f8c00804e1f308f4 (gained-1), which are not here: vrcodec weights fetch"
+        in capsys.readouterr().out
+    )
     assert run("weights", "fetch", ID) == 0
     capsys.readouterr()
     assert run("info", "--json", vrc_file, old) == 0

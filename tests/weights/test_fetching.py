@@ -74,6 +74,18 @@ def test_from_every_kind_of_place(hub: HubServer, name: str) -> None:
         subprocess.run(["rm", "-r", str(catalog.store_folder())], check=True)
 
 
+def test_from_what_fsspec_knows(hub: HubServer) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    memory = fsspec.filesystem("memory")
+    with pytest.raises(WeightsError, match="is not there"):
+        fetch(ID, hub="memory://hub")
+    for path in hub.folder.iterdir():
+        memory.pipe_file(f"/hub/{path.name}", path.read_bytes())
+    assert fetch(ID, hub="memory://hub").path.read_bytes() == WEIGHTS
+    with pytest.raises(WeightsError, match="cannot be read"):
+        fetch("00" * 8, hub="nonsense://hub")
+
+
 def test_what_breaks_off_goes_on_where_it_was(hub: HubServer) -> None:
     stops = iter([1000, 50_000])
 
@@ -293,6 +305,32 @@ def test_the_index_of_this_version_outweighs_that_of_a_hub(hub: HubServer) -> No
     with pytest.raises(WeightsError):
         fetch("f8c00804e1f308f4", hub=hub.address)
     assert leftovers() == []
+
+
+def test_weights_with_another_id_than_the_index_says(hub: HubServer) -> None:
+    """Their card, size and hash are right: those of other weights."""
+    index = hub.folder / INDEX_NAME
+    index.write_text(index.read_text().replace(f'"id": "{ID}"', '"id": "0011223344556677"'))
+    with pytest.raises(WeightsError, match=f"what came for it are the weights {ID}"):
+        fetch("0011223344556677", hub=hub.address)
+    assert leftovers() == []
+    assert not list(catalog.store_folder().glob("[0-9a-f]*"))
+
+
+def test_damaged_weights_are_fetched_again(hub: HubServer) -> None:
+    entry = fetch(ID, hub=hub.address)
+    entry.path.write_bytes(WEIGHTS[:-1])
+    assert fetch(ID, hub=hub.address).path.read_bytes() == WEIGHTS
+
+
+def test_a_part_of_something_else_does_not_stay_in_the_way(hub: HubServer) -> None:
+    folder = catalog.store_folder() / ".incoming" / ID
+    folder.mkdir(parents=True)
+    (folder / f"gained-{ID}.safetensors").write_bytes(b"x" * 1000)
+    (folder / "other.safetensors").write_bytes(b"x")
+    entry = fetch(ID, hub=hub.address)
+    assert entry.path.read_bytes() == WEIGHTS
+    assert len(list(entry.path.parent.iterdir())) == 2
 
 
 def test_a_pickle_is_never_loaded(hub: HubServer, tmp_path: Path) -> None:

@@ -96,7 +96,11 @@ def _find_weights(info: Info) -> dict[str, Any]:
 def _describe_weights(info: Info) -> str:
     found = _find_weights(info)
     name = f" ({found['weights_name']})" if found["weights_name"] else ""
-    return name if found["weights_here"] else f"{name}, which are not here"
+    return (
+        name
+        if found["weights_here"]
+        else f"{name}, which are not here: vrcodec weights fetch {info.weights_id}"
+    )
 
 
 def _with_alpha(info: Info) -> str:

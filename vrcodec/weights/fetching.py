@@ -15,21 +15,20 @@ from vrcodec.catalog import (
     Wanted,
     WeightsEntry,
     encoder_path,
-    installed_weights,
     store_folder,
 )
 from vrcodec.errors import UsageError, WeightsError
 from vrcodec.weights import hugging_face
 from vrcodec.weights.hub import Hub, hub_address
 from vrcodec.weights.places import NotThereError, read_from, scheme_of
-from vrcodec.weights.store import add, as_output_errors, incoming, install, stored
+from vrcodec.weights.store import add, as_output_errors, find_whole, incoming, install
 from vrcodec.weights.transfer import Progress, fetch_file, no_progress
 
 _SUFFIX = ".safetensors"
 
 
 def fetch(what: str, *, hub: str | None = None, progress: Progress = no_progress) -> WeightsEntry:
-    """Get weights into the store, and return them. Those that are here are not fetched again.
+    """Get weights into the store, and return them. Those that are here are fetched only if they are damaged.
 
     ``what``: an id (16 hexadecimal digits), a family, FAMILY@VERSION, the URL or path of a weights file, or
     hf://OWNER/NAME. ``hub``: the URL or folder of a hub instead of that of ``VRCODEC_HUB``. ``progress`` is
@@ -48,27 +47,19 @@ def fetch(what: str, *, hub: str | None = None, progress: Progress = no_progress
 
 def fetch_from(hub: Hub, wanted: Wanted, progress: Progress = no_progress) -> WeightsEntry:
     """Get what is ``wanted`` from ``hub``. Raises WeightsError or OutputError."""
-    if entry := _find_here(wanted):
+    if wanted.id and (entry := find_whole(wanted.id)):
         return entry
     release = hub.find(wanted)
-    if entry := _find_here(Wanted(id=release.id)):
-        return entry
     with incoming(release.id.hex()) as folder:
-        # Another process may have been faster.
-        if entry := stored(release.id):
+        # They are here, or another process was faster.
+        if entry := find_whole(release.id):
             return entry
         _clear_others(folder, release)
         for part in PARTS:
             if part in release.files:
                 file = release.files[part]
                 fetch_file(hub.places(release, part), file, folder / file.name, progress)
-        return install(folder)
-
-
-def _find_here(wanted: Wanted) -> WeightsEntry | None:
-    if wanted.id is None:
-        return None
-    return next((entry for entry in installed_weights() if entry.id == wanted.id), None)
+        return install(folder, release.id)
 
 
 def _clear_others(folder: Path, release: Release) -> None:

@@ -89,8 +89,11 @@ def _open(place: str, offset: int) -> tuple[int, IO[bytes]]:
 
     try:
         return _seek(fsspec.open(place, "rb").open(), offset)
-    except ImportError as error:
-        raise WeightsError(f"{place}: {error}") from error
+    except OSError:
+        raise
+    except Exception as error:
+        # Each of the packages behind fsspec has its own errors.
+        raise WeightsError(f"{place}: cannot be read: {error}") from error
 
 
 def _seek(stream: IO[bytes], offset: int) -> tuple[int, IO[bytes]]:

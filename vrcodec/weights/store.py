@@ -17,6 +17,7 @@ from filelock import FileLock
 from vrcodec.catalog import (
     WeightsEntry,
     encoder_path,
+    installed_weights,
     read_card,
     store_folder,
     weights_id,
@@ -63,30 +64,36 @@ def incoming(name: str) -> Iterator[Path]:
         lock.release()
 
 
-def stored(identity: bytes) -> WeightsEntry | None:
-    """The weights with this id in the store."""
-    for card_path in (store_folder() / identity.hex()).glob("*.json"):
-        with contextlib.suppress(OSError, ValueError):
-            return read_card(card_path)
+def find_whole(identity: bytes) -> WeightsEntry | None:
+    """The weights with this id that are here, unless they are damaged."""
+    for entry in installed_weights():
+        if entry.id == identity:
+            with contextlib.suppress(WeightsError):
+                check_content(entry)
+                return entry
     return None
 
 
-def install(folder: Path) -> WeightsEntry:
-    """Check the weights in ``folder``, one of `incoming`, and move it to its place in the store.
+def install(folder: Path, identity: bytes) -> WeightsEntry:
+    """Check the weights in ``folder``, one of `incoming`, and move it to the place of this id in the store.
 
-    What is refused is removed. Raises WeightsError where they are not what this version can code with, or
-    OutputError.
+    What is refused is removed. Raises WeightsError where they have another id, or are not what this version can
+    code with, or OutputError.
     """
     card_path = next(folder.glob("*.json"))
     try:
         entry = check(card_path)
+        if entry.id != identity:
+            raise WeightsError(
+                f"{identity.hex()}: what came for it are the weights {entry.id.hex()}"
+            )
     except WeightsError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    target = store_folder() / entry.id.hex()
+    target = store_folder() / identity.hex()
     with as_output_errors(target):
         if target.exists():
-            # Something that is not readable as weights, or else nothing would be installed.
+            # Damaged, or else nothing would be installed.
             _discard(target)
         os.rename(folder, target)
     return read_card(target / card_path.name)
@@ -131,11 +138,11 @@ def _add_file(path: Path) -> WeightsEntry:
         card.setdefault(keys[suffix], weights_id(data).hex())
     identity = weights_id(contents[_SUFFIX])
     with incoming(identity.hex()) as folder:
-        if entry := stored(identity):
+        if entry := find_whole(identity):
             return entry
         for suffix, data in (*contents.items(), (".json", json.dumps(card, indent=1).encode())):
             write_atomically(folder / f"{identity.hex()}{suffix}", data, overwrite=True)
-        return install(folder)
+        return install(folder, identity)
 
 
 def _read_card_beside(path: Path) -> dict[str, Any] | None:

@@ -22,6 +22,10 @@ _ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 1.0
 
 
+class WrongContentError(WeightsError):
+    """The file has another hash than it must have."""
+
+
 def no_progress(name: str, done: int, total: int | None) -> None:
     """Of those who do not want to know."""
 
@@ -46,6 +50,8 @@ def fetch_file(
 
 
 def _fetch_patiently(place: str, file: ReleasedFile, target: Path, progress: Progress) -> None:
+    # What was there from an earlier time may be of something else.
+    resumed = target.exists()
     pauses = [_FIRST_PAUSE_SECONDS * 2**k for k in range(_ATTEMPTS - 1)] if is_remote(place) else []
     while True:
         try:
@@ -55,6 +61,10 @@ def _fetch_patiently(place: str, file: ReleasedFile, target: Path, progress: Pro
             if not pauses:
                 raise
             time.sleep(pauses.pop(0))
+        except WrongContentError:
+            if not resumed:
+                raise
+            resumed = False
 
 
 def _fetch_rest(place: str, file: ReleasedFile, target: Path, progress: Progress) -> None:
@@ -99,7 +109,7 @@ def _append_rest(place: str, file: ReleasedFile, output: BinaryIO, progress: Pro
 
 def _check_hash(place: str, file: ReleasedFile, target: Path) -> None:
     if hashlib.sha256(target.read_bytes()).hexdigest() != file.sha256:
-        raise WeightsError(f"{place}: is not what the index says: its SHA-256 is another")
+        raise WrongContentError(f"{place}: is not what the index says: its SHA-256 is another")
 
 
 def _remove(path: Path) -> None:

@@ -136,6 +136,8 @@ def show_command(weights: str, as_json: bool) -> None:
         )
         if release.replaces is not None:
             fields["replaces"] = release.replaces.hex()
+        if release.commit is not None:
+            fields["history"] = f"replaced; last in commit {release.commit}"
     if entry is None and release is not None:
         fields["path"] = f"not here; vrcodec weights fetch {release.name}"
     output.print_fields(fields)

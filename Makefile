@@ -25,7 +25,7 @@ LIGHT = $(VENV)-light/bin/python
 LIGHT_TESTS = $(addprefix tests/test_, golden.py engines.py rans.py codec.py api.py cli.py exit_codes.py pipes.py \
     hostile.py fuzz.py alpha.py lossless.py lossless_cells.py progressive.py crops.py tiles.py widths.py qmap.py \
     binsize.py rate_control.py pillow_plugin.py faults.py plain_ans.py \
-    heif.py jxl.py file_kind.py) tests/weights
+    heif.py jxl.py file_kind.py conformance.py) tests/weights
 
 test-light:
 	$(LIGHT_PYTHON) -m venv $(VENV)-light

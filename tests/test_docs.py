@@ -75,7 +75,9 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_files_of_the_repository_that_a_page_names_exist(path: Path) -> None:
-    named = re.findall(r"`((?:vrcodec|tests|benchmarks|tools)/[\w/.]+)`", path.read_text())
+    named = re.findall(
+        r"`((?:vrcodec|tests|benchmarks|tools|conformance)/[\w/.]+)`", path.read_text()
+    )
     scripts = re.findall(r"python -m (benchmarks\.\w+)", path.read_text())
     for name in (*named, *(f"{script.replace('.', '/')}.py" for script in scripts)):
         assert (ROOT / name).exists(), name

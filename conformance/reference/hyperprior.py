@@ -1,0 +1,155 @@
+"""FORMAT.md, section 6: methods 1, 2 and 3, which have y and z."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from conformance.reference.container import File, inflate, require
+from conformance.reference.entropy import Integers, Reals, Stream, Tables, open_streams
+from conformance.reference.networks import (
+    Weights,
+    condition_net,
+    convolution,
+    depthwise,
+    interpolate,
+    leaky,
+    pointwise,
+    shuffle,
+    synthesis,
+)
+
+
+def hyper_synthesis(w: Weights, z: Reals) -> Reals:
+    """z_hat to features, or to means and scales."""
+    x = leaky(convolution(w, "hyper_synthesis_net.0", z))
+    x = leaky(shuffle(pointwise(w, "hyper_synthesis_net.2", x), 2))
+    x = leaky(convolution(w, "hyper_synthesis_net.5", x))
+    x = leaky(shuffle(pointwise(w, "hyper_synthesis_net.7", x), 2))
+    if "hyper_synthesis_net.10.weight" in w:
+        x = leaky(convolution(w, "hyper_synthesis_net.10", x))
+        x = pointwise(w, "hyper_synthesis_net.12", x)
+    return x
+
+
+def read_z(file: File, w: Weights, streams: Sequence[tuple[Stream, int]]) -> Reals:
+    """z of all blocks, from the beginnings of their streams."""
+    height, width = file.latent_size
+    channels, tables = len(w["prior.sizes"]), w.tables("prior")
+    z = np.zeros((channels, -(-height // 4), -(-width // 4)))
+    for (stream, _), (rows, columns) in zip(streams, file.windows(), strict=True):
+        above = tuple(slice(s.start // 4, -(-s.stop // 4)) for s in (rows, columns))
+        part = z[:, above[0], above[1]]
+        indices = np.repeat(np.arange(channels), part[0].size)
+        part[:] = stream.read(indices, tables).reshape(part.shape)
+    return z
+
+
+def decode_hyperprior(file: File, w: Weights) -> tuple[Reals, list[Stream]]:
+    """Methods 1, 2 and 3."""
+    streams, (height, width) = open_streams(file), file.latent_size
+    rate: Reals | float = file.rate / 65535
+    conditions, hyper_rate = None, rate
+    if file.method == 3:
+        rate = quality_levels(file)
+        hyper_rate = mean_of_squares(rate) if rate.size > 1 else rate
+        conditions = condition_net(w, 2 * rate[None] - 1)
+    z = read_z(file, w, streams)
+    hyper_gain = np.exp(interpolate(w["log_hyper_inverse_gain"], hyper_rate))
+    features = hyper_synthesis(w, z * hyper_gain)[:, :height, :width]
+    tables = w.tables("gaussian")
+    y_hat = np.zeros((w.description["size"]["latent"], height, width))
+    for (stream, crc), window in zip(streams, file.windows(), strict=True):
+        here = (slice(None), *window)
+        if file.method == 2:
+            y_hat[here] = context_block(file, w, stream, tables, features[here])
+        else:
+            mean, log2_scale = np.split(features[here], 2)
+            y_hat[here] = stream.read_scaled(log2_scale, tables) + mean
+        stream.finish(crc)
+    if file.method == 2:
+        y_hat *= np.exp(interpolate(w["log_restoration"], rate))
+    else:
+        y_hat *= np.exp(interpolate(w["log_inverse_gain"], rate))
+    samples = synthesis(w, w.description["size"]["blocks"], y_hat, conditions)
+    return samples, [stream for stream, _ in streams]
+
+
+def log2_reciprocal_step(file: File, w: Weights) -> float:
+    """log2 of a: of method 2, the steps in a unit of y."""
+    payload = file.single(2)
+    if payload is not None:
+        require(len(payload) == 2, "the bin size is no number")
+        code = int.from_bytes(payload, "little", signed=True)
+        require(abs(code) <= 12288, "a bin size out of range")
+        return -code / 2048
+    rises = np.log1p(np.exp(w["regulator.rises"]))
+    knots = w["regulator.first"] + np.concatenate(([0], np.cumsum(rises)))
+    return float(interpolate(knots[:, None], file.rate / 65535).item())
+
+
+def context_block(file: File, w: Weights, stream: Stream, tables: Tables, features: Reals) -> Reals:
+    """y_hat of a block of method 2, before the restoration."""
+    rate, log2_a = file.rate / 65535, log2_reciprocal_step(file, w)
+    height, width = features.shape[1:]
+    white = np.add.outer(np.arange(height), np.arange(width)) % 2 == 1
+    decoded = np.zeros((0, height, width))
+    for number, channels in enumerate(w.description["size"]["groups"]):
+        name = f"context.groups.{number}"
+        base = pointwise(w, f"{name}.hyper", features) + interpolate(w[f"{name}.rate"], rate)
+        if number:
+            before = depthwise(w, f"{name}.around_before", decoded)
+            base = base + pointwise(w, f"{name}.before", before)
+        values = np.zeros((channels, height, width))
+        for squares in (~white, white):
+            if not squares.any():
+                continue
+            x = base
+            if squares is white:
+                black = depthwise(w, f"{name}.around_black", values)
+                x = x + pointwise(w, f"{name}.black", black)
+            hidden = leaky(pointwise(w, f"{name}.hidden", leaky(x)))
+            mean, log2_scale = np.split(pointwise(w, f"{name}.out", hidden)[:, squares], 2)
+            symbols = stream.read_scaled(log2_scale + log2_a, tables)
+            values[:, squares] = symbols * 2.0**-log2_a + mean
+        decoded = np.concatenate((decoded, values))
+    return decoded
+
+
+def quality_levels(file: File) -> Reals:
+    """Levels (h, w) at the samples of y, or (1, 1) of all."""
+    payload = file.single(3)
+    rows, columns = -(-file.height // 32), -(-file.width // 32)
+    if payload is None:
+        return np.array([[file.rate / 65535]])
+    content = inflate(payload, rows * columns)
+    require(len(content) == rows * columns, "a quality map of another size")
+    differences = np.frombuffer(content, np.uint8).reshape(rows, columns).astype(np.int64)
+    cells = differences.cumsum(0).cumsum(1) % 256
+    if (cells == cells[0, 0]).all() or file.rate in (0, 65535):
+        return np.array([[file.rate / 65535]])
+
+    def levels(offset: int) -> Integers:
+        shifted: Integers = (256 * cells + offset).clip(0, 65280)
+        return shifted
+
+    low, high = -65280, 65280
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = 65535 * int(levels(middle).sum()) <= file.rate * 65280 * cells.size
+        low, high = (middle, high) if fits else (low, middle - 1)
+    height, width = file.latent_size
+    at_y = levels(low).repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
+    return at_y / 65280
+
+
+def mean_of_squares(levels: Reals) -> Reals:
+    """Means over the samples of y above each sample of z."""
+    height, width = levels.shape
+    return np.array(
+        [
+            [levels[i : i + 4, j : j + 4].mean() for j in range(0, width, 4)]
+            for i in range(0, height, 4)
+        ]
+    )

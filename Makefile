@@ -47,11 +47,12 @@ check: $(BIN)/python
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The manual page and the magic of file(1), from the program.
+# The manual page, the magic of file(1) and the examples of docs/FORMAT.md, from the program.
 share: $(BIN)/python
 	$(BIN)/pip install --quiet '.[dev]'
 	$(BIN)/python -m tools.manual > share/man/man1/vrcodec.1
 	$(BIN)/python -m tools.magic > share/file/magic/vrcodec
+	$(BIN)/python -m tools.format_page
 
 # Ten minutes of hostile files; what breaks the program is left in fuzz/.
 fuzz: $(BIN)/python

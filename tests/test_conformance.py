@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -23,14 +26,16 @@ from tests.conftest import GOLDEN, ROOT, needs_torch
 from tests.extent import extent
 from vrcodec.bitstream.rans import Symbols
 from vrcodec.bitstream.symbol_coding import StreamReader
-from vrcodec.codec import Decoder
+from vrcodec.codec import Decoder, Encoder
 from vrcodec.engine import Engine
+from vrcodec.picture.picture import Picture
 
 SET = load_cases()
 EVERY: list[Decoded | Refused] = [*SET.decoded, *SET.refused]
 # With PyTorch, which takes longer to begin with; `tests/test_golden.py` has the golden files in all ways.
 SAMPLE = [case for case in EVERY if case.file.is_relative_to(CASES.parent)][::3]
 Run = Callable[..., int]
+Values = npt.NDArray[Any]
 
 
 def problems(cases: list[Decoded | Refused], *arguments: object) -> dict[str, str]:
@@ -92,6 +97,44 @@ def test_this_program_reads_the_symbols_of_the_set(monkeypatch: pytest.MonkeyPat
         decoder.decode(case.file.read_bytes(), partial=case.partial)
         content = b"".join(part for parts in streams.values() for part in parts)
         assert case.symbols == (hashlib.sha256(content).hexdigest() if content else None)
+
+
+def test_the_reference_decoder_reads_what_the_page_on_networks_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = (ROOT / "docs" / "NETWORKS.md").read_text()
+    # Of tensors that no decoder needs, by the words in which the page says so.
+    needless = [r"(hyper_)?analysis_net\b", r"log_(hyper_)?gain$", r"prior\.density\."]
+    needless += [r"widths\.\d+\.switches\.analysis_net\."]
+    assert (
+        "Tensors whose names begin with `analysis_net`, `hyper_analysis_net` or `encoder`" in page
+    )
+    read: dict[str, set[str]] = {}
+    get = Weights.__getitem__
+
+    def recorded(weights: Weights, name: str) -> Values:
+        read.setdefault(weights.id.hex(), set()).add(name)
+        return get(weights, name)
+
+    monkeypatch.setattr(Weights, "__getitem__", recorded)
+    for case in SET.decoded:
+        decode(case.file.read_bytes(), case.partial)
+    for identity, path in SET.weights.items():
+        left = set(Weights(path.read_bytes()).names()) - read[identity]
+        assert [name for name in left if not any(re.match(n, name) for n in needless)] == []
+
+
+@pytest.mark.parametrize("family", ["gained", "qvrf", "qmap", "slim", "qarv"])
+def test_the_reference_decoder_reads_files_of_the_shipped_weights(
+    family: str, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VRCODEC_WEIGHTS")
+    engine = Engine("cpu", library="numpy")
+    small = Picture.from_array(picture.pixels[:75, :90])
+    data = Encoder(family, engine).encode(small, 30000)
+    decoded = decode(data, weights=ROOT / "weights").array
+    expected = Decoder(engine).decode(data).to_array()
+    assert np.abs(decoded.astype(int) - expected).max() <= 1
 
 
 def test_the_reference_decoder_knows_nothing_of_this_program() -> None:

@@ -1,70 +1,32 @@
-"""The documentation is true: the worked dump, the commands, the links."""
+"""The documentation is true: the worked examples, the commands, the links."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 
-from tests.conftest import GOLDEN, ROOT
+from tests.conftest import ROOT
 from tests.documents import COMMANDS as COMMAND_BLOCKS
 from tests.documents import DOCUMENTS, blocks
+from tools.format_page import DOCUMENT, fill_examples
 from vrcodec.bench.card import card_table, families_table
-from vrcodec.bitstream.container import parse_container
-from vrcodec.bitstream.latent_stream import parse_stream
+from vrcodec.bitstream import schema
 from vrcodec.catalog import DEFAULT_MODEL, DEFAULT_TUNE, INDEX_NAME, read_card
 from vrcodec.cli.main import COMMANDS, cli
 
 README = (ROOT / "README.md").read_text()
 
 
-def fields(data: bytes) -> Iterator[tuple[int, str]]:
-    """(length, meaning) of every field of a file with one stream and short numbers."""
-    header = parse_container(data).header
-    (chunk,) = parse_container(data).latent_chunks()
-    stream = parse_stream(chunk.payload)
-    assert not stream.ties
-    yield 6, "magic"
-    yield 1, f"major version {header.version[0]}"
-    yield 1, f"minor version {header.version[1]}"
-    yield 1, f"length of the header body: {data[8]}"
-    yield 1, f"method {header.method}: gained"
-    yield 8, "weights id"
-    yield 1, f"width {header.width}"
-    yield 1, f"height {header.height}"
-    yield 1, f"mode {header.mode}: RGB"
-    yield 2, f"rate code {header.rate_code}"
-    yield 4, "CRC-32 of everything above"
-    yield 1, f"chunk type {chunk.type}: latent stream"
-    yield 1, f"length of the payload: {len(chunk.payload)}"
-    yield 4, "CRC-32 of the decoded symbols"
-    yield 1, "number of ties: 0"
-    yield len(stream.data), "rANS words"
-    yield 4, "CRC-32 of the chunk: type, length, payload"
-
-
-def worked_dump(data: bytes) -> str:
-    """The table of docs/FORMAT.md: offset, bytes, meaning."""
-    lines, position = [], 0
-    for length, meaning in fields(data):
-        content = data[position : position + length]
-        for start in range(0, length, 16):
-            text = content[start : start + 16].hex(" ")
-            label = meaning if start == 0 else ""
-            lines.append(f"{position + start:04x}  {text:<47}  {label}".rstrip())
-        position += length
-    assert position == len(data)
-    return "\n".join(lines)
-
-
-def test_the_worked_dump_is_that_of_the_file() -> None:
-    document = (ROOT / "docs" / "FORMAT.md").read_text()
-    assert worked_dump((GOLDEN / "dot.vrc").read_bytes()) in document
+def test_the_examples_of_the_format_are_those_of_the_files() -> None:
+    text = DOCUMENT.read_text()
+    assert fill_examples(text) == text, "run `python -m tools.format_page`"
+    for method in schema.METHODS.values():
+        assert re.search(rf"  method \d: {method}$", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import Pixels
+from conformance.reference.container import RefusedError
+from conformance.reference.networks import Weights
+from tests.conftest import GOLDEN, Pixels
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.information_content import record_bits
 from vrcodec.bitstream.tables import TOTAL
-from vrcodec.catalog import find_by_family, weights_id
+from vrcodec.catalog import find_by_family, weights_description, weights_id
 from vrcodec.codec import Encoder
 from vrcodec.engine import Engine
 from vrcodec.errors import WeightsError
@@ -213,6 +215,16 @@ def test_weights_file_round_trip_and_damage() -> None:
     for damaged in (b"", data[:100], b"\xff" * 64, data[:-50]):
         with pytest.raises(WeightsError, match="tiny"):
             unpack_model(damaged, "tiny")
+
+
+def test_weights_of_a_later_version_are_refused() -> None:
+    data = (GOLDEN / "gained.safetensors").read_bytes()
+    later = data.replace(b"blocks", b"floors", 1)
+    assert weights_description(later)["size"].keys() - weights_description(data)["size"].keys()
+    with pytest.raises(WeightsError, match="floors"):
+        unpack_model(later, "later")
+    with pytest.raises(RefusedError, match="later version"):
+        Weights(later)
 
 
 def test_klt_start_reconstructs_like_the_transform(photograph: Pixels) -> None:

@@ -42,6 +42,20 @@ def run_documented(words: str, environment: dict[str, str]) -> None:
     output("sh", "-ec", line, env={**environment, "share": str(SHARE)})
 
 
+def test_the_page_on_the_media_type_says_what_is_installed() -> None:
+    page = (ROOT / "docs" / "MEDIATYPE.md").read_text()
+    installed = (SHARE / "mime" / "packages" / "vrcodec.xml").read_text()
+    assert f'type="{MIME}"' in installed
+    assert 'pattern="*.vrc"' in installed
+    assert page.startswith(
+        f"# The media type of .vrc files\n\n`{MIME}`, with the extension `.vrc`."
+    )
+    assert f"`{schema.MAGIC.hex(' ').upper()}` at offset 0" in page
+    format_page = (ROOT / "docs" / "FORMAT.md").read_text()
+    assert f"`{schema.MAGIC.hex(' ').upper()}`: 8D shows" in format_page
+    assert f"media type of such files is `{MIME}`" in format_page
+
+
 def needs(*programs: str) -> None:
     for program in programs:
         if shutil.which(program) is None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from conformance.reference.container import RefusedError
+from conformance.reference.networks import WEIGHTS
 from conformance.reference.picture import decode, write_png
 
 
@@ -18,9 +19,10 @@ def main() -> int:
         "output", nargs="?", help="a PNG; without one the SHA-256 of the symbols is printed"
     )
     parser.add_argument("--partial", action="store_true", help="the file may end early")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="the folder of weights files")
     options = parser.parse_args()
     try:
-        picture = decode(options.input.read_bytes(), options.partial)
+        picture = decode(options.input.read_bytes(), options.partial, options.weights)
     except RefusedError as error:
         print(f"{options.input}: {error}", file=sys.stderr)
         return 1

@@ -166,9 +166,9 @@ def read_chunks(cursor: Cursor, file: File, checksums: list[int], partial: bool)
     require(binding in (None, bound), "chunks that do not belong together")
 
 
-def inflate(data: bytes, limit: int) -> bytes:
-    """Raw deflate, up to ``limit`` bytes."""
-    inflater = zlib.decompressobj(-15)
+def inflate(data: bytes, limit: int, window: int = -zlib.MAX_WBITS) -> bytes:
+    """Deflated bytes, up to ``limit`` of them; raw deflate by default."""
+    inflater = zlib.decompressobj(window)
     try:
         content = inflater.decompress(data, limit + 1)
     except zlib.error as error:

@@ -1,4 +1,4 @@
-"""Weights files, layers, and the networks that several methods have."""
+"""NETWORKS.md: weights files, layers, and the networks that several methods have."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from conformance.reference.container import RefusedError, require
 from conformance.reference.entropy import Reals, Tables
 
+SIZES = ["channels", "latent", "hyper", "blocks", "prior", "groups", "context", "widths", "reach"]
 WEIGHTS = Path(__file__).parents[2] / "tests" / "golden"
 
 
@@ -24,6 +25,7 @@ class Weights:
         end = 8 + int.from_bytes(data[:8], "little")
         header = json.loads(data[8:end])
         self.description = json.loads(header.pop("__metadata__")["vrcodec"])
+        require(set(self.description["size"]) <= set(SIZES), "weights of a later version")
         grouped = "digests" in self.description
         self.id = hashlib.sha256(data[:end] if grouped else data).digest()[:8]
         self._data, self._entries, self._end = data, header, end
@@ -41,6 +43,10 @@ class Weights:
         real = entry["dtype"] in ("F16", "F32")
         return values.astype(np.float64 if real else np.int64).reshape(entry["shape"])
 
+    def names(self) -> list[str]:
+        """The names of all tensors."""
+        return list(self._entries)
+
     def tables(self, name: str) -> Tables:
         """A table set."""
         return Tables(self[f"{name}.frequencies"], self[f"{name}.sizes"])
@@ -55,9 +61,9 @@ class Weights:
         require(digest.hexdigest() == self.description["digests"].get(group), "damaged weights")
 
 
-def find_weights(identity: bytes) -> Weights:
-    """The weights with this id in the folder of weights."""
-    for path in sorted(WEIGHTS.glob("*.safetensors")):
+def find_weights(identity: bytes, folder: Path = WEIGHTS) -> Weights:
+    """The weights with this id in a folder."""
+    for path in sorted(folder.glob("*.safetensors")):
         if not path.name.endswith(".encoder.safetensors"):
             weights = Weights(path.read_bytes())
             if weights.id == identity:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -13,7 +14,7 @@ from conformance.reference.container import File, parse, require
 from conformance.reference.entropy import Reals, Stream
 from conformance.reference.hierarchy import decode_progressive
 from conformance.reference.hyperprior import decode_hyperprior
-from conformance.reference.networks import Weights, find_weights
+from conformance.reference.networks import WEIGHTS, Weights, find_weights
 from conformance.reference.samples import Bytes, put_cells, read_metadata, stored_samples
 from conformance.reference.slim import decode_slim
 
@@ -30,12 +31,15 @@ class Picture:
     symbols: str | None
 
 
-def decode(data: bytes, partial: bool = False) -> Picture:
-    """Decode a file; with ``partial`` one that may end early. Raises RefusedError."""
+def decode(data: bytes, partial: bool = False, weights: Path = WEIGHTS) -> Picture:
+    """Decode a file; with ``partial`` one that may end early. Raises RefusedError.
+
+    ``weights``: the folder of weights files.
+    """
     file = parse(data, partial)
     metadata, symbols = read_metadata(file), None
     if file.method:
-        colours, symbols = decode_model(file)
+        colours, symbols = decode_model(file, find_weights(file.weights_id, weights))
     else:
         colours = stored_samples(file, 7, file.channels)
         require(file.mode != 2 or np.isin(colours, (0, 255)).all(), "bilevel with greys")
@@ -46,9 +50,8 @@ def decode(data: bytes, partial: bool = False) -> Picture:
     return Picture(colours[..., 0] if colours.shape[2] == 1 else colours, metadata, symbols)
 
 
-def decode_model(file: File) -> tuple[Bytes, str]:
+def decode_model(file: File, w: Weights) -> tuple[Bytes, str]:
     """Colours (H, W, 1 or 3) of a file that a model coded, and the SHA-256 of its symbols."""
-    w = find_weights(file.weights_id)
     families = ("gained", "qvrf", "qmap", "slim", "qarv")
     require(w.description["family"] == families[file.method - 1], "weights of another method")
     methods: dict[int, Decode] = {4: decode_slim, 5: decode_progressive}

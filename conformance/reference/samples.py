@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import numpy.typing as npt
@@ -21,17 +23,52 @@ def unpack_samples(payload: bytes, height: int, width: int, channels: int) -> By
         require(len(content) == channels, "not one value for each channel")
         return np.broadcast_to(np.frombuffer(content, np.uint8), (height, width, channels))
     require(coding in (1, 2), "samples in an unknown coding")
+    (check_png if coding == 1 else check_webp)(content, height, width, channels)
     try:
         with Image.open(io.BytesIO(content), formats=["PNG" if coding == 1 else "WEBP"]) as image:
-            require(image.size == (width, height), "samples of another size")
-            modes = {1: ("1", "L"), 3: ("RGB",)}[channels] if coding == 1 else ("RGB",)
-            require(image.mode in modes, "samples of another mode")
             samples = np.asarray(image.convert("L") if image.mode == "1" else image)
     except (OSError, SyntaxError, ValueError) as error:
         raise RefusedError("samples that cannot be unpacked") from error
     samples = samples.reshape(height, width, -1)
-    require((samples[..., :channels] == samples[..., :1]).all() or channels == 3, "grey of colours")
+    require(channels == 3 or (samples == samples[..., :1]).all(), "grey samples with colours")
     return samples[..., :channels]
+
+
+def check_png(content: bytes, height: int, width: int, channels: int) -> None:
+    """Refuse a PNG of another size or kind, or with more or less in it than its samples."""
+    cursor, types, packed = Cursor(content), [], []
+    require(cursor.take(8) == b"\x89PNG\r\n\x1a\n", "no PNG")
+    header = b""
+    while cursor.left:
+        length = int.from_bytes(cursor.take(4), "big")
+        types.append(cursor.take(4))
+        body = cursor.take(length)
+        cursor.take(4)
+        header = header or body
+        packed += [body] if types[-1] == b"IDAT" else []
+        require(types[-1] != b"IEND" or not body, "an end with something in it")
+    require(
+        types == [b"IHDR", *[b"IDAT"] * len(packed), b"IEND"] and packed, "a PNG of other chunks"
+    )
+    depths = [
+        depth
+        for depth in ((1, 8) if channels == 1 else (8,))
+        if header == struct.pack(">IIBBBBB", width, height, depth, channels - 1, 0, 0, 0)
+    ]
+    require(depths, "a PNG of another size or kind")
+    length = height * (1 + -(-width * channels * depths[0] // 8))
+    require(len(inflate(b"".join(packed), length, zlib.MAX_WBITS)) == length, "rows are missing")
+
+
+def check_webp(content: bytes, height: int, width: int, channels: int) -> None:
+    """Refuse a WebP of another size, or with anything but one lossless picture without alpha."""
+    cursor = Cursor(content)
+    require(cursor.take(4) == b"RIFF" and cursor.number(4) == cursor.left, "no RIFF of its length")
+    require(cursor.take(8) == b"WEBPVP8L", "no lossless WebP")
+    length = cursor.number(4)
+    require(cursor.left == length + length % 2, "more than one chunk")
+    sides = (width - 1) | (height - 1) << 14
+    require(cursor.number(1) == 0x2F and cursor.number(4) == sides, "a WebP of another size")
 
 
 def pixel_windows(file: File) -> list[Window]:

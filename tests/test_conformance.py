@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import random
 import re
 import subprocess
 import sys
@@ -24,10 +25,13 @@ from conformance.reference.picture import decode, write_png
 from conformance.runner import DecodeFile, check_all
 from tests.conftest import GOLDEN, ROOT, needs_torch
 from tests.extent import extent
+from tests.fuzz.honest import honest_files
+from tests.fuzz.mutations import mutate
 from vrcodec.bitstream.rans import Symbols
 from vrcodec.bitstream.symbol_coding import StreamReader
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.engine import Engine
+from vrcodec.errors import VrcError
 from vrcodec.picture.picture import Picture
 
 SET = load_cases()
@@ -76,6 +80,29 @@ def test_the_reference_decoder_passes() -> None:
         return decode(source.read_bytes()).symbols or ""
 
     assert problems(EVERY, reference(False), reference(True), hashed) == {}
+
+
+def test_both_decoders_agree_on_mutated_files() -> None:
+    """What one refuses the other refuses, and what both decode is the same."""
+    rng, files = random.Random(4), list(honest_files().values())
+    decoder = Decoder(Engine("cpu", library="numpy"))
+    accepted = 0
+    for _ in range(count := extent(200, 3000)):
+        mutant = mutate(rng.choice(files), rng, files)
+        try:
+            found = decode(mutant).array
+        except RefusedError:
+            with pytest.raises(VrcError):
+                decoder.decode(mutant)
+            continue
+        assert_within_a_step(found, decoder.decode(mutant).to_array())
+        accepted += 1
+    assert accepted > count // 20
+
+
+def assert_within_a_step(one: Values, other: Values) -> None:
+    assert one.shape == other.shape
+    assert np.abs(one.astype(int) - other).max() <= 1
 
 
 def test_this_program_reads_the_symbols_of_the_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,8 +160,7 @@ def test_the_reference_decoder_reads_files_of_the_shipped_weights(
     small = Picture.from_array(picture.pixels[:75, :90])
     data = Encoder(family, engine).encode(small, 30000)
     decoded = decode(data, weights=ROOT / "weights").array
-    expected = Decoder(engine).decode(data).to_array()
-    assert np.abs(decoded.astype(int) - expected).max() <= 1
+    assert_within_a_step(decoded, Decoder(engine).decode(data).to_array())
 
 
 def test_the_reference_decoder_knows_nothing_of_this_program() -> None:

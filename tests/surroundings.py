@@ -42,7 +42,8 @@ class Command:
     """``code``: how it ends where nothing is unusual. ``output``: the file that it writes.
 
     ``source``: what it gets as standard input. ``repeatable``: whether output and stdout are always the same.
-    ``quick``: whether it takes less than a second.
+    ``quick``: whether it takes less than a second. ``several``: whether it is of many files, and ends with exit
+    code 1 where some failed.
     """
 
     arguments: str
@@ -51,6 +52,7 @@ class Command:
     source: str = os.devnull
     repeatable: bool = True
     quick: bool = True
+    several: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -165,14 +167,22 @@ COMMANDS: Mapping[str, Command] = {
     "weights add": Command(f"weights add {GOLDEN / 'slim.safetensors'}", repeatable=False),
     "weights fetch": Command("weights fetch slim@9 --hub in", code=6),
     "batch report": Command("batch report log.jsonl"),
-    "many": Command("encode in -o out --model slim --jobs 1", repeatable=False, quick=False),
+    "many": Command(
+        "encode in -o out --model slim --jobs 1", repeatable=False, quick=False, several=True
+    ),
     "batch encode": Command(
-        "batch encode --manifest in --out out --jobs 1 --model slim", repeatable=False, quick=False
+        "batch encode --manifest in --out out --jobs 1 --model slim",
+        repeatable=False,
+        quick=False,
+        several=True,
     ),
     "batch decode": Command(
-        "batch decode --manifest list --out out --jobs 1", repeatable=False, quick=False
+        "batch decode --manifest list --out out --jobs 1",
+        repeatable=False,
+        quick=False,
+        several=True,
     ),
-    "bench": Command(_BENCH, output="out/o.json", repeatable=False, quick=False),
+    "bench": Command(_BENCH, output="out/o.json", repeatable=False, quick=False, several=True),
     "train": Command("train nonsense --data in", code=2, quick=False),
     "doctor": Command("doctor --json", repeatable=False, quick=False),
 }

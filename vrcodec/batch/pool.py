@@ -15,10 +15,16 @@ from multiprocessing.context import SpawnProcess
 from vrcodec.batch.items import Item, Outcome
 from vrcodec.batch.processor import ItemProcessor
 from vrcodec.batch.worker import BatchSize, run_worker
+from vrcodec.errors import DeviceError, LimitError
 
 # Memory of a worker: the libraries, a model, and pictures of some megapixels.
 _WORKER_BYTES = 1 << 31
 _JOIN_SECONDS = 10.0
+# How a worker's process ended that had too little of something.
+_SHORTAGES = {
+    LimitError.exit_code: "ended: too little memory, or too few processes or threads",
+    DeviceError.exit_code: "ended: a library cannot be loaded, perhaps for want of memory",
+}
 # Read by libraries when they load: on small pictures, their threads would wait for each other.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -204,6 +210,8 @@ def _default_environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def _describe_exit(code: int | None) -> str:
+    if code in _SHORTAGES:
+        return _SHORTAGES[code]
     if code is None or code >= 0:
         return f"ended with exit code {code}"
     name = signal.Signals(-code).name

@@ -15,6 +15,7 @@ from types import FrameType
 
 from vrcodec.batch.items import Item, Outcome
 from vrcodec.batch.processor import CodedItem, ItemProcessor, ReadItem
+from vrcodec.errors import explain_shortage
 from vrcodec.files import discard_partials
 
 # Items are numbered from 1.
@@ -45,7 +46,14 @@ def run_worker(processor: ItemProcessor, connection: Connection) -> None:
     pipeline = _Pipeline(processor, connection)
     # The parent may be gone.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        pipeline.run()
+        try:
+            pipeline.run()
+        except Exception as error:
+            shortage = explain_shortage(error)
+            if shortage is None:
+                raise
+            # The parent tells by it what was missing.
+            os._exit(shortage.exit_code)
     # The interpreter would take 0.4 s to tear torch down.
     os._exit(0)
 
@@ -63,6 +71,8 @@ class _Pipeline:
         self._connection = connection
         self._send_lock = threading.Lock()
         self._batch_size: int | None = None
+        # Of the thread that reads.
+        self._failure: Exception | None = None
         # The parent sends no more than is to be read ahead.
         self._read_items: queue.SimpleQueue[tuple[int, ReadItem] | None] = queue.SimpleQueue()
 
@@ -79,6 +89,8 @@ class _Pipeline:
                         continue
                     self._send(number, None)
                     writer.submit(self._write, number, self._processor.code(source))
+        if self._failure is not None:
+            raise self._failure
 
     def _prepare(self, sources: Sequence[ReadItem]) -> None:
         if self._batch_size is None:
@@ -109,6 +121,8 @@ class _Pipeline:
                 if item.attempt:
                     threading.Event().wait(_RETRY_PAUSE_SECONDS * 2**item.attempt)
                 self._read_items.put((number, self._processor.read(item)))
+        except Exception as error:
+            self._failure = error
         finally:
             self._read_items.put(None)
 

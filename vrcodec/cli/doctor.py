@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -27,6 +29,7 @@ and speed. Exit code 1 when something is wrong.
 @option_group(MESSAGES, options.verbosity_options)
 def command(device: str, threads: int | None, library: str, as_json: bool) -> int:
     """Run the command."""
+    _leave_missing_folder()
     options.set_threads(threads)
     from vrcodec.doctor import diagnose
 
@@ -39,6 +42,14 @@ def command(device: str, threads: int | None, library: str, as_json: bool) -> in
     if failed:
         output.error(f"not as it must be: {', '.join(failed)}")
     return 1 if failed else 0
+
+
+def _leave_missing_folder() -> None:
+    """Enter another one where the working folder is gone: MKL would end the process."""
+    try:
+        os.getcwd()
+    except OSError:
+        os.chdir(Path(__file__).parent)
 
 
 def _fields(diagnosis: Diagnosis) -> dict[str, str]:

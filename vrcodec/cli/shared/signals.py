@@ -86,6 +86,7 @@ def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[No
 def _raise(number: int, frame: FrameType | None) -> None:
     if number == signal.SIGINT:
         raise KeyboardInterrupt
+    _write_unbuffered(_MESSAGES.get(signal.Signals(number).name, b""))
     sys.exit(128 + number)
 
 

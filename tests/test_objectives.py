@@ -80,6 +80,24 @@ def test_the_perceptual_loss_follows_the_score_and_the_rate() -> None:
     assert distortion(noisy, 1.0) / distortion(noisy, 0.0) > 50
 
 
+def test_flat_areas_are_held_to_their_colours() -> None:
+    """A step of all pixels costs more where the picture is of one colour than where it is not."""
+    flat = torch.full((1, 3, 64, 64), 1.0)
+    noise = 0.5 + 0.1 * torch.rand(flat.shape, generator=torch.Generator().manual_seed(0))
+
+    def cost(x: torch.Tensor) -> float:
+        shifted = x - 2 / 255
+        loss = perceptual_loss(x, shifted, {"y": torch.ones(1, 1)}, torch.tensor([0.5]))
+        assert float(loss.mse) == pytest.approx((2 / 255) ** 2, rel=1e-3)
+        return float(loss.total)
+
+    assert cost(flat) > 1.3 * cost(noise) > 0
+    # All but what is near a line.
+    lined = flat.clone()
+    lined[..., 32] = 0.0
+    assert cost(noise) < cost(lined) < cost(flat)
+
+
 @pytest.mark.parametrize("family", ["slim", "qmap"])
 def test_families_without_uniform_rates_are_trained_for_psnr(family: str) -> None:
     model = load_trainable(find_by_family(family))

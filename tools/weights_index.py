@@ -20,6 +20,8 @@ from vrcodec.catalog import INDEX_NAME, Index, Release, WeightsEntry, build_inde
 from vrcodec.weights.mirror import describe_release, read_index, sort_index
 
 WEIGHTS = ROOT / "weights"
+# The version that is to come, as long as there has been no release: what is replaced now was never shipped.
+_UNRELEASED = "1.0"
 
 
 def update_index(folder: Path = WEIGHTS) -> bytes:
@@ -62,7 +64,8 @@ def _find_in_history(release: Release) -> Release:
         ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     with TemporaryDirectory() as hub:
-        (found,) = extract([replace(release, commit=head.stdout.strip())], Path(hub))
+        release = replace(release, commit=head.stdout.strip(), before=_UNRELEASED)
+        (found,) = extract([release], Path(hub))
     return found
 
 

@@ -44,6 +44,8 @@ CARD_ANCHORS = {
     "avif_ssimulacra2": "avif-ssimulacra2",
     "jxl": "jxl",
 }
+# Columns of times at the end of a curve's table.
+_TIMES = 2
 
 
 def main() -> None:
@@ -84,8 +86,10 @@ def _tables(results: Results) -> dict[str, str]:
 def _points(family: Family, results: Results) -> str:
     """The curve of a family, point by point."""
     curve = next(curve for curve in results.curves if curve.name == family.name)
-    table = markdown(curve_table(curve, METRICS))
-    return f"### {curve.title}, weights `{family.weights}`\n\n{table}"
+    head, rows = curve_table(curve, METRICS)
+    # Without the times: other work may have gone on. docs/PERFORMANCE.md has them.
+    table = head[:-_TIMES], [row[:-_TIMES] for row in rows]
+    return f"### {curve.title}, weights `{family.weights}`\n\n{markdown(table)}"
 
 
 def update_card(

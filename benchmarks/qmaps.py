@@ -35,13 +35,9 @@ from vrcodec.bitstream.rans import CodingTables
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.codec import Decoder, Encoder, derive_rate_parameters
 from vrcodec.maps.generation import saliency_map, text_map
-from vrcodec.maps.levels import (
-    Levels,
-    RegionOfInterest,
-    levels_per_pixel,
-    map_from_levels,
-    map_from_regions,
-)
+from vrcodec.maps.levels import Levels, levels_per_pixel, map_from_levels
+from vrcodec.maps.regions import RegionOfInterest, Surroundings, map_from_regions
+from vrcodec.maps.shapes import Box
 from vrcodec.metrics import psnr
 from vrcodec.models.families.qmap import Qmap
 from vrcodec.picture.folders import read_folder
@@ -53,7 +49,7 @@ from vrcodec.search.target import Target
 DOCS = Path(__file__).parents[1] / "docs"
 DOCUMENT = DOCS / "QMAP.md"
 PICTURES = 10
-REGION_LEVEL, BACKGROUND_LEVEL = 0.9, 0.2
+REGION_LEVEL, AROUND = 0.9, Surroundings(0.2)
 TEXT_LOW, TEXT_HIGH = 0.2, 0.8
 TEXT_RATES = (0.2, 0.4, 0.6)
 TASK_RATES, TASK_PICTURES, TASK_STEPS = (0.1, 0.2, 0.3), 60, 30
@@ -103,10 +99,10 @@ def main() -> None:
 # --- regions of interest ---
 
 
-def middle_quarter(picture: Picture) -> RegionOfInterest:
-    """Half as wide and half as high as the picture, in its middle."""
+def middle_quarter(picture: Picture) -> tuple[int, int, int, int]:
+    """Left, top, width and height of what is half as wide and half as high, in the picture's middle."""
     width, height = picture.width // 2, picture.height // 2
-    return RegionOfInterest(width // 2, height // 2, width, height, REGION_LEVEL)
+    return width // 2, height // 2, width, height
 
 
 @dataclass(frozen=True)
@@ -161,12 +157,13 @@ def regions_table(coder: Coder, pictures: Mapping[str, Picture]) -> Table:
 
 def region_figures(coder: Coder, picture: Picture) -> RegionFigures:
     """The middle quarter at 0.9 and the rest at 0.2, beside 0.9 everywhere."""
-    region = middle_quarter(picture)
-    qmap = map_from_regions([region], BACKGROUND_LEVEL, picture.width, picture.height)
+    left, top, width, height = middle_quarter(picture)
+    region = RegionOfInterest(Box(left, top, width, height), REGION_LEVEL)
+    qmap = map_from_regions([region], AROUND, picture.width, picture.height)
     plain, everywhere = coder.round_trip(picture, RateSetting.from_rate(REGION_LEVEL))
     mapped, decoded = coder.round_trip(picture, RateSetting.from_rate(None, qmap))
     inside = np.zeros(picture.pixels.shape[:2], bool)
-    inside[region.y : region.y + region.height, region.x : region.x + region.width] = True
+    inside[top : top + height, left : left + width] = True
     return RegionFigures(
         len(plain),
         len(mapped),
@@ -270,8 +267,8 @@ def task_table(classifier: nn.Module) -> Table:
 def draw_example(coder: Coder) -> str:
     """Map, bits and result of a region, beside the same bytes spread evenly; returns what to say of it."""
     picture = Picture.from_array(skimage.data.astronaut())
-    face = RegionOfInterest(160, 32, 128, 160, REGION_LEVEL)
-    qmap = map_from_regions([face], BACKGROUND_LEVEL, picture.width, picture.height)
+    face = RegionOfInterest(Box(160, 32, 128, 160), REGION_LEVEL)
+    qmap = map_from_regions([face], AROUND, picture.width, picture.height)
     data, decoded = coder.round_trip(picture, RateSetting.from_rate(None, qmap))
     uniform = encode_to_target(coder.encoder, coder.decoder, picture, Target("size", len(data)))
     spread = coder.decoder.decode(uniform.data).pixels

@@ -72,6 +72,16 @@ def shown(document: Path) -> list[tuple[str, bool]]:
 PAGES = [path for path in DOCUMENTS if shown(path)]
 
 
+# Of photo.png.
+ANNOTATIONS = {
+    "images": [{"id": 1, "width": 256, "height": 192}],
+    "categories": [{"id": 1, "name": "person"}, {"id": 2, "name": "dog"}],
+    "annotations": [
+        {"id": n, "image_id": 1, "category_id": n, "bbox": [64 * n, 32, 48, 80]} for n in (1, 2)
+    ],
+}
+
+
 @pytest.fixture
 def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the pages speak of: photo.png, folders of pictures, weights."""
@@ -81,6 +91,9 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.new("RGB", (64, 64), "red").save(tmp_path / "icon.png")
     Image.linear_gradient("L").save(tmp_path / "scan.tif")
     Image.linear_gradient("L").save(tmp_path / "map.png")
+    Image.linear_gradient("L").crop((0, 0, 256, 192)).save(tmp_path / "mask.png")
+    Image.new("RGB", (256, 192), "red").save(tmp_path / "labels.png")
+    (tmp_path / "labels.json").write_text(json.dumps(ANNOTATIONS))
     for name in ("pictures", "photographs", "held-out", "kodak", "folder"):
         (tmp_path / name).mkdir()
         if name != "folder":

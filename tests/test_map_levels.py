@@ -1,4 +1,4 @@
-"""Quality maps from levels: arrays, pictures, files and regions, and how the rate moves them."""
+"""Quality maps from levels: arrays, pictures and files, and how the rate moves them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,9 @@ from PIL import Image
 
 from tests.map_strategies import Cells, cell_arrays, level_maps, sides
 from vrcodec.bitstream.quality_map import MAP_STRIDE, QualityMap
-from vrcodec.errors import InputError, LimitError, UsageError
+from vrcodec.errors import InputError, LimitError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
-from vrcodec.maps.levels import (
-    RegionOfInterest,
-    check_levels,
-    map_from_levels,
-    map_from_regions,
-    read_levels,
-)
+from vrcodec.maps.levels import check_levels, map_from_levels, read_levels
 from vrcodec.rate import RATE_CODE_MAX
 
 
@@ -66,44 +60,6 @@ def test_no_level_falls_as_the_rate_rises(cells: Cells, codes: list[int]) -> Non
     assert (low <= high).all()
 
 
-def test_regions_take_every_cell_that_they_touch() -> None:
-    regions = [
-        RegionOfInterest(31, 0, 2, 1, 1.0),
-        RegionOfInterest(64, 64, 500, 500, 0.4),
-        RegionOfInterest(-5, 70, 6, 1, 0.8),
-    ]
-    cells = map_from_regions(regions, 0.0, 100, 100).cells
-    expected = np.zeros((4, 4))
-    expected[0, :2], expected[2:, 2:], expected[2, 0] = 255, 102, 204
-    assert (cells == expected).all()
-    with pytest.raises(UsageError, match="outside the picture of 100x100"):
-        map_from_regions([RegionOfInterest(100, 0, 5, 5, 1.0)], 0.0, 100, 100)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "1,2,3",
-        "1,2,3,4,5",
-        "a,b,c,d",
-        "0,0,0,5",
-        "0,0,5,5:1.1",
-        "0,0,5,5:-0.1",
-        "0,0,5,5:e",
-        "0,0,-5,5",
-    ],
-)
-def test_regions_that_are_none(text: str) -> None:
-    with pytest.raises(UsageError):
-        RegionOfInterest.parse(text, 0.5)
-
-
-def test_regions_as_words() -> None:
-    assert RegionOfInterest.parse("1,2,3,4", 0.5) == RegionOfInterest(1, 2, 3, 4, 0.5)
-    assert RegionOfInterest.parse("-1, 2, 3, 4:.25", 0.5) == RegionOfInterest(-1, 2, 3, 4, 0.25)
-
-
 def test_maps_from_files(tmp_path: Path) -> None:
     ramp = np.linspace(0, 255, 64).astype(np.uint8) * np.ones((32, 1), np.uint8)
     Image.fromarray(ramp).save(tmp_path / "map.png")
@@ -120,6 +76,25 @@ def test_sixteen_bit_maps_keep_their_levels(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 32768, 65535]], np.uint16)).save(tmp_path / "map.png")
     levels = read_levels(tmp_path / "map.png", DEFAULT_LIMITS)
     assert levels[0].tolist() == pytest.approx([0, 0.5, 1], abs=1e-4)
+
+
+def test_a_mask_is_turned_upright_and_black_where_it_is_transparent(tmp_path: Path) -> None:
+    white = np.full((32, 64, 2), 255, np.uint8)
+    white[:, 32:, 1] = 0
+    exif = Image.Exif()
+    exif[0x0112] = 6  # To be turned clockwise.
+    Image.fromarray(white).save(tmp_path / "map.png", exif=exif)
+    cells = map_from_levels(read_levels(tmp_path / "map.png", DEFAULT_LIMITS), 32, 64).cells
+    assert cells.tolist() == [[255], [0]]
+
+
+def test_a_mask_of_another_size_keeps_soft_edges(tmp_path: Path) -> None:
+    """Half of the pictures' size, and its edge in the middle of a cell."""
+    mask = np.zeros((32, 48), np.uint8)
+    mask[:, :20], mask[:, 20:24] = 255, 128
+    Image.fromarray(mask).save(tmp_path / "map.png")
+    cells = map_from_levels(read_levels(tmp_path / "map.png", DEFAULT_LIMITS), 96, 64).cells
+    assert cells.tolist() == [[255, round((4 * 255 + 4 * 128) / 16), 0]] * 2
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ COMMANDS = (
     "encode picture.png -f -o N",
     "encode picture.png -f -o N/out.vrc",
     "encode picture.png --model qmap --qmap N -o out.vrc",
+    "encode picture.png --model qmap --roi N.json -o out.vrc",
+    "encode picture.png --model qmap --roi N.png#1 -o out.vrc",
     "encode --files-from N -o out",
     "decode N -o out.png",
     "decode N --crop 0,0,9,9 -o out.png",

@@ -22,7 +22,9 @@ from vrcodec.bitstream.rate_setting import RateSetting, parse_rate_setting
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.engine import Engine
 from vrcodec.errors import CorruptError, UsageError
-from vrcodec.maps.levels import RegionOfInterest, map_from_levels, map_from_regions
+from vrcodec.maps.levels import map_from_levels
+from vrcodec.maps.regions import RegionOfInterest, Surroundings, map_from_regions
+from vrcodec.maps.shapes import Box
 from vrcodec.metrics import psnr
 from vrcodec.picture.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX
@@ -181,9 +183,8 @@ def test_tiles_and_precision_do_not_matter(
 
 def test_bits_go_where_the_map_says(encoder: Encoder, decoder: Decoder, photograph: Pixels) -> None:
     picture = Picture.from_array(photograph)
-    region = map_from_regions(
-        [RegionOfInterest(0, 0, 96, 150, 1.0)], 0.0, picture.width, picture.height
-    )
+    left = RegionOfInterest(Box(0, 0, 96, 150), 1.0)
+    region = map_from_regions([left], Surroundings(0.0), picture.width, picture.height)
     data = encoder.encode(picture, RateSetting.from_rate(None, region))
     low, high = encoder.encode(picture, 0), encoder.encode(picture, RATE_CODE_MAX)
     assert len(low) < len(data) < len(high)
@@ -198,9 +199,8 @@ def test_a_target_moves_the_level_and_keeps_the_shape(
     encoder: Encoder, decoder: Decoder, photograph: Pixels
 ) -> None:
     picture = Picture.from_array(photograph)
-    qmap = map_from_regions(
-        [RegionOfInterest(0, 0, 100, 100, 0.6)], 0.4, picture.width, picture.height
-    )
+    corner = RegionOfInterest(Box(0, 0, 100, 100), 0.6)
+    qmap = map_from_regions([corner], Surroundings(0.4), picture.width, picture.height)
     limit = len(encoder.encode(picture, RateSetting.from_rate(0.62, qmap)))
     found = encode_to_target(encoder, decoder, picture, Target("size", limit), qmap=qmap)
     assert limit * (1 - 3 * BYTES_TOLERANCE) <= len(found.data) <= limit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
@@ -19,6 +19,7 @@ from vrcodec.engine import Engine
 from vrcodec.errors import InputError, LeftOutWarning, UsageError, VrcError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.picture.intake.read_options import IccChoice, ReadOptions, parse_strip
+from vrcodec.rate import BACKGROUND_LEVEL
 from vrcodec.refinement.effort import Tune, choose_effort
 from vrcodec.regions.region import Rectangle, Region
 from vrcodec.regions.tiling import Tiling
@@ -41,6 +42,9 @@ def encode(
     *,
     bin_size: float | None = None,
     qmap: npt.ArrayLike | None = None,
+    roi: str | Iterable[str] = (),
+    roi_background: float = BACKGROUND_LEVEL,
+    roi_feather: float = 0,
     width: int | None = None,
     model: str = DEFAULT_MODEL,
     effort: int = 0,
@@ -65,14 +69,16 @@ def encode(
     as a file is; the result of an operation is kept as it is. ``rate``: 0 (smallest) .. 1 (best), continuous;
     by default 0.5, or the mean of the map. ``bin_size``: for experts and `qvrf`, the quantisation step in place
     of a rate, 1/64 .. 64. ``qmap``: for the model `qmap`, levels (h, w) in [0, 1] of any size, stretched over
-    the picture; a rate moves their mean there. ``width``: for the model `slim`, channels of the networks in
-    place of the rate's own choice; the rate then runs over what that width can do. ``effort``: 0 .. 9, how much
-    time to spend on a search for fewer bits; or ``time_budget`` in seconds. ``tune``: what to aim at, psnr or
-    ssimulacra2, by weights that are tuned for it, where the model has such, and by the search; msssim, by the
-    search alone; by default what the weights are tuned for. ``engine``: ``numpy``, ``torch``, or ``auto``: as
-    ``VRCODEC_ENGINE`` says, else torch where it is installed. ``device``: ``auto``, ``cpu``, ``cuda``,
-    ``cuda:N``. ``memory``: about how many bytes to take beside the pixels of the picture; it does not change
-    the file.
+    the picture; a rate moves their mean there. ``roi``: in place of that, regions of interest, as the command
+    takes them: "X,Y,W,H", "X,Y,X,Y,X,Y", "labels.json#person", "mask.png", each with a level ":Q" or not
+    (docs/QMAP.md); ``roi_background``: the level around them; ``roi_feather``: pixels from theirs to that.
+    ``width``: for the model `slim`, channels of the networks in place of the rate's own choice; the rate then
+    runs over what that width can do. ``effort``: 0 .. 9, how much time to spend on a search for fewer bits; or
+    ``time_budget`` in seconds. ``tune``: what to aim at, psnr or ssimulacra2, by weights that are tuned for it,
+    where the model has such, and by the search; msssim, by the search alone; by default what the weights are
+    tuned for. ``engine``: ``numpy``, ``torch``, or ``auto``: as ``VRCODEC_ENGINE`` says, else torch where it is
+    installed. ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N``. ``memory``: about how many bytes to take
+    beside the pixels of the picture; it does not change the file.
     ``strip``: metadata to leave out, of "icc", "exif" and "xmp", or "all"; True is all. ``icc``: keep the
     profile, convert colours to "srgb" by it, or "strip" it. ``reduce_depth``: round more than 8 bits a sample
     to 8, in place of refusing. ``frame``: which one of an animation or of several pages, from 0.
@@ -84,7 +90,10 @@ def encode(
     is in the file and has no place in a .vrc file, such as a gain map, is told by a LeftOutWarning of
     `vrcodec.errors`.
     """
-    if bin_size is not None and any(other is not None for other in (rate, qmap, width)):
+    regions = [roi] if isinstance(roi, str) else list(roi)
+    if qmap is not None and regions:
+        raise UsageError("give a map or regions, not both")
+    if bin_size is not None and (regions or any(o is not None for o in (rate, qmap, width))):
         raise UsageError("a bin size stands in place of a rate, a map or a width")
     if effort and time_budget is not None:
         raise UsageError("a time budget stands in place of an effort")
@@ -103,7 +112,10 @@ def encode(
     if bin_size is not None:
         setting = encoder.bin_setting(bin_size)
     else:
-        setting = RateSetting.from_rate(rate, _parse_quality_map(qmap, picture), width)
+        shape = _parse_quality_map(qmap, picture)
+        if regions:
+            shape = _map_from_regions(regions, roi_background, roi_feather, picture, limits)
+        setting = RateSetting.from_rate(rate, shape, width)
     data = encode_smallest(encoder, picture, setting, lossless=lossless, effort=search_effort)
     if verify:
         from vrcodec.search.verification import verify_encoding
@@ -208,6 +220,16 @@ def _parse_quality_map(levels: npt.ArrayLike | None, picture: Picture) -> Qualit
     from vrcodec.maps.levels import check_levels, map_from_levels
 
     return map_from_levels(check_levels(levels, "qmap"), picture.width, picture.height)
+
+
+def _map_from_regions(
+    texts: Sequence[str], background: float, feather: float, picture: Picture, limits: Limits
+) -> QualityMap:
+    from vrcodec.maps.regions import RegionWords, Surroundings, map_from_regions
+
+    regions = [RegionWords.parse(text).read(limits) for text in texts]
+    around = Surroundings(background, feather)
+    return map_from_regions(regions, around, picture.width, picture.height)
 
 
 def _read_picture(image: Any, options: ReadOptions) -> Picture:

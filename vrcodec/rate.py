@@ -8,6 +8,10 @@ from vrcodec.errors import UsageError
 
 RATE_CODE_MAX = 65535
 DEFAULT_RATE = 0.5
+# Levels of a region of interest, and around it, where none are given.
+REGION_LEVEL, BACKGROUND_LEVEL = 0.8, 0.3
+# Pixels over which a region goes over into what is around it.
+MAX_FEATHER = 1024
 
 # The code of a bin size is its logarithm in steps of 1/2048 octave, within six octaves of 1.
 BIN_CODE_OCTAVE = 2048

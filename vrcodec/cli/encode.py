@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from vrcodec.batch.inputs import ENCODE_SUFFIXES
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli.shared import options, output, signals
-from vrcodec.cli.shared.encode_options import BACKGROUND_LEVEL, REGION_LEVEL, make_encode_job
+from vrcodec.cli.shared.encode_options import make_encode_job
 from vrcodec.cli.shared.encode_work import EncodeWork
 from vrcodec.cli.shared.many_files import ManyFilesRequest, ManyOptions, many_options, run_many
 from vrcodec.cli.shared.option_groups import (
@@ -25,8 +25,11 @@ from vrcodec.cli.shared.option_groups import (
 from vrcodec.cli.shared.paths import choose_destinations
 from vrcodec.errors import UsageError
 from vrcodec.picture.intake.read_options import IccChoice, parse_strip
-from vrcodec.rate import DEFAULT_RATE
+from vrcodec.rate import BACKGROUND_LEVEL, DEFAULT_RATE, MAX_FEATHER, REGION_LEVEL
 from vrcodec.refinement.effort import MAX_EFFORT
+
+if TYPE_CHECKING:
+    from vrcodec.maps.regions import RegionWords
 
 # Field of a result -> how it is shown.
 _QUALITIES = {
@@ -41,6 +44,19 @@ def _parse_strip(
 ) -> frozenset[str]:
     try:
         return parse_strip(given)
+    except UsageError as error:
+        raise click.BadParameter(str(error), ctx, parameter) from None
+
+
+def _parse_regions(
+    ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+) -> tuple[RegionWords, ...]:
+    if not given:
+        return ()
+    from vrcodec.maps.regions import RegionWords
+
+    try:
+        return tuple(map(RegionWords.parse, given))
     except UsageError as error:
         raise click.BadParameter(str(error), ctx, parameter) from None
 
@@ -112,13 +128,23 @@ metadata are kept; what cannot be kept is refused. Of a folder, all pictures bel
         "--roi",
         "regions",
         multiple=True,
-        metavar="X,Y,W,H[:Q]",
-        help=f"Region of interest in pixels, and its level [{REGION_LEVEL}]; may be given again.",
+        metavar="WHERE[:Q]",
+        callback=_parse_regions,
+        help=f"Region of interest, and its level Q [{REGION_LEVEL}]; may be given again. WHERE, in pixels of "
+        "the upright picture: a box X,Y,W,H; a polygon X,Y,X,Y,X,Y...; FILE.json, annotations in COCO's "
+        "format, or FILE.json#WHAT, those of a category or id; FILE.png, a mask; FILE.png#WHAT, of a picture "
+        "of labels an index or a colour such as ff0000.",
     ),
     click.option(
         "--roi-background",
         type=click.FloatRange(0, 1),
         help=f"The level outside of regions.  [default: {BACKGROUND_LEVEL}]",
+    ),
+    click.option(
+        "--roi-feather",
+        type=click.FloatRange(0, MAX_FEATHER),
+        metavar="PIXELS",
+        help="Over so many pixels around regions their level goes over into the background's.  [default: 0]",
     ),
     click.option(
         "--width",

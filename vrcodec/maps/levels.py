@@ -1,4 +1,4 @@
-"""Quality maps from users: pictures and arrays of levels, regions of interest, and their grid of cells.
+"""Quality maps from users: pictures and arrays of levels, and their grid of cells.
 
 A level lies in [0, 1], as a rate does. A map with as many values as the picture's grid has cells, one for
 each 32 x 32 pixels, is used unchanged; one of any other size is stretched over the picture, and each cell gets
@@ -8,15 +8,12 @@ the mean of the values over it.
 from __future__ import annotations
 
 import io
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
 from vrcodec.bitstream.container import parse_container
 from vrcodec.bitstream.quality_map import MAP_STRIDE, QualityMap
@@ -31,47 +28,14 @@ Levels = npt.NDArray[np.float64]
 # Of an array of levels: float64, or rounded for display.
 Level = TypeVar("Level", bound=np.generic)
 
-_STEPS = 255
+STEPS = 255
 _STEPS_16_BIT = 65535
 
 
-@dataclass(frozen=True)
-class RegionOfInterest:
-    """A rectangle in pixels and its level; what lies outside the picture is cut off."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-    level: float
-
-    @staticmethod
-    def parse(text: str, level: float) -> RegionOfInterest:
-        """Parse X,Y,W,H or X,Y,W,H:Q. ``level``: that of X,Y,W,H alone. Raises UsageError."""
-        match = re.fullmatch(
-            r"(-?\d+),(-?\d+),(\d+),(\d+)(?::([\d.eE+-]+))?", text.replace(" ", "")
-        )
-        if not match:
-            raise UsageError(
-                f"{text!r} is not a region such as 100,50,320,240 or 100,50,320,240:0.9"
-            )
-        x, y, width, height = map(int, match.groups()[:4])
-        try:
-            region_level = float(match[5]) if match[5] else level
-        except ValueError:
-            raise UsageError(f"{match[5]!r} in {text!r} is not a level") from None
-        if not 0 <= region_level <= 1:
-            raise UsageError(
-                f"a level must lie between 0 and 1, and {region_level:g} in {text!r} does not"
-            )
-        if not width or not height:
-            raise UsageError(f"the region {text!r} is empty")
-        return RegionOfInterest(x, y, width, height, region_level)
-
-
 def read_levels(path: Path, limits: Limits) -> Levels:
-    """A map from a picture (white is 1) or an .npy file of numbers in [0, 1].
+    """A map from a picture or an .npy file of numbers in [0, 1].
 
+    Of a picture, white is 1; black, and what is transparent, is 0. It is turned upright, as pictures are.
     Raises InputError or LimitError.
     """
     try:
@@ -111,21 +75,35 @@ def _read_array(path: Path, limits: Limits) -> npt.NDArray[np.generic]:
 
 def _read_image(path: Path, limits: Limits) -> Levels:
     with path.open("rb") as file, open_image(file, str(path), limits) as image:
-        if image.mode.startswith("I"):
-            return np.asarray(image) / _STEPS_16_BIT
-        return np.asarray(image.convert("L")) / _STEPS
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I"):
+            return np.asarray(upright) / _STEPS_16_BIT
+        if upright.has_transparency_data:
+            # Editors leave out what is not selected: whatever colour lies beneath, it is black.
+            grey, alpha = upright.convert("LA").split()
+            return np.asarray(grey) / STEPS * (np.asarray(alpha) / STEPS)
+        return np.asarray(upright.convert("L")) / STEPS
 
 
 def map_from_levels(levels: Levels, width: int, height: int) -> QualityMap:
     """The quality map for a picture of ``width`` x ``height`` from ``levels`` of any size."""
     already_on_grid = levels.shape == QualityMap.grid_shape(width, height)
-    means = levels if already_on_grid else _cell_means(_cell_means(levels, height).T, width).T
+    return map_from_cells(levels if already_on_grid else cell_means(levels, width, height))
+
+
+def map_from_cells(levels: Levels) -> QualityMap:
+    """The quality map of ``levels``, one for each cell."""
     # Means of equal levels differ in their last bits, which must not decide how halves are rounded.
-    steps = np.rint(np.round(means * _STEPS, 6))
-    return QualityMap(steps.clip(0, _STEPS).astype(np.uint8))
+    steps = np.rint(np.round(levels * STEPS, 6))
+    return QualityMap(steps.clip(0, STEPS).astype(np.uint8))
 
 
-def _cell_means(values: Levels, pixels: int) -> Levels:
+def cell_means(values: Levels, width: int, height: int) -> Levels:
+    """Means of ``values``, stretched over a picture of ``width`` x ``height``, in each of its cells."""
+    return _means_along(_means_along(values, height).T, width).T
+
+
+def _means_along(values: Levels, pixels: int) -> Levels:
     """Means along the first axis, stretched over ``pixels``, by cells of 32 pixels; the last may be smaller."""
     cells = -(-pixels // MAP_STRIDE)
     edges = np.minimum(np.arange(cells + 1) * MAP_STRIDE, pixels) * (len(values) / pixels)
@@ -135,27 +113,6 @@ def _cell_means(values: Levels, pixels: int) -> Levels:
     at_edges = cumulative[left] + fraction * values[left]
     means: Levels = np.diff(at_edges, axis=0) / np.diff(edges)[:, None]
     return means
-
-
-def map_from_regions(
-    regions: Sequence[RegionOfInterest], background: float, width: int, height: int
-) -> QualityMap:
-    """The map in which every cell that a region touches has its level; later regions overrule earlier ones.
-
-    Raises UsageError for a region outside the picture.
-    """
-    cells = np.full(QualityMap.grid_shape(width, height), round(background * _STEPS), np.uint8)
-    for region in regions:
-        left, top = max(0, region.x), max(0, region.y)
-        right, bottom = min(width, region.x + region.width), min(height, region.y + region.height)
-        if left >= right or top >= bottom:
-            raise UsageError(
-                f"the region at {region.x},{region.y} lies outside the picture of {width}x{height}"
-            )
-        rows = slice(top // MAP_STRIDE, -(-bottom // MAP_STRIDE))
-        columns = slice(left // MAP_STRIDE, -(-right // MAP_STRIDE))
-        cells[rows, columns] = round(region.level * _STEPS)
-    return QualityMap(cells)
 
 
 def read_coded_levels(data: bytes, limits: Limits) -> Levels:
@@ -192,5 +149,5 @@ def build_map_file(levels: Levels, path: Path) -> bytes:
     if path.suffix == ".npy":
         np.save(file, levels.astype(np.float32))
     else:
-        Image.fromarray(np.rint(levels * _STEPS).astype(np.uint8)).save(file, "PNG")
+        Image.fromarray(np.rint(levels * STEPS).astype(np.uint8)).save(file, "PNG")
     return file.getvalue()

@@ -13,6 +13,7 @@ from vrcodec.engine import Engine
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
 from vrcodec.picture.intake.read_options import IccChoice, ReadOptions
+from vrcodec.rate import BACKGROUND_LEVEL
 from vrcodec.refinement.effort import Effort, SearchMonitor, Tune, choose_effort
 from vrcodec.regions.tiling import Tiling
 
@@ -20,10 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vrcodec.bitstream.quality_map import QualityMap
+    from vrcodec.maps.regions import RegionWords
     from vrcodec.search.lossless_choice import LosslessMode
     from vrcodec.search.target import Target
-
-REGION_LEVEL, BACKGROUND_LEVEL = 0.8, 0.3
 
 
 def make_encode_job(
@@ -37,8 +37,9 @@ def make_encode_job(
     bin_size: float | None,
     width: int | None,
     map_file: Path | None,
-    regions: tuple[str, ...],
+    regions: tuple[RegionWords, ...],
     roi_background: float | None,
+    roi_feather: float | None,
     strict: bool,
     level: int | None,
     seconds: float | None,
@@ -64,7 +65,7 @@ def make_encode_job(
     target = _choose_target(
         rate, bin_size, bpp=bpp, size=size, psnr=psnr, ssim=ssim, ssimulacra2=ssimulacra2
     )
-    make_map = _choose_map(map_file, regions, roi_background, limits)
+    make_map = _choose_map(map_file, regions, roi_background, roi_feather, limits)
     if sum(value is not None for value in (make_map, bin_size, width)) > 1:
         raise UsageError(
             "--bin-size is for qvrf, quality maps are for qmap, and --width is for slim"
@@ -127,18 +128,24 @@ def _choose_target(
 
 
 def _choose_map(
-    map_file: Path | None, regions: tuple[str, ...], background: float | None, limits: Limits
+    map_file: Path | None,
+    regions: tuple[RegionWords, ...],
+    background: float | None,
+    feather: float | None,
+    limits: Limits,
 ) -> Callable[[int, int], QualityMap] | None:
     """A function that makes the quality map of a picture from its width and height; None without options."""
-    if background is not None and not regions:
-        raise UsageError("--roi-background goes with --roi")
+    if not regions and (background is not None or feather is not None):
+        raise UsageError("--roi-background and --roi-feather go with --roi")
     if not map_file and not regions:
         return None
     if map_file and regions:
         raise UsageError("give a map or regions, not both")
-    from vrcodec.maps.levels import RegionOfInterest, map_from_levels, map_from_regions, read_levels
-
     if map_file:
+        from vrcodec.maps.levels import map_from_levels, read_levels
+
         return partial(map_from_levels, read_levels(map_file, limits))
-    parsed = [RegionOfInterest.parse(text, REGION_LEVEL) for text in regions]
-    return partial(map_from_regions, parsed, BACKGROUND_LEVEL if background is None else background)
+    from vrcodec.maps.regions import Surroundings, map_from_regions
+
+    around = Surroundings(BACKGROUND_LEVEL if background is None else background, feather or 0)
+    return partial(map_from_regions, [words.read(limits) for words in regions], around)

@@ -71,6 +71,7 @@ _HELP = """Make a quality map for PICTURE, to encode it with --model qmap --qmap
 )
 @option_group(
     RUNNING,
+    options.device_option,
     options.threads_option,
     options.limits_option,
 )
@@ -88,6 +89,7 @@ def command(
     steps: int,
     price: float,
     force: bool,
+    device: str,
     threads: int | None,
     limits: Limits,
 ) -> int:
@@ -105,7 +107,7 @@ def command(
     options.set_threads(threads)
     with prefix_errors(picture):
         if task is not None:
-            levels = _task_levels(subject, task, steps, price)
+            levels = _task_levels(subject, task, steps, price, device)
         else:
             levels = low + (high - low) * _generate_map(subject, purpose)
     destination.write(build_map_file(levels, target))
@@ -126,7 +128,7 @@ def _generate_map(picture: Picture, purpose: str) -> Levels:
     return make(picture.to_rgb())
 
 
-def _task_levels(picture: Picture, name: str, steps: int, price: float) -> Levels:
+def _task_levels(picture: Picture, name: str, steps: int, price: float, device: str) -> Levels:
     from vrcodec.catalog import find_by_family
     from vrcodec.maps.generation import load_task
     from vrcodec.maps.levels import levels_per_pixel
@@ -140,5 +142,7 @@ def _task_levels(picture: Picture, name: str, steps: int, price: float) -> Level
         output.say(f"task {loss:.4f}, {bpp:.4f} bpp", output.VERBOSE)
 
     entry = find_by_family("qmap")
-    levels = task_map(entry, picture.pixels, task, steps=steps, price=price, step_done=show)
+    levels = task_map(
+        entry, picture.pixels, task, steps=steps, price=price, device=device, step_done=show
+    )
     return levels_per_pixel(levels, picture.width, picture.height)

@@ -51,13 +51,13 @@ def load_state(path: Path) -> dict[str, Tensor]:
     return {name: torch.from_numpy(value) for name, value in load_float_state(path).items()}
 
 
-def load_trainable(entry: WeightsEntry) -> VariableRateModel:
+def load_trainable(entry: WeightsEntry, device: str = "cpu") -> VariableRateModel:
     """The model of ``entry`` with the modules of training, so that gradients flow through all of it.
 
-    On the CPU, in float32 and evaluation mode. Raises WeightsError.
+    On ``device``, in float32 and evaluation mode. Raises WeightsError.
     """
     model = open_model(entry, encoder=True)
-    attach_training(model)
+    attach_training(model, device)
     model.load_state_dict(load_state(entry.path), strict=False)
     return model.eval()
 

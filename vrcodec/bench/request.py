@@ -53,6 +53,7 @@ class Request:
     force: bool = False
     quick: bool = False
     profile: bool = False
+    maps: bool = False
     resume: bool = False
     cache: Path | None = None
     jobs: int = 1
@@ -82,6 +83,13 @@ class Request:
             require("bjontegaard", "bench", "a comparison with an anchor")
         if not self.models:
             raise UsageError("name at least one model")
+        if self.maps:
+            self._check_maps()
+
+    def _check_maps(self) -> None:
+        if self.profile or self.bpps is not None or self.files():
+            raise UsageError("--maps shows a table; it goes with --models, --rates and --quick")
+        require("bjontegaard", "bench", "--maps")
 
     def _check_efforts(self) -> None:
         if not all(effort in range(MAX_EFFORT + 1) for effort in self.efforts):

@@ -116,6 +116,11 @@ Pictures are taken without their metadata. One that cannot be read is reported a
     click.option(
         "--profile", is_flag=True, help="Show where the time of one picture goes, and nothing else."
     ),
+    click.option(
+        "--maps",
+        is_flag=True,
+        help="Show what quality maps save at equal weighted PSNR, for models that take them, and nothing else.",
+    ),
 )
 @option_group(
     "What it is compared with",
@@ -207,7 +212,9 @@ def command(**given: Any) -> int:
     """Run the command."""
     request = Request(**given)
     request.check()
-    from vrcodec.cli.shared.bench_run import run_benchmark, run_profile
+    from vrcodec.cli.shared.bench_run import run_benchmark, run_map_comparison, run_profile
 
     with signals.as_exceptions():
+        if request.maps:
+            return run_map_comparison(request)
         return run_profile(request) if request.profile else run_benchmark(request)

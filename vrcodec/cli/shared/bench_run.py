@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -168,5 +169,31 @@ def run_profile(request: Request) -> int:
                 for name, seconds in stages.items()
             ]
             output.print_table([title, "ms", "share"], [*rows, ["sum", f"{1e3 * total:.1f}", ""]])
+            output.echo()
+    return 0
+
+
+def run_map_comparison(request: Request) -> int:
+    """Show what maps bring that are not the same everywhere; returns the exit code. Raises VrcError."""
+    from vrcodec.bench.map_comparison import RATES, compare_maps
+    from vrcodec.codec import Decoder, Encoder
+    from vrcodec.picture.folders import find_pictures
+    from vrcodec.picture.reading import open_colours
+
+    options.set_threads(request.threads)
+    paths = find_pictures(request.paths)[: _SHOWN_PICTURES if request.quick else None]
+    pictures = [open_colours(path, limits=request.limits) for path in paths]
+    columns = ["rate", "bpp", "bpp with map", "weighted PSNR, dB", "with map, dB"]
+    forms = ("{:g}", "{:.3f}", "{:.3f}", "{:.2f}", "{:.2f}")
+    for model in request.models:
+        encoder, decoder = Encoder(model, request.engine()), Decoder(request.engine())
+        for result in compare_maps(encoder, decoder, pictures, request.rates or RATES):
+            saved = "" if result.bd_rate is None else f", BD-rate {result.bd_rate:+.1f} %"
+            output.echo(f"{model}, {result.shape}{saved}")
+            rows = [
+                [form.format(value) for form, value in zip(forms, astuple(point), strict=True)]
+                for point in result.points
+            ]
+            output.print_table(columns, rows)
             output.echo()
     return 0

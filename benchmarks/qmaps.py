@@ -1,6 +1,7 @@
-"""Gains of quality maps: regions of interest, small text, a task. Writes docs/QMAP.md and its pictures.
+"""Gains of quality maps: regions of interest, small text, tasks. Writes docs/QMAP.md and its pictures.
 
     python -m benchmarks.qmaps /path/to/kodak
+    python -m benchmarks.qmaps --only faces
 
 Every figure is of a real file that was decoded again. The tables of the document are replaced; its words stay.
 """
@@ -16,15 +17,15 @@ import numpy as np
 import numpy.typing as npt
 import skimage.data
 from PIL import Image, ImageDraw, ImageFont
-from torch import nn
 
+from benchmarks import faces, task_example
 from benchmarks.documents import update_document
-from benchmarks.task_example import (
+from benchmarks.task_comparison import (
+    Classifier,
+    Example,
     compare_maps,
     evaluate_classifier,
-    examples,
     make_task_map,
-    train_classifier,
 )
 from vrcodec.bench.summary import Table, markdown
 from vrcodec.bitstream.container import parse_container
@@ -53,6 +54,7 @@ REGION_LEVEL, AROUND = 0.9, Surroundings(0.2)
 TEXT_LOW, TEXT_HIGH = 0.2, 0.8
 TEXT_RATES = (0.2, 0.4, 0.6)
 TASK_RATES, TASK_PICTURES, TASK_STEPS = (0.1, 0.2, 0.3), 60, 30
+FACE_RATES, FACES_AND_OTHERS, FACE_STEPS = (0.05, 0.1, 0.2), (48, 16), 12
 
 Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -81,15 +83,21 @@ class Coder:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("folder", type=Path)
-    pictures = read_folder(parser.parse_args().folder)
+    parser.add_argument("folder", type=Path, nargs="?", help="of Kodak's pictures")
+    parser.add_argument("--only", choices=["faces"], help="the table that needs no pictures")
+    given = parser.parse_args()
+    if given.only:
+        update_document(DOCUMENT, "qmap", {"faces": markdown(faces_table())})
+        return
+    pictures = read_folder(given.folder)
     first = dict(list(pictures.items())[:PICTURES])
     coder = Coder(Encoder("qmap"), Decoder())
-    classifier = train_classifier()
+    classifier = task_example.train_classifier()
     blocks = {
         "regions": markdown(regions_table(coder, first)),
         "writing": markdown(writing_table(coder, list(first.values()))),
-        "task": markdown(task_table(classifier)),
+        "faces": markdown(faces_table()),
+        "task": markdown(stripes_table(classifier)),
         "example": draw_example(coder),
     }
     draw_maps(classifier)
@@ -242,16 +250,29 @@ def writing_figures(coder: Coder, picture: Picture, edges: Mask, rate: float) ->
     )
 
 
-# --- a task ---
+# --- tasks ---
 
 
-def task_table(classifier: nn.Module) -> Table:
+def stripes_table(classifier: Classifier) -> Table:
+    """In which direction stripes run, by a network that was trained for this."""
+    drawn = task_example.examples(TASK_PICTURES, seed=777)
+    return task_table(classifier, drawn, TASK_RATES, TASK_STEPS)
+
+
+def faces_table() -> Table:
+    """What is a face, by a network that others have trained."""
+    drawn = faces.examples(*FACES_AND_OTHERS, seed=777)
+    return task_table(faces.load_classifier(), drawn, FACE_RATES, FACE_STEPS)
+
+
+def task_table(
+    classifier: Classifier, drawn: Sequence[Example], rates: Sequence[float], steps: int
+) -> Table:
     """One row a rate: how ``classifier`` does on files of the same size."""
-    drawn = examples(TASK_PICTURES, seed=777)
-    before = evaluate_classifier(classifier, [e.pixels for e in drawn], [e.label for e in drawn])
+    before = evaluate_classifier(classifier, [e.pixels for e in drawn], drawn)
     rows = [["not coded", "", "", f"{before[0]:.1%}", "", f"{before[1]:.2f}", ""]]
-    scores_by_rate = compare_maps(classifier, drawn, TASK_RATES, TASK_STEPS)
-    for rate, scores in zip(TASK_RATES, scores_by_rate, strict=True):
+    scores_by_rate = compare_maps(classifier, drawn, rates, steps)
+    for rate, scores in zip(rates, scores_by_rate, strict=True):
         both = scores["uniform"], scores["task"]
         cells = [f"{score.bpp:.3f}" for score in both]
         cells += [f"{score.accuracy:.1%}" for score in both]
@@ -288,11 +309,11 @@ def draw_example(coder: Coder) -> str:
     )
 
 
-def draw_maps(classifier: nn.Module) -> None:
+def draw_maps(classifier: Classifier) -> None:
     """What catches the eye, small writing, and a task: pictures above, their maps below."""
     photograph = Picture.from_array(skimage.data.astronaut())
     page, _ = draw_text(photograph)
-    example = examples(5, seed=777)[4]
+    example = task_example.examples(5, seed=777)[4]
     task_qmap = make_task_map(classifier, example, TASK_STEPS)
     side = len(example.pixels)
     pairs = [

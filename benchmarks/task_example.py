@@ -7,25 +7,13 @@ file of the same size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
 import skimage.data
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vrcodec.bitstream.quality_map import QualityMap
-from vrcodec.bitstream.rate_setting import RateSetting
-from vrcodec.catalog import find_by_family
-from vrcodec.codec import Decoder, Encoder
-from vrcodec.maps.levels import map_from_levels
-from vrcodec.maps.tasks import task_map
-from vrcodec.picture.picture import Picture
-from vrcodec.search.rate_control import encode_to_target
-from vrcodec.search.target import Target
+from benchmarks.task_comparison import Classifier, Example, Pixels, as_tensor
 
 DIRECTIONS = 4
 _SIDE, _PATCH, _PERIOD, _AMPLITUDE = 192, 36, 5.0, 8.0
@@ -34,28 +22,9 @@ _BATCH, _LEARNING_RATE = 32, 3e-3
 _STAGES = ((64, 600, 0.99), (_SIDE, 100, 0.98))
 _PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "rocket")
 
-Pixels = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Example:
-    """``pixels`` (192, 192, 3); ``label``: the direction of the stripes, 0 .. 3."""
-
-    pixels: Pixels
-    label: int
-
-
-@dataclass(frozen=True)
-class Score:
-    """``accuracy``: share of correct classifications. ``loss``: mean cross entropy, nats. ``bpp``: of files."""
-
-    accuracy: float
-    loss: float
-    bpp: float
-
 
 def examples(count: int, seed: int, side: int = _SIDE) -> list[Example]:
-    """Square parts of photographs, each with a patch of stripes somewhere."""
+    """Square parts of photographs, each with a patch of stripes somewhere; labels are directions, 0 .. 3."""
     random = np.random.default_rng(seed)
     photographs = [getattr(skimage.data, name)() for name in _PHOTOGRAPHS]
     chosen = (photographs[random.integers(len(photographs))] for _ in range(count))
@@ -75,11 +44,6 @@ def _example(photograph: Pixels, side: int, random: np.random.Generator) -> Exam
     return Example(part.clip(0, 255).round().astype(np.uint8), label)
 
 
-def as_tensor(pixels: Pixels) -> Tensor:
-    """(H, W, 3) uint8 -> (1, 3, H, W) in [0, 1]."""
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).unsqueeze(0).float() / 255
-
-
 class _HighPass(nn.Module):
     """A picture without its blurred version: the stripes, and edges."""
 
@@ -87,7 +51,7 @@ class _HighPass(nn.Module):
         return x - F.avg_pool2d(x, 5, stride=1, padding=2, count_include_pad=False)
 
 
-def train_classifier(seed: int = 0) -> nn.Module:
+def train_classifier(seed: int = 0) -> Classifier:
     """Train a small network, (B, 3, H, W) in [0, 1] -> (B, 4) logits; takes less than a minute."""
     torch.manual_seed(seed)
     network = nn.Sequential(
@@ -108,7 +72,8 @@ def train_classifier(seed: int = 0) -> nn.Module:
     optimizer = torch.optim.Adam(network.parameters(), _LEARNING_RATE)
     for side, steps, accuracy in _STAGES:
         _train(network, optimizer, side, steps, accuracy, seed)
-    return network.eval().requires_grad_(False)
+    network.eval().requires_grad_(False)
+    return lambda x, example: network(x)
 
 
 def _train(
@@ -133,59 +98,3 @@ def _train(
         )
         if running_accuracy > accuracy:
             return
-
-
-def compare_maps(
-    classifier: nn.Module, drawn: Sequence[Example], rates: Sequence[float], steps: int
-) -> list[dict[str, Score]]:
-    """For each rate the scores of pictures with that rate everywhere, and with maps for the task.
-
-    Each file with a map is at most as large as that with the rate everywhere.
-    """
-    maps = [make_task_map(classifier, example, steps) for example in drawn]
-    return [_compare_at_rate(classifier, drawn, maps, rate) for rate in rates]
-
-
-def _compare_at_rate(
-    classifier: nn.Module, drawn: Sequence[Example], maps: Sequence[QualityMap], rate: float
-) -> dict[str, Score]:
-    encoder, decoder = Encoder("qmap"), Decoder()
-    files: dict[str, list[bytes]] = {"uniform": [], "task": []}
-    for example, qmap in zip(drawn, maps, strict=True):
-        picture = Picture.from_array(example.pixels)
-        plain = encoder.encode(picture, RateSetting.from_rate(rate))
-        target = Target("size", len(plain))
-        mapped = encode_to_target(encoder, decoder, picture, target, qmap=qmap, strict=True)
-        files["uniform"].append(plain)
-        files["task"].append(mapped.data)
-    labels = [example.label for example in drawn]
-    return {
-        name: Score(
-            *evaluate_classifier(
-                classifier, [decoder.decode(data).pixels for data in coded], labels
-            ),
-            bpp=8 * float(np.mean([len(data) for data in coded])) / _SIDE**2,
-        )
-        for name, coded in files.items()
-    }
-
-
-def make_task_map(classifier: nn.Module, example: Example, steps: int) -> QualityMap:
-    """The map of a picture for the classifier's loss."""
-    label = torch.tensor([example.label])
-
-    def task(decoded: Tensor, original: Tensor) -> Tensor:
-        return F.cross_entropy(classifier(decoded), label)
-
-    levels = task_map(find_by_family("qmap"), example.pixels, task, steps=steps)
-    return map_from_levels(levels, _SIDE, _SIDE)
-
-
-def evaluate_classifier(
-    classifier: nn.Module, pictures: Sequence[Pixels], labels: Sequence[int]
-) -> tuple[float, float]:
-    """Accuracy on ``pictures``, and the mean cross entropy in nats."""
-    logits = torch.cat([classifier(as_tensor(pixels)) for pixels in pictures])
-    expected = torch.tensor(labels)
-    accuracy = float((logits.argmax(1) == expected).float().mean())
-    return accuracy, float(F.cross_entropy(logits, expected))

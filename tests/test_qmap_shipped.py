@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.qmaps import Coder, draw_text, region_figures, writing_figures
-from benchmarks.task_example import compare_maps, evaluate_classifier, examples, train_classifier
+from benchmarks.task_comparison import compare_maps, evaluate_classifier
+from benchmarks.task_example import examples, train_classifier
 from tests.extent import photographs, thorough_only
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.picture.picture import Picture
@@ -44,7 +45,7 @@ def test_a_map_for_writing_sharpens_it_at_the_same_size(coder: Coder) -> None:
 @thorough_only
 def test_a_map_for_a_task_loses_less_accuracy_at_the_same_size() -> None:
     classifier, drawn = train_classifier(), examples(16, seed=777)
-    before, _ = evaluate_classifier(classifier, [e.pixels for e in drawn], [e.label for e in drawn])
+    before, _ = evaluate_classifier(classifier, [e.pixels for e in drawn], drawn)
     (scores,) = compare_maps(classifier, drawn, rates=[0.1], steps=20)
     print(f"before coding {before:.1%}", scores)
     uniform, task = scores["uniform"], scores["task"]

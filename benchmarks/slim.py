@@ -1,6 +1,6 @@
 """Rate-distortion and costs of the widths of `slim`. Writes docs/SLIM.md and its picture.
 
-    python -m benchmarks.slim /path/to/kodak [--part curves|costs]
+    python -m benchmarks.slim /path/to/kodak [--part curves|budgets|costs] [--pictures 4]
 
 Every figure is of real files that were decoded again. Costs want an idle machine. The tables of the
 document are replaced; its words stay.
@@ -42,6 +42,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 DOCUMENT = DOCS / "SLIM.md"
 # Of the curve across the switches, of each width by itself, and of the even schedule.
 CURVE_POINTS, WIDTH_POINTS, EVEN_POINTS = 101, 11, 21
+BUDGET_RATES = (0.0, 0.2, 0.5, 0.8, 1.0)
 COST_REPEATS = 31
 _MIB = 1024**2
 
@@ -88,12 +89,17 @@ class Curve:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--part", choices=["curves", "costs"])
+    parser.add_argument("--part", choices=["curves", "budgets", "costs"])
+    parser.add_argument("--pictures", type=int, help="of the folder, evenly; by default all")
     arguments = parser.parse_args()
     blocks: dict[str, str] = {}
-    if arguments.part != "costs":
-        blocks |= measure_curves(list(read_folder(arguments.folder).values()))
-    if arguments.part != "curves":
+    pictures = list(read_folder(arguments.folder).values())
+    pictures = pictures[:: len(pictures) // (arguments.pictures or len(pictures))]
+    if arguments.part in (None, "curves"):
+        blocks |= measure_curves(pictures)
+    if arguments.part in (None, "budgets"):
+        blocks |= measure_budgets(pictures)
+    if arguments.part in (None, "costs"):
         blocks |= {"costs": markdown(cost_table()), "device": device_words()}
     update_document(DOCUMENT, "slim", blocks)
 
@@ -105,28 +111,20 @@ def measure_curves(pictures: Sequence[Picture]) -> dict[str, str]:
     """The widths one by one, the schedule across them, and an even schedule."""
     encoder, decoder = Encoder("slim"), Decoder()
     model = _slim(encoder.model)
-    card = find_by_family("slim").card["widths"]
-    kmac = {int(width): figures["kmac_per_pixel"]["synthesis"] for width, figures in card.items()}
+    kmac = _decoder_work()
     total = CURVE_POINTS + EVEN_POINTS + WIDTH_POINTS * len(model.size.widths)
     with progress_bar(total) as step:
-
-        def measure_curve(rates: Iterable[float], width: int | None = None) -> Curve:
-            curve = Curve()
-            for rate in rates:
-                setting = RateSetting(code_from_rate(rate), width=width)
-                add_point(curve, encoder, decoder, setting, pictures)
-                step()
-            return curve
-
+        measure = partial(measure_curve, encoder, decoder, pictures, step)
         widths = {
-            w: measure_curve(np.linspace(0, 1, WIDTH_POINTS), width=w) for w in model.size.widths
+            w: measure(RateSetting(code, width=w) for code in _rate_codes(WIDTH_POINTS))
+            for w in model.size.widths
         }
-        scheduled = measure_curve(np.linspace(0, 1, CURVE_POINTS))
+        scheduled = measure(map(RateSetting, _rate_codes(CURVE_POINTS)))
         rates, work = model.scheduled_rates(), mean_work(model.schedule, kmac)
         # The decoder has a model of its own, whose schedule must be the same.
         for other in (model, *decoder._models.values()):
             _slim(other).schedule = even_schedule(model.size.reach)
-        even = measure_curve(np.linspace(0, 1, EVEN_POINTS))
+        even = measure(map(RateSetting, _rate_codes(EVEN_POINTS)))
         even_rates = model.scheduled_rates()
     draw(widths, scheduled, even)
     return {
@@ -145,6 +143,31 @@ def measure_curves(pictures: Sequence[Picture]) -> dict[str, str]:
 def _slim(model: object) -> Slim:
     assert isinstance(model, Slim)
     return model
+
+
+def _decoder_work() -> dict[int, float]:
+    """kMAC a pixel to decode at each width."""
+    card = find_by_family("slim").card["widths"]
+    return {int(width): figures["kmac_per_pixel"]["synthesis"] for width, figures in card.items()}
+
+
+def _rate_codes(points: int) -> list[int]:
+    return [code_from_rate(rate) for rate in np.linspace(0, 1, points)]
+
+
+def measure_curve(
+    encoder: Encoder,
+    decoder: Decoder,
+    pictures: Sequence[Picture],
+    step: Callable[[], object],
+    settings: Iterable[RateSetting],
+) -> Curve:
+    """The curve of ``pictures`` along ``settings``; ``step`` is called after each."""
+    curve = Curve()
+    for setting in settings:
+        add_point(curve, encoder, decoder, setting, pictures)
+        step()
+    return curve
 
 
 def add_point(
@@ -235,6 +258,63 @@ def draw(widths: Mapping[int, Curve], scheduled: Curve, even: Curve) -> None:
     for axes in (left, right):
         axes.grid(alpha=0.3)
     figure.savefig(DOCS / "slim.svg", metadata={"Date": None})
+
+
+# --- budgets ---
+
+
+def measure_budgets(pictures: Sequence[Picture]) -> dict[str, str]:
+    """What a limit of the width leaves, and whether another width within it were better."""
+    encoder, decoder = Encoder("slim"), Decoder()
+    model = _slim(encoder.model)
+    codes = [code_from_rate(rate) for rate in BUDGET_RATES]
+    with progress_bar(len(model.size.widths) * (len(codes) + WIDTH_POINTS)) as step:
+        measure = partial(measure_curve, encoder, decoder, pictures, step)
+        limited = {
+            w: measure(RateSetting(code, max_width=w) for code in codes) for w in model.size.widths
+        }
+        widths = {
+            w: measure(RateSetting(code, width=w) for code in _rate_codes(WIDTH_POINTS))
+            for w in model.size.widths
+        }
+    return {
+        "budgets": markdown(budget_table(limited, model)),
+        "choice": choice_words(limited, widths, model),
+    }
+
+
+def budget_table(limited: Mapping[int, Curve], model: Slim) -> Table:
+    """One row a limit: rate and quality, and the work of a decoder."""
+    kmac, rates = _decoder_work(), model.scheduled_rates()
+    rows = []
+    for limit, curve in limited.items():
+        points = [f"{bpp:.3f} bpp, {q:.2f} dB" for bpp, q in zip(*curve.means(), strict=True)]
+        mean = sum((end - first) * kmac[min(w, limit)] for w, (first, end) in rates.items())
+        rows.append([str(limit), f"{kmac[limit]:.2f}", f"{mean:.1f}", *points])
+    heads = [f"rate {rate:g}" for rate in BUDGET_RATES]
+    return ["`--max-width`", "`--max-kmac`", "mean over the rate", *heads], rows
+
+
+def choice_words(limited: Mapping[int, Curve], widths: Mapping[int, Curve], model: Slim) -> str:
+    """Sentence on the other widths within each limit, at the bytes of the one that is chosen."""
+    narrower, wider = [], []
+    for limit, curve in limited.items():
+        for rate, bpp, quality in zip(BUDGET_RATES, *curve.means(), strict=True):
+            code = code_from_rate(rate)
+            chosen = model.limit_width(code, limit)[1] or model.rate_parameters(code).width
+            gains = {w: _psnr_at(curve, bpp) - quality for w, curve in widths.items() if w <= limit}
+            narrower += [gain for width, gain in gains.items() if width < chosen]
+            wider += [gain for width, gain in gains.items() if width > chosen]
+    return (
+        f"At equal bits, a width narrower than the chosen one is worse by {-np.nanmax(narrower):.2f} dB at "
+        f"least; a wider one within the limit is better by {np.nanmax(wider):.2f} dB at most."
+    )
+
+
+def _psnr_at(curve: Curve, bpp: float) -> float:
+    """PSNR of a curve at ``bpp``; not a number beyond its ends."""
+    bits, quality = curve.means()
+    return float(np.interp(np.log(bpp), np.log(bits), quality, left=np.nan, right=np.nan))
 
 
 # --- costs ---

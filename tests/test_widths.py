@@ -106,3 +106,96 @@ def test_widths_rise_with_the_rate(slim: Encoder) -> None:
     assert list(rates) == list(WIDTHS)
     assert rates[WIDTHS[0]][0] == 0
     assert rates[WIDTHS[-1]][1] == 1
+
+
+# What a small decoder can afford.
+
+
+@pytest.mark.parametrize("limit", [8, 16, 23])
+def test_a_limit_of_the_width_holds_at_every_rate(
+    limit: int, slim: Encoder, picture: Picture
+) -> None:
+    """As far as the rate's own width is within it, files are the same; beyond, they still grow and improve."""
+    model, decoder = model_of(slim), Decoder()
+    widest = max(width for width in WIDTHS if width <= limit)
+    end = model.scheduled_rates()[widest][1]
+    codes = [round(RATE_CODE_MAX * r) for r in (0, end / 2, end - 0.001, end + 0.05, 0.7, 1)]
+    files = [slim.encode(picture, RateSetting(code, max_width=limit)) for code in codes]
+    assert files[:3] == [slim.encode(picture, code) for code in codes[:3]]
+    assert [vrcodec.inspect(data).network_width for data in files[3:]] == [widest] * 3
+    assert [len(data) for data in files] == sorted(len(data) for data in files)
+    quality = [psnr(decoder.decode(data).pixels, picture.pixels) for data in files]
+    assert quality == sorted(quality)
+    assert files[-1] == slim.encode(picture, RateSetting(RATE_CODE_MAX, width=widest))
+
+
+def test_a_limit_that_nothing_is_over_changes_nothing(photograph: Pixels) -> None:
+    data = vrcodec.encode(photograph, 0.9, model="slim")
+    assert data == vrcodec.encode(photograph, 0.9, max_width=24, model="slim")
+    assert data == vrcodec.encode(photograph, 0.9, max_kmac=99, model="slim")
+
+
+def test_work_is_a_limit_of_the_width(photograph: Pixels) -> None:
+    """Of the tiny model, by its card: 0.03, 0.09 and 0.16 kMAC a pixel."""
+    for kmac, width in ((0.03, 8), (0.1, 16)):
+        data = vrcodec.encode(photograph, 0.9, max_kmac=kmac, model="slim")
+        assert vrcodec.inspect(data).network_width == width
+        assert data == vrcodec.encode(photograph, 0.9, max_width=width, model="slim")
+
+
+def test_limits_that_cannot_be_met(photograph: Pixels) -> None:
+    for model, limit, message in (
+        ("slim", {"max_width": 7}, "no width of slim is 7 or less; the narrowest is 8"),
+        (
+            "slim",
+            {"max_kmac": 0.01},
+            "decodes with 0.01 kMAC a pixel; the narrowest, 8, takes 0.03",
+        ),
+        ("gained", {"max_width": 8}, "gained has no width"),
+        ("gained", {"max_kmac": 8}, "gained has no width"),
+        ("slim", {"width": 8, "max_width": 8}, "one of width"),
+        ("slim", {"bin_size": 1.0, "max_width": 8}, "in place of"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            vrcodec.encode(photograph, model=model, **limit)  # type: ignore[arg-type]
+
+
+def test_a_target_is_met_within_a_limit(
+    run: Callable[..., int], picture_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = ("--model", "slim", "--lossless", "never", "-fo", "out.vrc", "--json")
+    for target, limit in (
+        (("--bpp", 0.5), ("--max-width", 8)),
+        (("--psnr", 20), ("--max-kmac", 0.09)),
+    ):
+        assert run("encode", picture_file, *chosen, *target, *limit) == 0
+        (result,) = json.loads(capsys.readouterr().out)
+        assert result["target_met"]
+        assert (result["network_width"] or 0) <= 16
+    assert run("encode", picture_file, *chosen, "--bpp", 9, "--max-width", 8) == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    assert result["network_width"] == 8
+    assert result["rate"] == 1
+    assert run("encode", picture_file, "-fo", "out.vrc", *chosen[:2], "--max-width", 7) == 2
+    assert run("encode", picture_file, *chosen, "--width", 8, "--max-width", 8) == 2
+
+
+def test_many_files_within_a_limit(
+    run: Callable[..., int], picture_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "list").write_text(f"{picture_file}\n")
+    batch = (
+        "batch",
+        "encode",
+        "--manifest",
+        "list",
+        "--out",
+        "out",
+        "--model",
+        "slim",
+        "--rate",
+        0.9,
+    )
+    assert run(*batch, "--max-width", 16) == 0
+    (coded,) = (tmp_path / "out").rglob("*.vrc")
+    assert vrcodec.inspect(coded.read_bytes()).network_width == 16

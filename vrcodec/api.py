@@ -46,6 +46,8 @@ def encode(
     roi_background: float = BACKGROUND_LEVEL,
     roi_feather: float = 0,
     width: int | None = None,
+    max_width: int | None = None,
+    max_kmac: float | None = None,
     model: str = DEFAULT_MODEL,
     effort: int = 0,
     time_budget: float | None = None,
@@ -73,12 +75,14 @@ def encode(
     takes them: "X,Y,W,H", "X,Y,X,Y,X,Y", "labels.json#person", "mask.png", each with a level ":Q" or not
     (docs/QMAP.md); ``roi_background``: the level around them; ``roi_feather``: pixels from theirs to that.
     ``width``: for the model `slim`, channels of the networks in place of the rate's own choice; the rate then
-    runs over what that width can do. ``effort``: 0 .. 9, how much time to spend on a search for fewer bits; or
-    ``time_budget`` in seconds. ``tune``: what to aim at, psnr or ssimulacra2, by weights that are tuned for it,
-    where the model has such, and by the search; msssim, by the search alone; by default what the weights are
-    tuned for. ``engine``: ``numpy``, ``torch``, or ``auto``: as ``VRCODEC_ENGINE`` says, else torch where it is
-    installed. ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N``. ``memory``: about how many bytes to take
-    beside the pixels of the picture; it does not change the file.
+    runs over what that width can do; or ``max_width``: the rate chooses among widths of so many channels at
+    most, or ``max_kmac``: among those that take so many thousand multiplications a pixel to decode at most, for
+    a small decoder. ``effort``: 0 .. 9, how much time to spend on a search for fewer bits; or ``time_budget``
+    in seconds. ``tune``: what to aim at, psnr or ssimulacra2, by weights that are tuned for it, where the model
+    has such, and by the search; msssim, by the search alone; by default what the weights are tuned for.
+    ``engine``: ``numpy``, ``torch``, or ``auto``: as ``VRCODEC_ENGINE`` says, else torch where it is installed.
+    ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N``. ``memory``: about how many bytes to take beside the
+    pixels of the picture; it does not change the file.
     ``strip``: metadata to leave out, of "icc", "exif" and "xmp", or "all"; True is all. ``icc``: keep the
     profile, convert colours to "srgb" by it, or "strip" it. ``reduce_depth``: round more than 8 bits a sample
     to 8, in place of refusing. ``frame``: which one of an animation or of several pages, from 0.
@@ -93,8 +97,11 @@ def encode(
     regions = [roi] if isinstance(roi, str) else list(roi)
     if qmap is not None and regions:
         raise UsageError("give a map or regions, not both")
-    if bin_size is not None and (regions or any(o is not None for o in (rate, qmap, width))):
+    widths = [number for number in (width, max_width, max_kmac) if number is not None]
+    if bin_size is not None and (rate is not None or qmap is not None or regions or widths):
         raise UsageError("a bin size stands in place of a rate, a map or a width")
+    if len(widths) > 1:
+        raise UsageError("give one of width, max_width and max_kmac")
     if effort and time_budget is not None:
         raise UsageError("a time budget stands in place of an effort")
     from vrcodec.search.lossless_choice import encode_smallest, parse_lossless_mode
@@ -103,6 +110,8 @@ def encode(
     if lossless_fallback and lossless != "auto":
         raise UsageError("lossless_fallback is another word for lossless='auto'")
     weights = find_by_family(model, tune)
+    if max_kmac is not None:
+        max_width = weights.max_width(max_kmac)
     search_effort = choose_effort(effort, time_budget, tune, weights)
     picture = _read_picture(
         image, ReadOptions(parse_strip(strip), icc, reduce_depth, frame, limits)
@@ -115,7 +124,7 @@ def encode(
         shape = _parse_quality_map(qmap, picture)
         if regions:
             shape = _map_from_regions(regions, roi_background, roi_feather, picture, limits)
-        setting = RateSetting.from_rate(rate, shape, width)
+        setting = RateSetting.from_rate(rate, shape, width, max_width)
     data = encode_smallest(encoder, picture, setting, lossless=lossless, effort=search_effort)
     if verify:
         from vrcodec.search.verification import verify_encoding

@@ -25,7 +25,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vrcodec.bitstream import schema
@@ -184,7 +184,7 @@ class Encoder:
     @in_own_state
     def compress(self, picture: Picture, latents: Latents, setting: RateSetting) -> list[Stream]:
         """The latent streams of ``picture`` at a setting. Raises as `encode` does."""
-        rate = derive_rate_parameters(self.model, setting, picture.width, picture.height)
+        rate = self._derive_rate_parameters(picture, setting)
         with _memory_errors(self._engine.device):
             return self.model.compress(latents, rate)
 
@@ -212,7 +212,7 @@ class Encoder:
         def file_size(streams: Sequence[Stream]) -> int:
             return len(self.assemble(picture, setting, streams))
 
-        rate = derive_rate_parameters(self.model, setting, picture.width, picture.height)
+        rate = self._derive_rate_parameters(picture, setting)
         start_time = time.monotonic() if start_time is None else start_time
         task = RefinementTask(
             self.model, _pixels_for_model(picture), latents, rate, file_size, start_time
@@ -222,6 +222,7 @@ class Encoder:
 
     def assemble(self, picture: Picture, setting: RateSetting, streams: Sequence[Stream]) -> bytes:
         """The bytes of the file that holds ``streams``."""
+        setting = self._stored_setting(setting)
         header = Header(
             self.model.method,
             self._entry.id,
@@ -233,6 +234,17 @@ class Encoder:
         with stage("container"):
             auxiliary = self._auxiliary.chunks(picture)
             return assemble_file(header, [*auxiliary, *setting.chunks(), *_latent_chunks(streams)])
+
+    def _derive_rate_parameters(self, picture: Picture, setting: RateSetting) -> RateParameters:
+        stored = self._stored_setting(setting)
+        return derive_rate_parameters(self.model, stored, picture.width, picture.height)
+
+    def _stored_setting(self, setting: RateSetting) -> RateSetting:
+        """``setting`` as a file has it: with the width that its limit leads to."""
+        if setting.max_width is None:
+            return setting
+        code, width = self.model.limit_width(setting.rate_code, setting.max_width)
+        return replace(setting, rate_code=code, width=width, max_width=None)
 
 
 def _pixels_for_model(picture: Picture) -> Pixels:

@@ -21,23 +21,27 @@ class RateSetting:
     """How a picture is coded. ``rate_code``: 16-bit code of the rate r.
 
     ``bin_code``: code of a quantisation step in place of the rate's own. ``qmap``: a quality map, moved so
-    that its mean is the rate. ``width``: channels of the networks in place of the rate's own.
+    that its mean is the rate. ``width``: channels of the networks in place of the rate's own. ``max_width``: so
+    many at most; in no file, as the encoder makes a width of it where the rate's own is wider.
     """
 
     rate_code: int
     bin_code: int | None = None
     qmap: QualityMap | None = None
     width: int | None = None
+    max_width: int | None = None
 
     @staticmethod
     def from_rate(
-        rate: float | None, qmap: QualityMap | None = None, width: int | None = None
+        rate: float | None,
+        qmap: QualityMap | None = None,
+        width: int | None = None,
+        max_width: int | None = None,
     ) -> RateSetting:
         """At ``rate``; by default the map's mean level, or without a map 1/2. Raises UsageError."""
         default = DEFAULT_RATE if qmap is None else qmap.mean_level
-        return RateSetting(
-            code_from_rate(default if rate is None else rate), qmap=qmap, width=width
-        )
+        code = code_from_rate(default if rate is None else rate)
+        return RateSetting(code, qmap=qmap, width=width, max_width=max_width)
 
     @property
     def has_varying_map(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from vrcodec.catalog.folders import named_folders, packaged_folder, search_path, store_folder
 from vrcodec.catalog.identity import name_generation
 from vrcodec.catalog.index import find_release, shipped_index
-from vrcodec.errors import WeightsError
+from vrcodec.errors import UsageError, WeightsError
 
 # The family that encodes when none is named, and what weights are tuned for where that is not named either
 # and a family has several.
@@ -50,6 +50,24 @@ class WeightsEntry:
     def name(self) -> str:
         """Family and generation, such as qvrf-3; the family alone of weights that have no number."""
         return name_generation(self.family, self.version)
+
+    def max_width(self, kmac: float) -> int:
+        """The widest network that takes ``kmac`` thousand multiplications a pixel to decode at most.
+
+        Raises UsageError when none does, or there are no widths.
+        """
+        widths = self.card.get("widths")
+        if not widths:
+            raise UsageError(f"{self.family} has no width to choose; slim has")
+        work = {int(w): figures["kmac_per_pixel"]["synthesis"] for w, figures in widths.items()}
+        within = [width for width, needed in work.items() if needed <= kmac]
+        if not within:
+            narrowest = min(work)
+            raise UsageError(
+                f"no width of {self.family} decodes with {kmac:g} kMAC a pixel; the narrowest, {narrowest}, "
+                f"takes {work[narrowest]:g}"
+            )
+        return max(within)
 
 
 def read_card(card_path: Path) -> WeightsEntry:

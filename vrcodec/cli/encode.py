@@ -153,6 +153,18 @@ metadata are kept; what cannot be kept is refused. Of a folder, all pictures bel
         "runs over what that width can do. See `vrcodec models` for the widths there are.",
     ),
     click.option(
+        "--max-width",
+        type=click.IntRange(1, 65535),
+        help="slim only: the rate chooses a width of so many channels at most, for a small decoder.",
+    ),
+    click.option(
+        "--max-kmac",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="KMAC",
+        help="slim only: the same, a width that takes so many thousand multiplications a pixel to decode at "
+        "most, such as 8.",
+    ),
+    click.option(
         "--bin-size",
         type=float,
         help="Expert, qvrf only: the quantisation step, 1/64 .. 64, also beyond what any rate has.",
@@ -287,6 +299,8 @@ def command(
 def _print_result(result: dict[str, Any]) -> None:
     sizes = "{output}: {width}x{height}, {bytes} bytes, {bpp:.4f} bpp, "
     rate = "lossless" if result["lossless"] else "rate {rate:.4f}"
+    if result["network_width"] is not None:
+        rate += " of width {network_width}"
     if result["lossless_cell_bytes"] is not None:
         rate += ", graphics lossless"
     output.say((sizes + rate).format(**result))

@@ -123,6 +123,13 @@ class VariableRateModel(Module, ABC):
         """As `rate_parameters`, at ``width`` channels. Raises UsageError when there are none to choose."""
         raise UsageError(f"{self.family} has no width to choose; slim has")
 
+    def limit_width(self, code: int, max_width: int) -> tuple[int, int | None]:
+        """Rate code and width, if any, that a file has for rate ``code`` with at most ``max_width`` channels.
+
+        Raises UsageError when there are no widths, or none is so narrow.
+        """
+        raise UsageError(f"{self.family} has no width to choose; slim has")
+
     def with_quality_map(
         self, rate: RateParameters, shape: QualityMap, grid: LatentGrid
     ) -> RateParameters:

@@ -54,6 +54,7 @@ def encode_to_target(
     *,
     qmap: QualityMap | None = None,
     width: int | None = None,
+    max_width: int | None = None,
     strict: bool = False,
     effort: Effort = NO_EFFORT,
     monitor: SearchMonitor | None = None,
@@ -62,15 +63,20 @@ def encode_to_target(
     """The best file of at most a size, or the smallest of at least a quality, within a tolerance.
 
     ``qmap``: the shape of a quality map, whose level is searched. ``width``: of the networks, where the rate
-    does not choose it. ``effort``: of latent refinement near the rate that meets the target without it;
-    ``monitor``: of that. ``lossless``: whether to store without loss; ``auto``: where that fits the size, or is
-    no larger than a model's file of the quality, or no rate has the quality. A bilevel picture is stored so in
-    any case.
+    does not choose it; ``max_width``: the widest that it may choose. ``effort``: of latent refinement near the
+    rate that meets the target without it; ``monitor``: of that. ``lossless``: whether to store without loss;
+    ``auto``: where that fits the size, or is no larger than a model's file of the quality, or no rate has the
+    quality. A bilevel picture is stored so in any case.
 
     When no rate meets ``target``: the file nearest to it, or with ``strict`` a TargetError that names it.
     """
     search = _TargetSearch(
-        encoder, decoder, target, RateSetting(0, qmap=qmap, width=width), effort, monitor
+        encoder,
+        decoder,
+        target,
+        RateSetting(0, qmap=qmap, width=width, max_width=max_width),
+        effort,
+        monitor,
     )
     result = search.run(picture, lossless)
     if strict and not result.met:

@@ -36,6 +36,8 @@ def make_encode_job(
     ssimulacra2: float | None,
     bin_size: float | None,
     width: int | None,
+    max_width: int | None,
+    max_kmac: float | None,
     map_file: Path | None,
     regions: tuple[RegionWords, ...],
     roi_background: float | None,
@@ -66,9 +68,11 @@ def make_encode_job(
         rate, bin_size, bpp=bpp, size=size, psnr=psnr, ssim=ssim, ssimulacra2=ssimulacra2
     )
     make_map = _choose_map(map_file, regions, roi_background, roi_feather, limits)
-    if sum(value is not None for value in (make_map, bin_size, width)) > 1:
+    widths = (width, max_width, max_kmac)
+    if sum(value is not None for value in (make_map, bin_size, *widths)) > 1:
         raise UsageError(
-            "--bin-size is for qvrf, quality maps are for qmap, and --width is for slim"
+            "--bin-size is for qvrf, quality maps are for qmap, and slim takes one of --width, --max-width and "
+            "--max-kmac"
         )
     # A target of quality is met with the fewest bits by the weights that are tuned for it.
     aim = target.kind if target and target.kind in get_args(Tune) else None
@@ -84,6 +88,7 @@ def make_encode_job(
         rate,
         bin_size,
         width,
+        max_width if max_kmac is None else weights.max_width(max_kmac),
         make_map,
         _choose_effort(level, seconds, tune, keep_partial, weights),
         SearchMonitor(output.part_done, keep_partial),

@@ -55,6 +55,7 @@ class EncodeJob:
     rate: float | None
     bin_size: float | None
     width: int | None
+    max_width: int | None
     make_map: Callable[[int, int], QualityMap] | None
     effort: Effort
     monitor: SearchMonitor
@@ -125,6 +126,7 @@ class EncodeJob:
             "lossless": info.lossless,
             "lossless_cell_bytes": info.cell_bytes,
             "rate": info.rate,
+            "network_width": info.network_width,
             "bytes": info.bytes,
             "bpp": info.bpp,
             **achieved,
@@ -178,7 +180,7 @@ class EncodeJob:
             return data, {"bin_size": self.bin_size}
         qmap = self.make_map(picture.width, picture.height) if self.make_map else None
         if self.target is None:
-            setting = RateSetting.from_rate(self.rate, qmap, self.width)
+            setting = RateSetting.from_rate(self.rate, qmap, self.width, self.max_width)
             return encode_smallest(encoder, picture, setting, latents, **search), {}
         from vrcodec.codec import Decoder
         from vrcodec.search.rate_control import encode_to_target, unmet_target_message
@@ -192,6 +194,7 @@ class EncodeJob:
             target,
             qmap=qmap,
             width=self.width,
+            max_width=self.max_width,
             strict=self.strict,
             **search,
         )

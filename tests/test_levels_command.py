@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import GOLDEN, Command
 from tests.levels import LEVELS, level_ends
+from vrcodec.codec import Decoder
 
 Run = Callable[..., int]
 
@@ -22,15 +23,23 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+def first_level(data: bytes) -> int:
+    decoder = Decoder()
+    return decoder.first_visible_level(decoder.read(data))
+
+
 def test_progressive_writes_the_ladder(
     run: Run, file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("decode", file.name, "--progressive", "out-%02d.png", "--json") == 0
     results = json.loads(capsys.readouterr().out)
-    assert [r["output"] for r in results] == [f"out-{k:02d}.png" for k in range(1, LEVELS + 1)]
-    assert [r["levels"] for r in results] == list(range(1, LEVELS + 1))
-    assert run("decode", file.name, "--levels", 4, "-o", "four.png") == 0
-    assert (tmp_path / "four.png").read_bytes() == (tmp_path / "out-04.png").read_bytes()
+    first = first_level(file.read_bytes())
+    assert 1 < first < LEVELS
+    assert [r["levels"] for r in results] == list(range(first, LEVELS + 1))
+    assert [r["output"] for r in results] == [f"out-{r['levels']:02d}.png" for r in results]
+    assert not (tmp_path / "out-01.png").exists()
+    assert run("decode", file.name, "--levels", 7, "-o", "seven.png") == 0
+    assert (tmp_path / "seven.png").read_bytes() == (tmp_path / "out-07.png").read_bytes()
     assert run("decode", file.name, "-o", "whole.png") == 0
     assert (tmp_path / "whole.png").read_bytes() == (tmp_path / "out-09.png").read_bytes()
 
@@ -38,9 +47,9 @@ def test_progressive_writes_the_ladder(
 def test_progressive_overwrites_only_when_told(run: Run, file: Path, tmp_path: Path) -> None:
     (tmp_path / "7.ppm").touch()
     assert run("decode", file.name, "--progressive", "%d.ppm") == 9
-    assert not (tmp_path / "1.ppm").exists()
+    assert len(list(tmp_path.glob("?.ppm"))) == 1
     assert run("decode", file.name, "--progressive", "%d.ppm", "-f") == 0
-    assert len(list(tmp_path.glob("?.ppm"))) == LEVELS
+    assert len(list(tmp_path.glob("?.ppm"))) == LEVELS + 1 - first_level(file.read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -66,7 +75,7 @@ def test_what_cannot_be_meant_is_refused(
 
 def test_a_percent_sign_can_be_in_a_name(run: Run, file: Path, tmp_path: Path) -> None:
     assert run("decode", file.name, "--progressive", "%d%%.png") == 0
-    assert (tmp_path / "1%.png").exists()
+    assert (tmp_path / "9%.png").exists()
 
 
 def test_a_truncated_file_decodes_when_asked(
@@ -82,7 +91,8 @@ def test_a_truncated_file_decodes_when_asked(
     assert run("decode", file.name, "-o", "out.png", "--partial") == 0
     assert "6 of 9 levels are complete" in capsys.readouterr().err
     assert run("decode", file.name, "--progressive", "p%d.png", "--partial") == 0
-    assert len(list(tmp_path.glob("p*.png"))) == 6
+    written = sorted(int(path.stem[1:]) for path in tmp_path.glob("p*.png"))
+    assert written == list(range(written[0], 7))
     assert (tmp_path / "p6.png").read_bytes() == (tmp_path / "out.png").read_bytes()
     file.write_bytes(data[: level_ends(data)[0] - 1])
     assert run("decode", file.name, "-o", "none.png", "--partial") == 5

@@ -28,6 +28,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.assembly import (
     AuxiliaryChunkCache,
@@ -68,6 +70,7 @@ from vrcodec.extras import require
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.lossless.blocks import unpack_region
 from vrcodec.lossless.cells import LosslessCells
+from vrcodec.metrics import psnr
 from vrcodec.models.backends import choose_backend
 from vrcodec.models.base import Latents, Pixels, RateParameters, VariableRateModel
 from vrcodec.models.batched_analysis import analyse_in_batches
@@ -81,12 +84,19 @@ from vrcodec.picture.transparency import fill_lossless_cells, fill_transparent
 from vrcodec.rate import code_from_bin_size
 from vrcodec.refinement.effort import NO_EFFORT, Effort, SearchMonitor
 from vrcodec.regions.grid import LatentGrid
-from vrcodec.regions.region import WHOLE, Region
+from vrcodec.regions.region import WHOLE, Rectangle, Region
 from vrcodec.timing import stage
 
 if TYPE_CHECKING:
     from vrcodec.refinement.refine import Refined
     from vrcodec.refinement.surrogate import ContinuousLatents
+
+
+# Pixels a side of what tells whether a level shows something: it takes no longer for a large picture.
+_JUDGED_SIDE = 1024
+# In dB: three quarters of the squared error. Of photographs, a grey blur has 0.87 to 1.4 times that of a single
+# colour; the first level at 1/16 has 0.06 to 0.57.
+_LEAST_GAIN = 1.25
 
 
 def _load(
@@ -367,6 +377,26 @@ class Decoder:
             if coded.alpha_payloads:
                 alpha = unpack_region(coded.alpha_payloads, header.width, header.height, 1, region)
         return Picture(pixels, region.output_mode(MODES[header.mode]), alpha, coded.metadata)
+
+    def first_visible_level(self, coded: CodedPicture) -> int:
+        """The first level whose picture shows something of that of all levels.
+
+        It is nearer to that, by `_LEAST_GAIN` dB, than a single colour is, the mean. Judged by the middle,
+        `_JUDGED_SIDE` pixels a side at most. Raises as `decode` does.
+        """
+        last = coded.available_levels
+        if last == 1:
+            return 1
+        region = Region(Rectangle.middle(coded.header.width, coded.header.height, _JUDGED_SIDE))
+        whole = self.reconstruct(coded, region=region).pixels
+        mean = np.rint(whole.mean(axis=(0, 1))).astype(whole.dtype)
+        least = psnr(np.broadcast_to(mean, whole.shape), whole) + _LEAST_GAIN
+        visible = (
+            level
+            for level in range(1, last)
+            if psnr(self.reconstruct(coded, level, region).pixels, whole) >= least
+        )
+        return next(visible, last)
 
     def _run_model(self, coded: CodedPicture, levels: int | None, region: Region) -> Pixels:
         """Pixels (H, W, 3) by the model that a file names."""

@@ -74,7 +74,8 @@ FILE is a .vrc file, or - for stdin. Of a folder, all .vrc files below it are ta
         "--progressive",
         "pattern",
         metavar="PATTERN",
-        help="Write the picture after each level of a single FILE; PATTERN is a name with %d or %02d in it.",
+        help="Write the picture after each level of a single FILE, from the first that shows something on; "
+        "PATTERN is a name with %d or %02d in it, for the number of the level.",
     ),
     click.option(
         "--partial",

@@ -37,6 +37,12 @@ class Rectangle:
         return f"{self.left},{self.top},{self.width},{self.height}"
 
     @staticmethod
+    def middle(width: int, height: int, side: int) -> Rectangle:
+        """The middle of a picture of ``width`` x ``height``, ``side`` x ``side`` or as much as there is."""
+        size = min(width, side), min(height, side)
+        return Rectangle((width - size[0]) // 2, (height - size[1]) // 2, *size)
+
+    @staticmethod
     def parse(text: str) -> Rectangle:
         """``X,Y,W,H`` in pixels. Raises UsageError."""
         try:

@@ -30,12 +30,16 @@ class PageImage:
 
 @dataclass(frozen=True)
 class DecodedFile:
-    """A .vrc file, decoded. ``levels``: of its quality map, on the map's grid, where it has one."""
+    """A .vrc file, decoded. ``first_level``: of its progressive levels, the first that shows something.
+
+    ``levels``: of its quality map, on the map's grid, where it has one.
+    """
 
     decoder: Decoder
     coded: CodedPicture
     info: Info
     picture: Picture
+    first_level: int
     levels: Levels | None = None
     original: Picture | None = None
 
@@ -50,7 +54,8 @@ class DecodedFile:
         coded = decoder.read(data)
         picture = decoder.reconstruct(coded)
         levels = None if info.qmap_bytes is None else read_coded_levels(data, limits)
-        return DecodedFile(decoder, coded, info, picture, levels, original)
+        first_level = decoder.first_visible_level(coded)
+        return DecodedFile(decoder, coded, info, picture, first_level, levels, original)
 
     def compare_original(self) -> dict[str, str]:
         """PSNR against the original, as label and value; empty without one, or with alpha.
@@ -75,7 +80,7 @@ class DecodedFile:
             yield PageImage(
                 "map.png", "quality map, white is best", partial(self._map_png, self.levels)
             )
-        for number in range(1, len(self.info.levels)):
+        for number in range(self.first_level, len(self.info.levels)):
             title = self._title(f"level {number} of {len(self.info.levels)}", number)
             yield PageImage(f"level-{number}.png", title, partial(self._level_png, number))
 

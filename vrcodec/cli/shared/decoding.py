@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,9 +82,15 @@ class DecodeJob:
             check_content(bool(self._coded.alpha_payloads), self._coded.metadata, output_format)
 
     def write_levels(self, pattern: str, force: bool) -> list[dict[str, Any]]:
-        """Write the picture after each level to a file of its own; returns the results for --json."""
-        destinations = _level_destinations(pattern, self._coded.available_levels, force)
-        return [self.write(path, level) for level, path in enumerate(destinations, 1)]
+        """Write the picture after each level to a file of its own; returns the results for --json.
+
+        The first picture is that of the first level that shows something.
+        """
+        with prefix_errors(self._name):
+            first = self._decoder.first_visible_level(self._coded)
+        levels = range(first, self._coded.available_levels + 1)
+        destinations = _level_destinations(pattern, levels, force)
+        return [self.write(path, level) for level, path in zip(levels, destinations, strict=True)]
 
     def write(self, destination: Destination, levels: int | None) -> dict[str, Any]:
         """Decode the first ``levels`` levels, or all, and write the picture; returns the result for --json."""
@@ -139,9 +145,9 @@ def check_pattern(pattern: str) -> None:
         raise UsageError(f"{pattern}: needs one %d or %02d, for the number of the level")
 
 
-def _level_destinations(pattern: str, levels: int, force: bool) -> list[Destination]:
-    """The files of levels 1 .. ``levels``, checked before any is written. Raises OutputError."""
-    destinations = [Destination(Path(pattern % level), force) for level in range(1, levels + 1)]
+def _level_destinations(pattern: str, levels: Iterable[int], force: bool) -> list[Destination]:
+    """The files of ``levels``, checked before any is written. Raises OutputError."""
+    destinations = [Destination(Path(pattern % level), force) for level in levels]
     for destination in destinations:
         destination.check()
     return destinations

@@ -21,11 +21,15 @@ _WHITE = 255
 
 @dataclass(frozen=True)
 class PageImage:
-    """An image of the page. ``name``: of its file, in the URL. ``encode_png``: makes the bytes of that."""
+    """An image of the page. ``name``: of its file, in the URL. ``encode_png``: makes the bytes of that.
+
+    ``needed_bytes``: of the .vrc file, from its beginning; None where the image does not come from there alone.
+    """
 
     name: str
     title: str
     encode_png: Callable[[], bytes]
+    needed_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ class DecodedFile:
 
     def images(self) -> list[PageImage]:
         """All images, the decoded picture last; the page compares it with the first."""
-        decoded = PageImage("decoded.png", self._title("decoded"), partial(_png, self.picture))
+        title, encode_png = self._title("decoded"), partial(_png, self.picture)
+        decoded = PageImage("decoded.png", title, encode_png, self.info.bytes)
         return [*self._other_images(), decoded]
 
     def _other_images(self) -> Iterator[PageImage]:
@@ -82,13 +87,22 @@ class DecodedFile:
             )
         for number in range(self.first_level, len(self.info.levels)):
             title = self._title(f"level {number} of {len(self.info.levels)}", number)
-            yield PageImage(f"level-{number}.png", title, partial(self._level_png, number))
+            yield PageImage(
+                f"level-{number}.png",
+                title,
+                partial(self._level_png, number),
+                self._needed_bytes(number),
+            )
 
     def _title(self, label: str, levels: int | None = None) -> str:
         """``label`` and the bits per pixel of the first ``levels`` levels, or of all."""
-        later = sum(self.info.levels[levels:]) if levels else 0
-        bits = 8 * (self.info.bytes - later)
+        bits = 8 * self._needed_bytes(levels)
         return f"{label}, {bits / (self.info.width * self.info.height):.3f} bpp"
+
+    def _needed_bytes(self, levels: int | None) -> int:
+        """Bytes of the file up to the end of the first ``levels`` levels, or of all."""
+        later = sum(self.info.levels[levels:]) if levels else 0
+        return self.info.bytes - later
 
     def _level_png(self, number: int) -> bytes:
         return _png(self.decoder.reconstruct(self.coded, number))

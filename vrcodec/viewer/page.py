@@ -21,7 +21,10 @@ def build_resources(
     data = {
         "width": width,
         "height": height,
-        "views": [{"uri": image.name, "title": image.title} for image in images],
+        "views": [
+            {"uri": image.name, "title": image.title, "bytes": image.needed_bytes}
+            for image in images
+        ],
     }
     parts = {
         "TITLE": html.escape(name),

@@ -96,14 +96,14 @@ def level_names(model: Qarv) -> list[str]:
 
 def _level_points(decoder: Decoder, data: bytes, picture: Picture) -> list[tuple[float, float]]:
     """Bits per pixel up to the end of each level, and PSNR, of one picture."""
-    coded, ends = decoder.read(data), _level_ends(data)
+    coded, ends = decoder.read(data), level_ends(data)
     return [
         (8 * end / (picture.width * picture.height), _quality(decoder, coded, level, picture))
         for level, end in enumerate(ends, 1)
     ]
 
 
-def _level_ends(data: bytes) -> list[int]:
+def level_ends(data: bytes) -> list[int]:
     """At which byte of the file each level is complete; the chunk's checksum is behind the last."""
     (chunk,) = parse_container(data).latent_chunks()
     return [chunk.offset + size for size in accumulate(inspect(data).levels)]
@@ -117,7 +117,7 @@ def draw(picture: Picture) -> None:
     """The same part of a picture after each level, with bytes and PSNR."""
     encoder, decoder = Encoder("qarv", tune="psnr"), Decoder()
     data = encoder.encode(picture, code_from_rate(SHOWN_RATE))
-    coded, ends = decoder.read(data), _level_ends(data)
+    coded, ends = decoder.read(data), level_ends(data)
     width, height = _TILE_SIZE
     rows = -(-coded.level_count // _COLUMNS)
     sheet = Image.new("RGB", (_COLUMNS * width, rows * height))

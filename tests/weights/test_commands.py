@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import GOLDEN
+from tests.conftest import GOLDEN, ROOT
 from tests.weights.hub_server import HubServer, golden_entry, make_hub, serve
 from vrcodec import catalog
 from vrcodec.catalog import INDEX_NAME, parse_index
@@ -70,7 +70,7 @@ def test_workers_fetch_once(run: Run, tmp_path: Path, hub: HubServer) -> None:
 def test_info_tells_whether_weights_are_here(
     run: Run, vrc_file: Path, hub: HubServer, capsys: Captured
 ) -> None:
-    old = GOLDEN / "generations" / "gained-1.vrc"
+    old = ROOT / "tests" / "generations" / "gained-1.vrc"
     assert run("info", old) == 0
     assert (
         "f8c00804e1f308f4 (gained-1), which are not here: vrcodec weights fetch"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import GOLDEN, ROOT
+from tests.conftest import ROOT
 from tests.extent import extent
 from tools.weights_history import extract, replaced, show
 from tools.weights_index import WEIGHTS, update_index
@@ -19,7 +19,7 @@ from vrcodec.catalog import INDEX_NAME, find_release, shipped_index
 from vrcodec.errors import WeightsError
 from vrcodec.weights import fetch
 
-FILES = GOLDEN / "generations"
+FILES = ROOT / "tests" / "generations"
 REPLACED = {release.name: release for release in replaced(shipped_index())}
 
 

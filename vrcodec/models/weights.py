@@ -100,13 +100,13 @@ def _as_weights_errors(name: str) -> Iterator[None]:
 
 def load_float_state(path: Path) -> dict[str, npt.NDArray[np.float32]]:
     """All real-valued tensors of a weights file as training has them. Raises WeightsError."""
-    data, encoder = _read(path), encoder_path(path)
+    data, encoder = read_bytes(path), encoder_path(path)
     with _as_weights_errors(str(path)):
         description = weights_description(data)
         family, size = FAMILIES[description["family"]], BackboneSize(**description["size"])
         stored = safetensors.numpy.load(data)
         if encoder.exists():
-            stored |= safetensors.numpy.load(_read(encoder))
+            stored |= safetensors.numpy.load(read_bytes(encoder))
         state = family.trainable_state(size, stored)
     return {
         name: value.astype(np.float32)
@@ -124,7 +124,7 @@ def load_size(path: Path) -> BackboneSize:
 
 def load_description(path: Path) -> dict[str, Any]:
     """Family and size of the model whose weights lie at ``path``. Raises WeightsError."""
-    data = _read(path)
+    data = read_bytes(path)
     with _as_weights_errors(str(path)):
         description = weights_description(data)
         return {"family": str(description["family"]), "size": dict(description["size"])}
@@ -142,7 +142,7 @@ def check_content(entry: WeightsEntry) -> int:
 
 
 def _read_checked(path: Path, identity: bytes) -> bytes:
-    data = _read(path)
+    data = read_bytes(path)
     check_weights(path, data, identity)
     return data
 
@@ -151,7 +151,8 @@ def _read_checked(path: Path, identity: bytes) -> bytes:
 _read_cached = lru_cache(maxsize=4)(_read_checked)
 
 
-def _read(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """The content of a file of weights. Raises WeightsError."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -17,7 +17,8 @@ from vrcodec.catalog import (
     parse_index,
 )
 from vrcodec.files import write_atomically
-from vrcodec.weights.store import as_output_errors, read_bytes
+from vrcodec.models.weights import read_bytes
+from vrcodec.weights.store import as_output_errors
 
 
 def write_mirror(entries: Sequence[WeightsEntry], folder: Path) -> Index:

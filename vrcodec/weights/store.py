@@ -24,7 +24,7 @@ from vrcodec.catalog import (
 )
 from vrcodec.errors import OutputError, UsageError, WeightsError
 from vrcodec.files import write_atomically
-from vrcodec.models.weights import check_content, load_description, open_model
+from vrcodec.models.weights import check_content, load_description, open_model, read_bytes
 
 # Of what is on its way, or about to be removed. No id begins with a dot.
 _INCOMING, _LEAVING = ".incoming", ".leaving"
@@ -155,14 +155,6 @@ def _read_card_beside(path: Path) -> dict[str, Any] | None:
             if isinstance(card, dict):
                 return card
     return None
-
-
-def read_bytes(path: Path) -> bytes:
-    """The content of a file of weights. Raises WeightsError."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def remove(entry: WeightsEntry) -> None:

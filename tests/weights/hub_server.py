@@ -83,6 +83,12 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.close_connection = True
 
+    def promise(self, data: bytes) -> None:
+        """Begin an answer of as many bytes as ``data`` has."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+
     def redirect(self, place: str) -> None:
         """Send the reader elsewhere."""
         self.send_response(302)

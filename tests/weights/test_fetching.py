@@ -240,9 +240,7 @@ def test_a_server_that_says_nothing_more(hub: HubServer, monkeypatch: pytest.Mon
     def stall(handler: Handler, name: str, data: bytes) -> bool:
         if not name.endswith(".safetensors"):
             return False
-        handler.send_response(200)
-        handler.send_header("Content-Length", str(len(data)))
-        handler.end_headers()
+        handler.promise(data)
         handler.wfile.write(data[:100])
         handler.wfile.flush()
         time.sleep(0.3)
@@ -258,9 +256,7 @@ def test_a_slow_server_is_waited_for(hub: HubServer) -> None:
     def drip(handler: Handler, name: str, data: bytes) -> bool:
         if not name.endswith(".safetensors"):
             return False
-        handler.send_response(200)
-        handler.send_header("Content-Length", str(len(data)))
-        handler.end_headers()
+        handler.promise(data)
         for start in range(0, len(data), 50_000):
             handler.wfile.write(data[start : start + 50_000])
             handler.wfile.flush()
@@ -377,9 +373,7 @@ def test_an_interrupt_leaves_a_part_that_goes_on(hub: HubServer) -> None:
     def hang(handler: Handler, name: str, data: bytes) -> bool:
         if not name.endswith(".safetensors"):
             return False
-        handler.send_response(200)
-        handler.send_header("Content-Length", str(len(data)))
-        handler.end_headers()
+        handler.promise(data)
         handler.wfile.write(data[:100_000])
         handler.wfile.flush()
         while not any(path.stat().st_size for path in store.rglob("*.safetensors")):

@@ -161,11 +161,13 @@ class Trials:
         return ended.code != 0
 
     def _check_end(self, ended: Ended) -> None:
-        assert ended.code in (0, -self.number, 128 + self.number), ended
         if "Traceback" in ended.errors:
-            # Before the first line of the program has run, nobody can prevent it.
+            # Before the first line of the program has run, nobody can prevent it, nor what Python exits with.
             assert "vrcodec" not in ended.errors, ended.errors
+            assert ended.code != 0, ended
             self.before_python_was_ready += 1
+        else:
+            assert ended.code in (0, -self.number, 128 + self.number), ended
 
     def _look(self, overwrite: bool) -> None:
         left = list(self.folder.glob(".*.part"))

@@ -51,6 +51,15 @@ def test_scores_are_those_of_the_package(name: str, quality: int) -> None:
     assert float(ssimulacra2_score(x.double(), x_hat)) == pytest.approx(expected, abs=0.01)
 
 
+def test_scores_are_the_same_where_networks_compute_in_bfloat16() -> None:
+    x = as_tensor(PICTURES["fur"])
+    worse = (x + 0.02).clamp(0, 1).requires_grad_()
+    expected = ssimulacra2_score(x, worse)
+    with torch.autocast("cpu", torch.bfloat16):
+        score = ssimulacra2_score(x, worse)
+    assert torch.equal(score, expected)
+
+
 def test_pictures_of_a_batch_are_judged_one_by_one() -> None:
     x = as_tensor(PICTURES["fur"])
     worse = (x + 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)

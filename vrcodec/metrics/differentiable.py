@@ -127,10 +127,15 @@ def ssimulacra2_score(x: Tensor, x_hat: Tensor) -> Tensor:
 
 
 def ssimulacra2_error(x: Tensor, x_hat: Tensor) -> Tensor:
-    """The sum of the weighted error terms, (B,), from 0."""
-    # In float32 flat areas seem to differ by rounding: a tenth of a point where pictures are nearly equal.
+    """The sum of the weighted error terms, (B,), from 0; in the type of the pictures under autocast, too."""
+    # Even in float32 flat areas seem to differ by rounding: a tenth of a point where pictures are nearly equal.
     dtype = torch.promote_types(torch.promote_types(x.dtype, x_hat.dtype), torch.float32)
-    linear = [_to_linear(picture.to(dtype).clamp(0, 1)) for picture in (x, x_hat)]
+    with torch.autocast(x.device.type, enabled=False):
+        return _sum_of_errors(x.to(dtype), x_hat.to(dtype))
+
+
+def _sum_of_errors(x: Tensor, x_hat: Tensor) -> Tensor:
+    linear = [_to_linear(picture.clamp(0, 1)) for picture in (x, x_hat)]
     terms: list[Tensor] = []
     while len(terms) < SCALES and min(linear[0].shape[-2:]) >= MIN_SIDE:
         terms.append(_scale_terms(*map(_to_xyb, linear)))

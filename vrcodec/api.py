@@ -82,7 +82,7 @@ def encode(
     has such, and by the search; msssim, by the search alone; by default what the weights are tuned for.
     ``engine``: ``numpy``, ``torch``, or ``auto``: as ``VRCODEC_ENGINE`` says, else torch where it is installed.
     ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N``. ``memory``: about how many bytes to take beside the
-    pixels of the picture; it does not change the file.
+    pixels of the picture; with NumPy it may change the rounding of a few latents, else nothing in the file.
     ``strip``: metadata to leave out, of "icc", "exif" and "xmp", or "all"; True is all. ``icc``: keep the
     profile, convert colours to "srgb" by it, or "strip" it. ``reduce_depth``: round more than 8 bits a sample
     to 8, in place of refusing. ``frame``: which one of an animation or of several pages, from 0.

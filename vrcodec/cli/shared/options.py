@@ -110,7 +110,8 @@ memory_option = click.option(
     metavar="SIZE",
     callback=_parse_tiling,
     help="About how much memory the networks may take, such as 2GB, beside the pixels: large pictures are "
-    "computed in tiles. The file is the same whatever it is.  [default: what is fastest]",
+    "computed in tiles. It is the same file whatever the tiles are, by NumPy up to rounding.  "
+    "[default: what is fastest]",
 )
 tune_option = click.option(
     "--tune",

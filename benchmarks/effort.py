@@ -1,6 +1,6 @@
 """Bits and seconds of each encoder effort. Writes docs/EFFORT.md and its picture.
 
-    python -m benchmarks.effort /path/to/kodak [--part curves|seconds|rivals|tune] [--families qvrf,slim]
+    python -m benchmarks.effort /path/to/kodak [--part curves|seconds|rivals|tune|eye] [--families qvrf,slim]
         [--efforts 0,1,3,5,7,9] [--every 6] [--count 2] [--rates 0.2,0.4,0.6,0.8] [--cache FOLDER] [--jobs 2]
 
 Measured files are cached: the script can be interrupted, and run family by family and effort by effort, on
@@ -47,14 +47,15 @@ DOCS = Path(__file__).parents[1] / "docs"
 DOCUMENT = DOCS / "EFFORT.md"
 PLOT = DOCS / "effort.svg"
 RECORD = Path(__file__).with_suffix(".json")
-PARTS = ("curves", "seconds", "rivals", "tune")
+PARTS = ("curves", "seconds", "rivals", "tune", "eye")
 EFFORTS = (0, 1, 3, 5, 7, 9)
 RATES = (0.2, 0.4, 0.6, 0.8)
 METRICS = ("psnr", "ms-ssim")
+EYE_METRICS = ("ssimulacra2", "haarpsi", "psnr")
 TUNES: tuple[Tune, ...] = ("psnr", "msssim")
 RIVALS_WITH_EFFORTS = tuple(name for name, rival in RIVALS.items() if rival.effort_scale)
 ANCHOR = "jpeg420"
-# The part tune: one family, one effort, every fourth picture.
+# The parts tune and eye: one effort, every fourth picture; tune is of one family.
 TUNE_FAMILY, TUNE_EFFORT, TUNE_EVERY = "qvrf", 7, 4
 # Timing: the rate, repeats, and the effort from which one run is enough.
 TIMED_RATE, TIMED_REPEATS, LONG_EFFORT = 0.5, 3, 7
@@ -83,6 +84,7 @@ class Selection:
         efforts: tuple[int, ...],
         every: int,
         tunes: tuple[Tune, ...] = ("psnr",),
+        metrics: tuple[str, ...] = METRICS,
     ) -> Request:
         """The options of `vrcodec bench`, resuming from the cache."""
         return Request(
@@ -92,7 +94,7 @@ class Selection:
             efforts=efforts,
             tunes=tunes,
             rivals=(ANCHOR,),
-            metrics=METRICS,
+            metrics=metrics,
             resume=True,
             cache=self.cache,
             jobs=self.jobs,
@@ -107,6 +109,7 @@ def main() -> None:
         "seconds": measure_seconds,
         "rivals": measure_rivals,
         "tune": measure_tuning,
+        "eye": measure_eye,
     }
     for part in parts:
         measure[part](selection, record)
@@ -122,7 +125,7 @@ def _arguments() -> tuple[Sequence[str], Selection]:
     parser.add_argument("--families", default="all")
     parser.add_argument("--efforts", default=",".join(map(str, EFFORTS)))
     parser.add_argument("--rates", default=",".join(map(str, RATES)))
-    parser.add_argument("--every", type=int, help=f"default: 1, and {TUNE_EVERY} for tune")
+    parser.add_argument("--every", type=int, help=f"default: 1, and {TUNE_EVERY} for tune and eye")
     parser.add_argument("--count", type=int, help="stop after so many of these; default: all")
     parser.add_argument("--tune-effort", type=int, default=TUNE_EFFORT)
     parser.add_argument("--cache", type=Path)
@@ -280,6 +283,28 @@ def measure_tuning(selection: Selection, record: Record) -> None:
     record["tune"] = {**settings, **_sample_size(selection, curves), "rows": rows}
 
 
+def measure_eye(selection: Selection, record: Record) -> None:
+    """BD-rates of a search for SSIMULACRA 2, by the weights that are tuned for it."""
+    efforts, tunes = (0, selection.tune_effort), ("ssimulacra2",)
+    request = selection.request(selection.families, efforts, TUNE_EVERY, tunes, EYE_METRICS)
+    codecs, curves = measure_request(request)
+    families = [codec for codec in codecs if isinstance(codec, Family)]
+    plain = {family.family: curves[family.name] for family in families if not family.effort}
+    rows = {
+        family.family: {
+            "weights": family.weights,
+            **{
+                metric: bd_rate_percent(plain[family.family], curves[family.name], metric)
+                for metric in EYE_METRICS
+            },
+        }
+        for family in families
+        if family.effort
+    }
+    sample = _sample_size(selection, curves)
+    record["eye"] = {"effort": selection.tune_effort, **sample, "rows": rows}
+
+
 # --- seconds ---
 
 
@@ -330,6 +355,7 @@ def blocks(record: Record) -> dict[str, str]:
         "seconds": ("seconds", seconds_block),
         "rivals": ("rivals", rivals_block),
         "tune": ("tune", tune_block),
+        "eye": ("eye", eye_block),
     }
     shown = {block: write(record) for part, (block, write) in writers.items() if part in record}
     if PLOT.exists():
@@ -432,6 +458,18 @@ def tune_block(record: Record) -> str:
         f"{_means(part)} and rates {_rates(part)}."
     )
     return f"{words}\n\n{markdown((head, rows))}"
+
+
+def eye_block(record: Record) -> str:
+    """One row a family."""
+    part = record["eye"]
+    rows = [
+        [family, f"`{row['weights']}`", *(f"{row[metric]:+.2f} %" for metric in EYE_METRICS)]
+        for family, row in part["rows"].items()
+    ]
+    titles = (f"bits at equal {name}" for name in ("SSIMULACRA 2", "HaarPSI", "PSNR"))
+    words = f"Effort {part['effort']} against effort 0; {_means(part)} and rates {_rates(part)}."
+    return f"{words}\n\n{markdown((['family', 'weights', *titles], rows))}"
 
 
 # --- the picture ---

@@ -14,7 +14,7 @@ from benchmarks.timing import photograph
 from vrcodec.catalog import DEFAULT_MODEL
 
 Script = Callable[..., None]
-BLOCKS = ("bits", "seconds", "rivals", "tune")
+BLOCKS = ("bits", "seconds", "rivals", "tune", "eye")
 
 
 @pytest.fixture
@@ -39,11 +39,12 @@ def test_all_parts(script: Script, tmp_path: Path) -> None:
     script("--efforts", "2", "--tune-effort", "1", "--every", "2")
     text = (tmp_path / "E.md").read_text()
     assert text.startswith("Words before.\n")
-    assert text.endswith("<!-- end of tune -->\nWords after.\n")
+    assert text.endswith("<!-- end of eye -->\nWords after.\n")
     assert "means over 2 pictures" in text
     record = json.loads((tmp_path / "e.json").read_text())
     assert f"| {DEFAULT_MODEL} | `{record['tune']['weights']}` | 2 | " in text
     assert "| AVIF 4:4:4 | speed 7 | " in text
+    assert "bits at equal SSIMULACRA 2" in text
     assert "](e.svg)" in text
     assert (tmp_path / "e.svg").read_bytes().startswith(b"<?xml")
     names = {DEFAULT_MODEL, f"{DEFAULT_MODEL}-effort2", "avif-speed9", "avif-speed7"}

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from vrcodec.metrics import MS_SSIM_MIN_SIDE, SSIMULACRA2_MIN_SIDE, ms_ssim
 from vrcodec.metrics.differentiable import ssimulacra2_score
+from vrcodec.metrics.squared_error import squared_errors
 from vrcodec.models.base import Pixels
 from vrcodec.models.trade_off import perceptual_distortion, rate_to_lambda
 from vrcodec.regions.grid import STRIDE, Block, LatentGrid
@@ -62,7 +63,7 @@ class SquaredError(Distortion):
 
     def of_window(self, x_hat: Tensor, window: Block) -> Tensor:
         x = self._original.crop(window)
-        errors = (x_hat[..., : x.shape[-2], : x.shape[-1]] - x).square().mean(1, keepdim=True)
+        errors = squared_errors(x, x_hat[..., : x.shape[-2], : x.shape[-1]]).mean(1, keepdim=True)
         return self._weighted(errors, window).sum()
 
     def _weighted(self, errors: Tensor, window: Block) -> Tensor:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from vrcodec.errors import UsageError
 from vrcodec.metrics.differentiable import ssimulacra2_score
+from vrcodec.metrics.squared_error import squared_errors
 from vrcodec.models import VariableRateModel
 from vrcodec.models.families.slim import Slim
 from vrcodec.models.learning.passes import run
@@ -49,13 +50,13 @@ def rate_distortion_loss(
 ) -> Loss:
     """(bpp + 255^2 * mean(lambda * error^2)) / sqrt(lambda / lambda_min), mean over the batch.
 
-    The divisor keeps the gradients of high rates from dominating those of low ones; it does not
-    change any sample's optimum. ``rate`` is (B,), or maps (B, 1, H / 32, W / 32) of levels, whose divisor
-    is that of their mean level; x and x_hat are (B, 3, H, W) in [0, 1].
+    Errors are those of what is shown (`squared_errors`). The divisor keeps the gradients of high rates from
+    dominating those of low ones; it does not change any sample's optimum. ``rate`` is (B,), or maps
+    (B, 1, H / 32, W / 32) of levels, whose divisor is that of their mean level; x is (B, 3, H, W) in [0, 1].
     """
     maps = rate.float().reshape(-1, 1, 1, 1) if rate.dim() == 1 else upsample_levels(rate.float())
     bpp = _bits_per_pixel(x, likelihoods)
-    errors = F.avg_pool2d((x_hat.float() - x.float()).square().mean(1, keepdim=True), STRIDE)
+    errors = F.avg_pool2d(squared_errors(x, x_hat).mean(1, keepdim=True), STRIDE)
     weighted = (rate_to_lambda(maps) * errors).flatten(1).mean(1)
     loss = (bpp + 255.0**2 * weighted) / _divisor(maps.flatten(1).mean(1))
     return Loss(loss.mean(), bpp, errors.flatten(1).mean(1))
@@ -69,7 +70,7 @@ def perceptual_loss(
     ``rate`` is (B,).
     """
     bpp = _bits_per_pixel(x, likelihoods)
-    errors = (x_hat.float() - x.float()).square()
+    errors = squared_errors(x, x_hat)
     mse = errors.flatten(1).mean(1)
     rate = rate.float()
     weighted = (errors * (1 + _FLAT_WEIGHT * _flat_areas(x))).flatten(1).mean(1)
@@ -201,7 +202,7 @@ class SlimmableWidths:
         out = run(self._model, x, by_width[widest], widest)
         rate = by_width[widest] * self._reach[widest]
         loss = rate_distortion_loss(x, out.x_hat, out.likelihoods, rate)
-        teacher, total = out.x_hat.detach(), loss.total
+        teacher, total = out.x_hat.detach().clamp(0, 1), loss.total
         middle = (1 + torch.randperm(max(0, len(others) - 1)))[:_MIDDLE_WIDTHS].tolist()
         for width in (*others[:1], *(others[k] for k in middle)):
             out = run(self._model, x, by_width[width], width)
@@ -216,6 +217,6 @@ def _distilled_loss(
     """The rate-distortion loss, with a share of its distortion against the picture of the teacher."""
     plain = rate_distortion_loss(x, x_hat, likelihoods, rate)
     lam = rate_to_lambda(rate)
-    teacher_mse = (x_hat.float() - teacher).square().flatten(1).mean(1)
+    teacher_mse = squared_errors(teacher, x_hat).flatten(1).mean(1)
     weight = 255.0**2 * lam / torch.sqrt(lam / LAMBDA_MIN)
     return plain.total + _DISTILLED_SHARE * (weight * (teacher_mse - plain.mse)).mean()

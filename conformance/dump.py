@@ -15,7 +15,7 @@ from conformance.reference.container import Cursor, File, parse
 from conformance.reference.entropy import TOTAL, Stream, read_ties
 from conformance.reference.networks import find_weights
 
-_METHODS = ("without a model", "gained", "qvrf", "qmap", "slim", "qarv")
+_METHODS = ("without a model", "gained", "qvrf", "qmap", "slim", "qarv", "hyperprior")
 _MODES = ("grey", "RGB", "bilevel")
 _CODINGS = ("one value for each channel", "PNG", "WebP")
 _CHUNKS = {

@@ -106,13 +106,17 @@ def decoded_files() -> dict[str, bytes]:
         "qarv_rate_0": encode("qarv", photograph(60, 160, 70, 64), 0),
         "qarv_tall": encode("qarv", tall(), 20000),
         "qarv_alpha": encode("qarv", with_alpha(photograph(60, 160, 40, 60)), 30000),
+        "hyperprior_bin_size": encode("hyperprior", small, 30000, bin_code=-1500),
+        "hyperprior_rate_0": encode("hyperprior", photograph(60, 160, 70, 64), 0),
+        "hyperprior_four_blocks": encode("hyperprior", four_blocks(), 20000),
+        "scale_hyperprior_bin_size": encode("scale_hyperprior", small, 30000, bin_code=3000),
         "lossless_dot": encode_lossless(dot),
         "bilevel_dot": encode_lossless(Picture.from_array(np.array([[True]]))),
         "bilevel_alpha": encode_lossless(bilevel_with_alpha()),
         "lossless_four_blocks": encode_lossless(four_blocks()),
     }
     with wide_guard():
-        for family in ("gained", "qvrf", "qmap", "qarv"):
+        for family in ("gained", "qvrf", "qmap", "qarv", "hyperprior", "scale_hyperprior"):
             files[f"{family}_ties"] = encode(family, photograph(60, 160, 77, 61), 30000)
     return files
 
@@ -298,6 +302,9 @@ def refused_files(accepted: Mapping[str, bytes]) -> dict[str, bytes]:
         "bin_size_twice": with_chunk(qvrf, 2, bin_size, bin_size),
         "bin_size_of_gained": with_chunk(gained, 2, bin_size),
         "bin_size_range": with_chunk(qvrf, 2, schema.BinSize.build(12289)),
+        "map_of_hyperprior": with_chunk(
+            accepted["hyperprior_rate_0"], 3, build_map(QualityMap(np.zeros((3, 2), np.uint8)))
+        ),
         "map_size": with_chunk(
             accepted["qmap_rate"], 3, build_map(QualityMap(np.zeros((1, 1), np.uint8)))
         ),

@@ -13,7 +13,7 @@ from vrcodec.refinement.distortion import Original, SquaredError
 from vrcodec.refinement.refine import create_surrogate
 from vrcodec.refinement.surrogate import Surrogate
 
-FAMILIES = ("gained", "qvrf", "qmap", "slim", "qarv")
+FAMILIES = ("gained", "qvrf", "qmap", "slim", "qarv", "hyperprior")
 CODE = 40_000
 CPU = torch.device("cpu")
 

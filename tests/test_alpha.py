@@ -49,7 +49,7 @@ def test_alpha_that_cannot_be_unpacked_is_found_by_decoding(decoder: Decoder) ->
         decoder.decode(damaged)
 
 
-@pytest.mark.parametrize("family", ["gained", "qvrf", "qmap", "slim", "qarv"])
+@pytest.mark.parametrize("family", ["gained", "qvrf", "qmap", "slim", "qarv", "hyperprior"])
 @pytest.mark.parametrize("grey", [False, True])
 def test_every_family_keeps_alpha(photograph: Pixels, family: str, grey: bool) -> None:
     alpha = samples(3, *photograph.shape[:2], "noise", 1)

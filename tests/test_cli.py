@@ -98,7 +98,7 @@ def test_json(run: Run, picture_file: Path, capsys: pytest.CaptureFixture[str]) 
     assert json.loads(capsys.readouterr().out)[0]["output"] == "again.png"
     assert run("models", "--json") == 0
     families = {card["family"] for card in json.loads(capsys.readouterr().out)}
-    assert families == {"gained", "qarv", "qmap", "qvrf", "slim"}
+    assert families == {"gained", "hyperprior", "qarv", "qmap", "qvrf", "slim"}
 
 
 def test_info_and_models_say_the_same_in_words(

@@ -40,7 +40,8 @@ def setting_for(encoder: Encoder, picture: Picture, code: int) -> RateSetting:
         return RateSetting(code, qmap=random_map(picture, seed=code))
     if family == "slim":
         return RateSetting(code, width=encoder.model.size.widths[code % 3])
-    return encoder.bin_setting(0.7) if family == "qvrf" and code % 2 else RateSetting(code)
+    has_bins = family in ("qvrf", "hyperprior")
+    return encoder.bin_setting(0.7) if has_bins and code % 2 else RateSetting(code)
 
 
 def assert_alike(one: Pixels, other: Pixels) -> None:
@@ -88,7 +89,7 @@ def test_parts_of_pictures(photograph: Pixels, family: str) -> None:
 def test_tables_are_chosen_alike() -> None:
     """What the guard band is for: indices of both differ by the noise of float64."""
     pixels = np.random.default_rng(0).integers(0, 256, (96, 160, 3), np.uint8)
-    for family in ("gained", "qmap", "qvrf"):
+    for family in ("gained", "qmap", "qvrf", "hyperprior"):
         encoders = [Encoder(family, engine).model for engine in ENGINES.values()]
         latents = [model.analyse(pixels) for model in encoders]
         rates = [model.rate_parameters(40_000) for model in encoders]

@@ -144,7 +144,7 @@ def test_targets_of_a_screenshot(encoder: Encoder, decoder: Decoder, target: Tar
         assert len(found.data) <= len(never.data)
 
 
-@pytest.mark.parametrize("family", ["gained", "qvrf", "qmap", "slim", "qarv"])
+@pytest.mark.parametrize("family", ["gained", "qvrf", "qmap", "slim", "qarv", "hyperprior"])
 def test_every_family_takes_cells(family: str, decoder: Decoder) -> None:
     picture = with_lossless_cells(Picture(screenshot()))
     assert picture is not None

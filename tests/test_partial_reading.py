@@ -56,7 +56,7 @@ def test_blocks_that_a_crop_does_not_need_are_not_read(kind: str) -> None:
         assert seen.all() if number % 4 == 0 else seen.sum() < 64
 
 
-@pytest.mark.parametrize("family", ["gained", "qvrf", "qmap", "slim"])
+@pytest.mark.parametrize("family", ["gained", "qvrf", "qmap", "slim", "hyperprior"])
 def test_damage_matters_where_it_is_needed(family: str) -> None:
     """What is known of a block may follow from its neighbour, too, but not from the one behind that."""
     strip = np.ascontiguousarray(np.tile(pixels()[:60], (1, 2, 1))[:, :2100])

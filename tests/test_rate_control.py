@@ -127,7 +127,7 @@ def pictures() -> dict[str, Picture]:
 PICTURES = pictures()
 
 
-@pytest.mark.parametrize("family", ["gained", "qvrf", "qmap", "slim", "qarv"])
+@pytest.mark.parametrize("family", ["gained", "qvrf", "qmap", "slim", "qarv", "hyperprior"])
 @pytest.mark.parametrize("name", PICTURES)
 @pytest.mark.parametrize("share", extent([0.3, 1.0], [0.0, 0.3, 0.8, 1.0]))
 def test_size_targets(decoder: Decoder, family: str, name: str, share: float) -> None:

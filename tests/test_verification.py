@@ -31,7 +31,7 @@ def picture(photograph: Pixels) -> Picture:
     return Picture(photograph, "RGB", alpha, METADATA)
 
 
-@pytest.mark.parametrize("family", ["gained", "qvrf", "qmap", "slim", "qarv"])
+@pytest.mark.parametrize("family", ["gained", "qvrf", "qmap", "slim", "qarv", "hyperprior"])
 @pytest.mark.parametrize("code", [0, 65535])
 def test_what_is_right_passes(picture: Picture, family: str, code: int) -> None:
     verify_encoding(Encoder(family).encode(picture, code), picture, Decoder())

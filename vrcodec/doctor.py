@@ -82,11 +82,11 @@ def diagnose(engine: Engine = DEFAULT_ENGINE) -> Diagnosis:
     checks = [_run_check("entropy coder", check_coder)]
     checks += [_run_check(f"device {name}", partial(_describe_device, name)) for name in _devices()]
     for entry in installed_weights():
-        name = f"{entry.family} {entry.id.hex()}"
+        name = f"{entry.model} {entry.id.hex()}"
         checks.append(_run_check(f"weights {name}", partial(_check_weights, entry)))
-    # Of each family, the weights that encode by default.
-    for family in dict.fromkeys(entry.family for entry in installed_weights()):
-        checks.append(_run_check(f"model {family}", partial(_check_round_trip, family, engine)))
+    # Of each model, the weights that encode by default.
+    for model in dict.fromkeys(entry.model for entry in installed_weights()):
+        checks.append(_run_check(f"model {model}", partial(_check_round_trip, model, engine)))
     speed: dict[str, float] = {}
     checks.append(_run_check("speed", partial(_measure_speed, engine, speed)))
     environment = {name: os.environ[name] for name in _ENVIRONMENT_VARIABLES if name in os.environ}

@@ -102,9 +102,9 @@ class File:
         return 3 if self.mode == 1 else 1
 
 
-# Chunk types that one method alone has, and the type that the picture itself has.
-METHOD_OF_CHUNK = {2: 2, 3: 3, 4: 4, 5: 5, 7: 0}
-PICTURE_CHUNK = {0: 7, 1: 1, 2: 1, 3: 1, 4: 1, 5: 5}
+# Chunk types that not all methods have, and the type that the picture itself has.
+METHODS_OF_CHUNK = {2: (2, 6), 3: (3,), 4: (4,), 5: (5,), 7: (0,)}
+PICTURE_CHUNK = {0: 7, 1: 1, 2: 1, 3: 1, 4: 1, 5: 5, 6: 1}
 
 
 def parse(data: bytes, partial: bool) -> File:
@@ -145,9 +145,8 @@ def read_chunks(cursor: Cursor, file: File, checksums: list[int], partial: bool)
         payload = cursor.take(length if file.complete else cursor.left)[:length]
         checksum = cursor.checksum(start) if file.complete else 0
         require(chunk_type in range(1, 9) or chunk_type >= 0x80, "an unknown critical chunk")
-        require(
-            METHOD_OF_CHUNK.get(chunk_type, file.method) == file.method, "a chunk of another method"
-        )
+        methods = METHODS_OF_CHUNK.get(chunk_type, (file.method,))
+        require(file.method in methods, "a chunk of another method")
         require(picture not in file.chunks or chunk_type == picture, "a chunk behind the picture")
         if chunk_type != 0x83:
             checksums.append(checksum)

@@ -1,4 +1,4 @@
-"""FORMAT.md, section 6: methods 1, 2 and 3, which have y and z."""
+"""FORMAT.md, section 6: methods 1, 2, 3 and 6, which have y and z."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from conformance.reference.networks import (
     Weights,
     condition_net,
     convolution,
+    deconvolution,
     depthwise,
+    gdn_synthesis,
     interpolate,
     leaky,
     pointwise,
@@ -33,6 +35,22 @@ def hyper_synthesis(w: Weights, z: Reals) -> Reals:
     return x
 
 
+def gdn_hyper_synthesis(w: Weights, z: Reals) -> Reals:
+    """z_hat to scales, or to scales and means, of method 6."""
+    slope = 0.01 if has_means(w) else 0.0
+    x = z + w["hyper_synthesis_net.0.offset"][:, None, None]
+    for number in (1, 3):
+        x = deconvolution(w, f"hyper_synthesis_net.{number}", x)
+        x = np.maximum(x, slope * x)
+    return convolution(w, "hyper_synthesis_net.5", x)
+
+
+def has_means(w: Weights) -> bool:
+    """Of method 6, whether its hyperprior is a mean-scale one."""
+    size = w.description["size"]
+    return bool(size["prior"] == 2 * size["latent"])
+
+
 def read_z(file: File, w: Weights, streams: Sequence[tuple[Stream, int]]) -> Reals:
     """z of all blocks, from the beginnings of their streams."""
     height, width = file.latent_size
@@ -47,7 +65,7 @@ def read_z(file: File, w: Weights, streams: Sequence[tuple[Stream, int]]) -> Rea
 
 
 def decode_hyperprior(file: File, w: Weights) -> tuple[Reals, list[Stream]]:
-    """Methods 1, 2 and 3."""
+    """Methods 1, 2, 3 and 6."""
     streams, (height, width) = open_streams(file), file.latent_size
     rate: Reals | float = file.rate / 65535
     conditions, hyper_rate = None, rate
@@ -57,27 +75,32 @@ def decode_hyperprior(file: File, w: Weights) -> tuple[Reals, list[Stream]]:
         conditions = condition_net(w, 2 * rate[None] - 1)
     z = read_z(file, w, streams)
     hyper_gain = np.exp(interpolate(w["log_hyper_inverse_gain"], hyper_rate))
-    features = hyper_synthesis(w, z * hyper_gain)[:, :height, :width]
+    network = gdn_hyper_synthesis if file.method == 6 else hyper_synthesis
+    features = network(w, z * hyper_gain)[:, :height, :width]
     tables = w.tables("gaussian")
     y_hat = np.zeros((w.description["size"]["latent"], height, width))
     for (stream, crc), window in zip(streams, file.windows(), strict=True):
         here = (slice(None), *window)
         if file.method == 2:
             y_hat[here] = context_block(file, w, stream, tables, features[here])
+        elif file.method == 6:
+            y_hat[here] = regulated_block(file, w, stream, tables, features[here])
         else:
             mean, log2_scale = np.split(features[here], 2)
             y_hat[here] = stream.read_scaled(log2_scale, tables) + mean
         stream.finish(crc)
-    if file.method == 2:
+    if file.method in (2, 6):
         y_hat *= np.exp(interpolate(w["log_restoration"], rate))
     else:
         y_hat *= np.exp(interpolate(w["log_inverse_gain"], rate))
+    if file.method == 6:
+        return gdn_synthesis(w, y_hat), [stream for stream, _ in streams]
     samples = synthesis(w, w.description["size"]["blocks"], y_hat, conditions)
     return samples, [stream for stream, _ in streams]
 
 
 def log2_reciprocal_step(file: File, w: Weights) -> float:
-    """log2 of a: of method 2, the steps in a unit of y."""
+    """log2 of a: of methods 2 and 6, the steps in a unit of y."""
     payload = file.single(2)
     if payload is not None:
         require(len(payload) == 2, "the bin size is no number")
@@ -87,6 +110,16 @@ def log2_reciprocal_step(file: File, w: Weights) -> float:
     rises = np.log1p(np.exp(w["regulator.rises"]))
     knots = w["regulator.first"] + np.concatenate(([0], np.cumsum(rises)))
     return float(interpolate(knots[:, None], file.rate / 65535).item())
+
+
+def regulated_block(
+    file: File, w: Weights, stream: Stream, tables: Tables, features: Reals
+) -> Reals:
+    """y_hat of a block of method 6, before the restoration."""
+    log2_a, channels = log2_reciprocal_step(file, w), w.description["size"]["latent"]
+    log2_scale = np.log2(np.maximum(features[:channels], 2.0**-8))
+    mean = features[channels:] if has_means(w) else 0.0
+    return stream.read_scaled(log2_scale + log2_a, tables) * 2.0**-log2_a + mean
 
 
 def context_block(file: File, w: Weights, stream: Stream, tables: Tables, features: Reals) -> Reals:

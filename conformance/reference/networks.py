@@ -105,6 +105,35 @@ def leaky(x: Reals) -> Reals:
     return np.maximum(x, 0.1 * x)
 
 
+def strided_windows(x: Reals) -> Iterator[tuple[int, int, Reals]]:
+    """Of a 5x5 deconvolution: x for each place of the kernel, spread to every other row and column."""
+    _, h, w = x.shape
+    for i, j in np.ndindex(5, 5):
+        spread = np.zeros((len(x), 2 * h + 4, 2 * w + 4))
+        spread[:, i : i + 2 * h : 2, j : j + 2 * w : 2] = x
+        yield i, j, spread[:, 2 : 2 + 2 * h, 2 : 2 + 2 * w]
+
+
+def deconvolution(w: Tensors, name: str, x: Reals) -> Reals:
+    """5x5, to twice the rows and columns."""
+    weight, bias = w[f"{name}.weight"], w[f"{name}.bias"][:, None, None]
+    return sum((np.tensordot(weight[:, :, i, j].T, n, 1) for i, j, n in strided_windows(x)), bias)
+
+
+def inverse_gdn(w: Tensors, name: str, x: Reals) -> Reals:
+    """Each channel times the root of a sum of energies."""
+    weight, bias = w[f"{name}.weight"], w[f"{name}.bias"][:, None, None]
+    return x * np.sqrt(bias**2 + 1e-6 + np.tensordot(weight**2, x**2, 1))
+
+
+def gdn_synthesis(w: Tensors, x: Reals) -> Reals:
+    """`synthesis` of method 6."""
+    for number in (0, 2, 4):
+        x = deconvolution(w, f"synthesis_net.{number}", x)
+        x = inverse_gdn(w, f"synthesis_net.{number + 1}", x)
+    return 255 * (deconvolution(w, "synthesis_net.6", x) + 0.5)
+
+
 def residual_block(w: Tensors, name: str, x: Reals) -> Reals:
     """A residual block."""
     spread = leaky(pointwise(w, f"{name}.spread", x))

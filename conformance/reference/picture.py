@@ -52,7 +52,7 @@ def decode(data: bytes, partial: bool = False, weights: Path = WEIGHTS) -> Pictu
 
 def decode_model(file: File, w: Weights) -> tuple[Bytes, str]:
     """Colours (H, W, 1 or 3) of a file that a model coded, and the SHA-256 of its symbols."""
-    families = ("gained", "qvrf", "qmap", "slim", "qarv")
+    families = ("gained", "qvrf", "qmap", "slim", "qarv", "hyperprior")
     require(w.description["family"] == families[file.method - 1], "weights of another method")
     methods: dict[int, Decode] = {4: decode_slim, 5: decode_progressive}
     samples, streams = methods.get(file.method, decode_hyperprior)(file, w)

@@ -1,6 +1,8 @@
 """How the golden files came to be. Running it again makes others, which is not wanted.
 
-    python tests/golden/make_golden.py FAMILY OUTPUT_FOLDER
+    python tests/golden/make_golden.py MODEL OUTPUT_FOLDER
+
+MODEL is a family, or scale_hyperprior: the other kind of the family hyperprior.
 
 The files beside this script are frozen: whatever becomes of the shipped weights, a decoder that does not
 reproduce their symbols, and their pixels within one step, has broken the format.
@@ -28,6 +30,7 @@ from vrcodec.codec import Decoder, Encoder
 from vrcodec.engine import Engine
 from vrcodec.models import Gained, Qarv, Qvrf
 from vrcodec.models.networks.backbone import BackboneSize
+from vrcodec.models.regulated import RegulatedModel
 from vrcodec.picture.picture import Picture
 from vrcodec.training.data import CropSampler
 from vrcodec.training.distributed import ProcessGroup
@@ -44,8 +47,14 @@ SIZES = {
     "qmap": TINY,
     "slim": replace(TINY, hyper=0, prior=0, widths=(8, 16, 24), reach=(0.5, 0.8, 1.0)),
     "qarv": replace(TINY, hyper=0, groups=(2, 2, 4, 8, 16)),
+    "hyperprior": BackboneSize(channels=8, latent=12, hyper=8, blocks=0, prior=24),
+    "scale_hyperprior": BackboneSize(channels=8, latent=12, hyper=8, blocks=0, prior=12),
 }
-STEPS = 1500
+OTHER_NAMES = {"scale_hyperprior": "hyperprior"}
+USUAL = {"crop": 128, "learning_rate": 5e-3}
+RECIPES = {"hyperprior": {"crop": 64, "learning_rate": 2e-3}}
+STEPS = {"hyperprior": 500}
+USUAL_STEPS = 1500
 ENGINE = Engine("cpu", "float32")
 
 
@@ -69,16 +78,18 @@ def main() -> None:
     (folder / f"{prefix}expected.json").write_text(json.dumps(expected, indent=1) + "\n")
 
 
-def make_weights(family: str, folder: Path) -> None:
+def make_weights(name: str, folder: Path) -> None:
     """Train a tiny model on two photographs, and export it."""
+    family = OTHER_NAMES.get(name, name)
     photographs = [
         torch.from_numpy(picture).permute(2, 0, 1).contiguous()
         for picture in (skimage.data.astronaut(), skimage.data.chelsea())
     ]
-    recipe = Recipe(family=family, size=SIZES[family], crop=128, learning_rate=5e-3)
+    recipe = Recipe(family=family, size=SIZES[name], **RECIPES.get(family, USUAL))
     trainer = Trainer(recipe, folder, "cpu", ProcessGroup(), seed=0)
     sampler = CropSampler(photographs, recipe.crop, "cpu")
-    trainer.run(sampler, Schedule(steps=STEPS), Log(None, print))
+    steps = STEPS.get(family, USUAL_STEPS)
+    trainer.run(sampler, Schedule(steps=steps), Log(None, print))
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     model = trainer.averaged_model()
     with torch.no_grad():
@@ -86,14 +97,17 @@ def make_weights(family: str, folder: Path) -> None:
         if isinstance(model, Gained):
             model.log_gain += 1.5
             model.log_inverse_gain -= 1.5
-        elif isinstance(model, Qvrf):
-            model.regulator.first += 4.0
+        elif isinstance(model, RegulatedModel):
+            model.regulator.first += 4.0 if isinstance(model, Qvrf) else 2.0
         elif isinstance(model, Qarv):
             for level in chain(*model.descent.levels()):
                 level.log2_gain += 4.0
     # Else its prior would say the same everywhere.
     fitted = photographs if family == "slim" else []
-    export_model(model, folder, [{"steps": STEPS}], fitted, crops=12)
+    own = name if name in OTHER_NAMES else ""
+    export_model(
+        model, folder, [{"steps": steps}], fitted, crops=12, name=own, version=int(bool(own))
+    )
 
 
 def pictures() -> dict[str, tuple[np.ndarray, int]]:

@@ -14,6 +14,7 @@ from tests.weights.hub_server import golden_entry
 from vrcodec import catalog
 from vrcodec.catalog import WeightsEntry, find_by_family, find_by_id, store_folder
 from vrcodec.errors import UsageError, WeightsError
+from vrcodec.models import FAMILIES
 from vrcodec.weights import add, fetch, remove
 
 
@@ -37,7 +38,7 @@ def test_a_file_needs_no_card(tmp_path: Path) -> None:
 
 def test_a_folder_is_added_whole() -> None:
     added = add(GOLDEN)
-    assert {entry.family for entry in added} == {"gained", "qvrf", "qmap", "slim", "qarv"}
+    assert {entry.model for entry in added} == {*FAMILIES, "scale_hyperprior"}
     for entry in added:
         assert entry.path.parent == store_folder() / entry.id.hex()
 
@@ -57,7 +58,11 @@ def test_damaged_weights_are_not_added(tmp_path: Path, family: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"family": "qvrf"}, {"family": "unheard"}, {"id": "00" * 8}, {"id": 5}, {"id": "x"}]
+    "change",
+    [
+        *({"family": "qvrf"}, {"family": "unheard"}, {"name": "qvrf"}, {"name": 5}),
+        *({"id": "00" * 8}, {"id": 5}, {"id": "x"}),
+    ],
 )
 def test_a_card_of_other_weights(tmp_path: Path, change: dict[str, object]) -> None:
     path = copy(golden_entry("gained"), tmp_path / "x", ".safetensors", ".json")

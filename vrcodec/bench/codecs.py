@@ -184,7 +184,7 @@ def choose_families(
     """
     chosen: list[str] = []
     for name in names:
-        chosen += [entry.family for entry in installed_weights()] if name == "all" else [name]
+        chosen += [entry.model for entry in installed_weights()] if name == "all" else [name]
     families = [
         Family(name, points, unit, engine, effort=effort, tune=tune)
         for name in dict.fromkeys(chosen)

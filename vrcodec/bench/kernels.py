@@ -17,6 +17,7 @@ from vrcodec.models.base import Latents, RateParameters
 from vrcodec.models.coding.coding_steps import CodedBlock
 from vrcodec.models.families.qarv import Qarv
 from vrcodec.models.hyperprior import HyperpriorModel
+from vrcodec.models.networks.gdn_backbone import Deconvolution
 from vrcodec.models.networks.layers import Pointwise
 from vrcodec.regions.tiling import Tiling
 
@@ -81,7 +82,7 @@ def _small_tiles(model: GuardedModel) -> Iterator[None]:
 @contextmanager
 def split_channel_sums(model: object) -> Iterator[None]:
     """Split every sum over channels in two, as another library might."""
-    original = Pointwise.forward
+    original, original_deconvolution = Pointwise.forward, Deconvolution.forward
 
     def forward_in_halves(self: Pointwise, x: Tensor) -> Tensor:
         half = x.shape[1] // 2
@@ -91,11 +92,18 @@ def split_channel_sums(model: object) -> Iterator[None]:
         first = F.conv2d(x[:, :half], weight[:, :half])
         return first + F.conv2d(x[:, half:], weight[:, half:], self.bias)
 
+    def deconvolve_in_halves(self: Deconvolution, x: Tensor) -> Tensor:
+        half, deconvolve = x.shape[1] // 2, kernels_of(x).deconvolve
+        first: Tensor = deconvolve(x[:, :half], self.weight[:half], 0 * self.bias)
+        return first + deconvolve(x[:, half:], self.weight[half:], self.bias)
+
     Pointwise.forward = forward_in_halves  # type: ignore[method-assign]
+    Deconvolution.forward = deconvolve_in_halves  # type: ignore[method-assign]
     try:
         yield
     finally:
         Pointwise.forward = original  # type: ignore[method-assign]
+        Deconvolution.forward = original_deconvolution  # type: ignore[method-assign]
 
 
 # The first is the reference for the others.

@@ -66,8 +66,8 @@ class RateSetting:
 def parse_rate_setting(container: Container) -> RateSetting:
     """Inverse of `RateSetting.chunks`. Raises CorruptError for what is damaged or not for this method."""
     for chunk in container.chunks:
-        method = schema.CHUNK_METHODS.get(chunk.type, container.header.method)
-        if method != container.header.method:
+        method = container.header.method
+        if method not in schema.CHUNK_METHODS.get(chunk.type, (method,)):
             raise CorruptError(f"damaged: its model has no use for a chunk of type {chunk.type}")
     width = _parse_number(container, schema.CHUNK_WIDTH, schema.Width, "width")
     return RateSetting(

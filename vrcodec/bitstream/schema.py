@@ -30,7 +30,9 @@ VERSION_MINOR = 0
 # Numbers of the model families; 0 is a lossless codec, without a model (`vrcodec.bitstream.assembly`).
 METHOD_LOSSLESS = 0
 LOSSLESS = "lossless"
-METHODS = {1: "gained", 2: "qvrf", 3: "qmap", 4: "slim", 5: "qarv"}
+METHODS = {1: "gained", 2: "qvrf", 3: "qmap", 4: "slim", 5: "qarv", 6: "hyperprior"}
+# Method -> the minor version that brought it, where that is not the first.
+METHOD_MINOR_VERSIONS = {6: 1}
 
 MODE_GREY = 0
 MODE_RGB = 1
@@ -99,13 +101,13 @@ BinSize = Int16sl
 # Channels of the networks, where they are not the rate's own.
 Width = Int16ul
 
-# Type of chunk that one method alone may have -> that method.
+# Type of chunk that not every method may have -> those that may.
 CHUNK_METHODS = {
-    CHUNK_BIN_SIZE: 2,
-    CHUNK_QMAP: 3,
-    CHUNK_WIDTH: 4,
-    CHUNK_PROGRESSIVE: 5,
-    CHUNK_LOSSLESS: METHOD_LOSSLESS,
+    CHUNK_BIN_SIZE: (2, 6),
+    CHUNK_QMAP: (3,),
+    CHUNK_WIDTH: (4,),
+    CHUNK_PROGRESSIVE: (5,),
+    CHUNK_LOSSLESS: (METHOD_LOSSLESS,),
 }
 
 ChunkPrefix = Struct("type" / Byte, "length" / VarInt)

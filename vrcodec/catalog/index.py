@@ -60,6 +60,11 @@ class Release:
     before: str | None = None
 
     @property
+    def model(self) -> str:
+        """What `--model` calls it: its family."""
+        return self.family
+
+    @property
     def name(self) -> str:
         """Family and generation, such as qvrf-3; the family alone of weights that have no number."""
         return name_generation(self.family, self.version)

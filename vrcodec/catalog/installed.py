@@ -42,14 +42,19 @@ class WeightsEntry:
 
     @property
     def version(self) -> int:
-        """The generation of the family, from 1; 0 of weights that were not released by the project."""
+        """The generation of the model, from 1; 0 of weights that have no number."""
         version = self.card.get("version", 0)
         return version if isinstance(version, int) else 0
 
     @property
+    def model(self) -> str:
+        """What `--model` calls it: its family, or the name that its user gave to a network of their own."""
+        return str(self.card.get("name", self.family))
+
+    @property
     def name(self) -> str:
-        """Family and generation, such as qvrf-3; the family alone of weights that have no number."""
-        return name_generation(self.family, self.version)
+        """Model and generation, such as qvrf-3; the model alone of weights that have no number."""
+        return name_generation(self.model, self.version)
 
     def max_width(self, kmac: float) -> int:
         """The widest network that takes ``kmac`` thousand multiplications a pixel to decode at most.
@@ -103,6 +108,8 @@ def _entries_below(folder: Path) -> Iterator[WeightsEntry]:
 def find_by_family(family: str, tune: str | None = None) -> WeightsEntry:
     """The weights of ``family`` that are tuned for ``tune``, or else for anything.
 
+    ``family``: or the name of a network of one's own.
+
     Those of a folder that ``VRCODEC_WEIGHTS`` names come first; of the others the newest generation. Without a
     tune, those of the first folder that has any: for the eye (`DEFAULT_TUNE`), if they are there. Raises
     WeightsError.
@@ -110,13 +117,13 @@ def find_by_family(family: str, tune: str | None = None) -> WeightsEntry:
     groups = [list(_entries_below(folder)) for folder in named_folders()]
     released = [*_entries_below(store_folder()), *_entries_below(packaged_folder())]
     groups.append(sorted(released, key=lambda entry: -entry.version))
-    of_family = [[entry for entry in group if entry.family == family] for group in groups]
+    of_family = [[entry for entry in group if entry.model == family] for group in groups]
     of_family = [group for group in of_family if group]
     if of_family:
         wanted = tune or DEFAULT_TUNE
         candidates = of_family[0] if tune is None else chain.from_iterable(of_family)
         return next((entry for entry in candidates if entry.tune == wanted), of_family[0][0])
-    known = ", ".join(sorted({entry.family for group in groups for entry in group})) or "none"
+    known = ", ".join(sorted({entry.model for group in groups for entry in group})) or "none"
     hint = ""
     if any(release.family == family for release in shipped_index()):
         hint = f"; get them with: vrcodec weights fetch {family}"

@@ -18,7 +18,10 @@ _NAME = re.compile(r"(?P<family>[a-z][a-z0-9_]*)(?:[@-](?P<version>\d{1,6}))?")
 
 @dataclass(frozen=True)
 class Wanted:
-    """Weights by their id, or by family and generation; without either of these the newest."""
+    """Weights by their id, or by family and generation; without either of these the newest.
+
+    ``family``: or the name of a network of one's own.
+    """
 
     id: bytes | None = None
     family: str = ""
@@ -43,7 +46,7 @@ class Wanted:
         """The one of ``known`` that is wanted. Of a family the newest, with the tune that is the default."""
         if self.id is not None:
             return next((one for one in known if one.id == self.id), None)
-        of_family = [one for one in known if one.family == self.family]
+        of_family = [one for one in known if one.model == self.family]
         if self.version is not None:
             return next((one for one in of_family if one.version == self.version), None)
         return max(of_family, key=lambda one: (one.tune == DEFAULT_TUNE, one.version), default=None)

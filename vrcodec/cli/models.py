@@ -42,7 +42,7 @@ def _row(entry: WeightsEntry) -> tuple[str, ...]:
     curve: list[dict[str, Any]] = card.get("curve") or []
     against_jpeg = card.get("bd_rate_percent", {}).get("jpeg")
     return (
-        entry.family,
+        entry.model,
         str(entry.version or ""),
         entry.id.hex(),
         entry.tune,

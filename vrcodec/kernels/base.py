@@ -121,6 +121,17 @@ class Kernels(ABC):
         """Convolution with ``weight`` (D, C, k, k)."""
 
     @abstractmethod
+    def deconvolve(self, x: Array, weight: Array, bias: Array) -> Array:
+        """Transposed convolution of stride 2, (B, C, H, W) -> (B, D, 2H, 2W). ``weight`` (C, D, k, k), k odd.
+
+        Input sample i adds to the output samples 2i - (k - 1) / 2 to 2i + (k - 1) / 2 that there are.
+        """
+
+    @abstractmethod
+    def lower_bound(self, x: Array, bound: float) -> Array:
+        """max(x, bound). Gradients pass where they would raise what is below, too."""
+
+    @abstractmethod
     def pixel_shuffle(self, x: Array, factor: int) -> Array:
         """(B, C r^2, H, W) -> (B, C, r H, r W)."""
 

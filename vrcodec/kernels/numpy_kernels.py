@@ -142,6 +142,23 @@ class NumpyKernels(Kernels):
                 out += window.reshape(-1, c) @ weight[:, :, row, column].T
         return _to_nchw(out.reshape(b, h, w, len(weight)))
 
+    def deconvolve(self, x: Values, weight: Values, bias: Values) -> Values:
+        pixels = _to_nhwc(x)
+        b, h, w, c = pixels.shape
+        outputs, side = weight.shape[1], weight.shape[-1]
+        flat, before = pixels.reshape(-1, c), side // 2
+        # With what the border samples add outside, which is cut off.
+        out = np.empty((b, 2 * h + side, 2 * w + side, outputs), x.dtype)
+        out[:] = bias
+        for row in range(side):
+            for column in range(side):
+                product = (flat @ weight[:, :, row, column]).reshape(b, h, w, outputs)
+                out[:, row : row + 2 * h : 2, column : column + 2 * w : 2] += product
+        return _to_nchw(out[:, before : before + 2 * h, before : before + 2 * w])
+
+    def lower_bound(self, x: Values, bound: float) -> Values:
+        return np.maximum(x, x.dtype.type(bound))
+
     def pixel_shuffle(self, x: Values, factor: int) -> Values:
         r = factor
         b, c, h, w = x.shape

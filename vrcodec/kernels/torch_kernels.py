@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vrcodec.kernels.base import Kernels
+from vrcodec.kernels.clamping import clamp_with_gradient
 from vrcodec.kernels.cuda_upload import upload_ahead
 
 
@@ -111,6 +113,12 @@ class TorchKernels(Kernels):
         self, x: Tensor, weight: Tensor, bias: Tensor, stride: int = 1, padding: int = 0
     ) -> Tensor:
         return F.conv2d(x, weight, bias, stride, padding)
+
+    def deconvolve(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return F.conv_transpose2d(x, weight, bias, 2, weight.shape[-1] // 2, output_padding=1)
+
+    def lower_bound(self, x: Tensor, bound: float) -> Tensor:
+        return clamp_with_gradient(x, bound, math.inf)
 
     def pixel_shuffle(self, x: Tensor, factor: int) -> Tensor:
         return F.pixel_shuffle(x, factor)

@@ -2,6 +2,7 @@
 
 from vrcodec.models.base import FAMILIES, VariableRateModel
 from vrcodec.models.families.gained import Gained
+from vrcodec.models.families.hyperprior import GdnHyperprior
 from vrcodec.models.families.qarv import Qarv
 from vrcodec.models.families.qmap import Qmap
 from vrcodec.models.families.qvrf import Qvrf
@@ -14,6 +15,7 @@ GuardedModel = HyperpriorModel | Qarv
 __all__ = [
     "FAMILIES",
     "Gained",
+    "GdnHyperprior",
     "GuardedModel",
     "Qarv",
     "Qmap",

@@ -73,6 +73,8 @@ class VariableRateModel(Module, ABC):
     takes_quality_map: ClassVar[bool] = False
     # Whether a weights file need not be read whole (`vrcodec.models.grouped_weights`).
     read_in_groups: ClassVar[bool] = False
+    # Whether a weights file has its matrices in float16.
+    half_precision_weights: ClassVar[bool] = True
 
     def __init__(self, size: BackboneSize) -> None:
         super().__init__()
@@ -103,6 +105,11 @@ class VariableRateModel(Module, ABC):
     def trainable_state(cls, size: BackboneSize, state: Mapping[str, Array]) -> Mapping[str, Array]:
         """The tensors of a weights file, ``state``, under their names in training."""
         return state
+
+    @property
+    def halo(self) -> int:
+        """Samples of y on each side of a tile that its analysis or synthesis sees."""
+        return self.size.halo
 
     @abstractmethod
     def rate_parameters(self, code: int) -> RateParameters:
@@ -207,7 +214,7 @@ class VariableRateModel(Module, ABC):
         Streams that were cut behind a level give a coarser picture. Raises as `decode_blocks` does, and
         UsageError for a region beyond the picture.
         """
-        plan = DecodePlan.of_picture(width, height, self.size.halo, region)
+        plan = DecodePlan.of_picture(width, height, self.halo, region)
         latents = SlidingLatents(self.decode_blocks(streams, rate, plan))
         net, conditions = self.synthesis_and_conditions(rate)
         with stage("synthesis"):

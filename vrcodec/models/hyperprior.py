@@ -12,6 +12,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from types import ModuleType
 from typing import ClassVar
 
 import numpy as np
@@ -84,18 +85,24 @@ class GainParameters(RateParameters):
 
 
 class HyperpriorModel(VariableRateModel):
-    """Mean-scale hyperprior on the shared backbone; a family adds its `Gains`."""
+    """Hyperprior on the shared backbone, or on other ``networks``; a family adds its `Gains`."""
 
     exact_modules: ClassVar[tuple[str, ...]] = ("hyper_synthesis_net",)
+    # A module with the four functions of `backbone`.
+    networks: ClassVar[ModuleType] = backbone
+    # Whether encoders round with a dead zone.
+    dead_zone: ClassVar[bool] = True
+    # Samples of z on each side of a tile that its hyper-analysis sees.
+    hyper_analysis_halo: ClassVar[int] = 1
 
     def __init__(self, size: BackboneSize) -> None:
         super().__init__(size)
         self.prior = FactorizedPrior(size.hyper)
         self.gaussian = GaussianConditional()
-        self.analysis_net = backbone.analysis(size)
-        self.synthesis_net = backbone.synthesis(size)
-        self.hyper_analysis_net = backbone.hyper_analysis(size)
-        self.hyper_synthesis_net = backbone.hyper_synthesis(size)
+        self.analysis_net = self.networks.analysis(size)
+        self.synthesis_net = self.networks.synthesis(size)
+        self.hyper_analysis_net = self.networks.hyper_analysis(size)
+        self.hyper_synthesis_net = self.networks.hyper_synthesis(size)
 
     def attach_densities(self) -> None:
         from vrcodec.models.learning.factorized_density import FactorizedDensity
@@ -135,7 +142,9 @@ class HyperpriorModel(VariableRateModel):
         """
 
     def round(self, residual: Array, log2_scale: Array) -> Array:
-        """Symbols of ``residual``, same shape, with a dead zone."""
+        """Symbols of ``residual``, same shape."""
+        if not self.dead_zone:
+            return residual.round()
         return round_with_dead_zone(residual, kernels_of(log2_scale).detach(log2_scale))
 
     def rate_parameters(self, code: int) -> GainParameters:
@@ -157,7 +166,7 @@ class HyperpriorModel(VariableRateModel):
     # --- analysis and synthesis: float, any precision ---
 
     def compute_latents(self, x: Array, *conditions: Array) -> Array:
-        settings = self.size.halo, self.tiling, self.place
+        settings = self.halo, self.tiling, self.place
         return analyse_in_tiles(self.analysis_net, x, *settings, *conditions)
 
     def coding_conditions(self, rate: GainParameters) -> tuple[Array, ...]:
@@ -283,7 +292,8 @@ class HyperpriorModel(VariableRateModel):
             return z
 
         with stage("hyper-analysis"):
-            tiles = self.tiling.tiles(Block(0, size[0], 0, size[1]), size, 1, STRIDE * HYPER_STRIDE)
+            area, stride = Block(0, size[0], 0, size[1]), STRIDE * HYPER_STRIDE
+            tiles = self.tiling.tiles(area, size, self.hyper_analysis_halo, stride)
             z = run_in_tiles(run, tiles, size)
             return z * kernels.like(rate.gains.hyper_gain, z)
 

@@ -34,7 +34,9 @@ from vrcodec.regions.tiling import DEFAULT_TILING, Tiling
 
 
 def pack_model(model: VariableRateModel) -> bytes:
-    """Serialise frozen ``model``: matrices in float16, vectors and knots in float32, tables as integers.
+    """Serialise frozen ``model``: vectors and knots in float32, tables as integers.
+
+    Matrices are in float16, unless the family keeps them whole.
 
     The tensors of `pack_encoder` are left out.
     """
@@ -51,7 +53,9 @@ def pack_encoder(model: VariableRateModel) -> bytes | None:
 def _serialise(model: VariableRateModel, state: Mapping[str, Array]) -> bytes:
     tensors = {name: kernels_of(value).to_numpy(value) for name, value in state.items()}
     contiguous = {
-        name: np.ascontiguousarray(value, np.float16 if _is_matrix(name, value) else None)
+        name: np.ascontiguousarray(
+            value, np.float16 if model.half_precision_weights and _is_matrix(name, value) else None
+        )
         for name, value in tensors.items()
     }
     description: dict[str, Any] = {"family": model.family, "size": asdict(model.size)}

@@ -70,7 +70,8 @@ class HyperpriorSurrogate(Surrogate):
         bits = [self._z_bit_cost.total_bits(z_symbols, self._z_numbers)]
 
         def code_step(mean: Tensor, log2_scale: Tensor, pick: Pick) -> Tensor:
-            symbols = rounding(pick(y) - mean, log2_scale)
+            zone = log2_scale if self._model.dead_zone else None
+            symbols = rounding(pick(y) - mean, zone)
             bits.append(self._y_bit_cost.total_bits(symbols, scale_index(log2_scale)))
             return symbols
 

@@ -72,7 +72,7 @@ def refine(
     reserve = _RESERVE_FACTOR * (time.monotonic() - start)
     surrogate = create_surrogate(task.model, task.latents, task.rate, initial)
     distortion = _distortion(task, effort, surrogate, decoded)
-    optimiser = LatentOptimiser(surrogate, distortion, task.model.size.halo)
+    optimiser = LatentOptimiser(surrogate, distortion, task.model.halo)
     try:
         optimiser.run(_step_budget(task, effort, reserve), monitor.on_progress)
     except KeyboardInterrupt:

@@ -21,7 +21,7 @@ from vrcodec.regions.window import expand, relative_to
 _MAX_PIXELS = 1 << 20
 # Smaller tiles would be nearly all halo.
 _MIN_PIXELS = 1 << 17
-# Memory of the features of a network, halo included, measured.
+# Memory of the features of most networks, halo included, measured.
 _BYTES_PER_PIXEL = 110
 # Memory of y in float32, of 320 channels, for each pixel of the picture.
 LATENT_BYTES_PER_PIXEL = 5
@@ -44,10 +44,14 @@ class Tile:
 
 @dataclass(frozen=True)
 class Tiling:
-    """How large tiles may be: as fits into ``memory`` bytes; or ``side`` units high and wide, for tests."""
+    """How large tiles may be: as fits into ``memory`` bytes; or ``side`` units high and wide, for tests.
+
+    ``bytes_per_pixel``: what the features of the network take, halo included.
+    """
 
     memory: int | None = None
     side: int | None = None
+    bytes_per_pixel: int = _BYTES_PER_PIXEL
 
     def tiles(
         self, area: Block, size: tuple[int, int], halo: int, stride: int, reserved: int = 0
@@ -70,7 +74,7 @@ class Tiling:
             return self.side**2
         pixels = _MAX_PIXELS
         if self.memory is not None:
-            affordable = (self.memory - _BASE_BYTES - reserved) // _BYTES_PER_PIXEL
+            affordable = (self.memory - _BASE_BYTES - reserved) // self.bytes_per_pixel
             pixels = min(pixels, affordable)
         return max(1, max(_MIN_PIXELS, pixels) // stride**2)
 

@@ -39,24 +39,28 @@ def export_model(
     pictures: Sequence[Tensor] = (),
     *,
     crops: int = Recipe.calibration_crops,
+    name: str = "",
+    version: int = 0,
 ) -> Path:
     """Freeze the tables of ``model`` and write ``<family>.safetensors`` and its card to ``folder``.
 
     ``history``: stages of training, oldest first. ``pictures`` (3, H, W), uint8: the tables of y are fitted to
     ``crops`` random crops of them; without pictures, tables are those of the densities. The schedule of a
-    slimmable model is found on some of them. Returns the path of the weights.
+    slimmable model is found on some of them. ``name``, ``version``: of a network of one's own, which its files
+    are called by instead. Returns the path of the weights.
     """
     model.freeze()
     if pictures and isinstance(model, GuardedModel):
         model.gaussian.freeze_tables(calibrate_tables(model, pictures, crops, seed=0))
     if pictures and isinstance(model, Slim):
         _fit_slim(model, pictures, crops)
-    path = folder / f"{model.family}.safetensors"
+    path = folder / f"{name or model.family}.safetensors"
     ids = {"id": _write(path, pack_model(model))}
     encoder = pack_encoder(model)
     if encoder is not None:
         ids["encoder_id"] = _write(encoder_path(path), encoder)
-    write_card(path.with_suffix(".json"), make_card(model, ids, history))
+    own = {"name": name, "version": version} if name else {}
+    write_card(path.with_suffix(".json"), {**own, **make_card(model, ids, history)})
     return path
 
 

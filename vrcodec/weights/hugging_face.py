@@ -67,7 +67,7 @@ def build_model_card(entry: WeightsEntry) -> str:
         "",
         "```sh",
         "vrcodec weights add FOLDER",
-        f"vrcodec encode photo.png --model {entry.family}",
+        f"vrcodec encode photo.png --model {entry.model}",
         "```",
     ]
     if "curve" in card:

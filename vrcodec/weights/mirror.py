@@ -55,7 +55,7 @@ def describe_release(entry: WeightsEntry) -> Release:
     card = entry.card
     replaces = card.get("replaces")
     return Release(
-        entry.family,
+        entry.model,
         entry.version,
         entry.id,
         entry.tune,
@@ -76,6 +76,6 @@ def part_paths(entry: WeightsEntry) -> dict[str, Path]:
 def _describe_file(entry: WeightsEntry, path: Path) -> ReleasedFile:
     data = read_bytes(path)
     # Generations have names of their own; what has no number could be anybody's.
-    stem = entry.name if entry.version else f"{entry.family}-{entry.id.hex()}"
+    stem = entry.name if entry.version else f"{entry.model}-{entry.id.hex()}"
     name = stem + path.name.removeprefix(entry.path.stem)
     return ReleasedFile(name, len(data), hashlib.sha256(data).hexdigest())

@@ -14,7 +14,9 @@ from typing import Any
 
 from filelock import FileLock
 
+from vrcodec.bitstream.schema import LOSSLESS, METHODS
 from vrcodec.catalog import (
+    Wanted,
     WeightsEntry,
     encoder_path,
     installed_weights,
@@ -31,6 +33,9 @@ _INCOMING, _LEAVING = ".incoming", ".leaving"
 _SUFFIX = ".safetensors"
 # Of the card in a folder in the layout of the Hugging Face hub.
 CONFIG_NAME = "config.json"
+# Names that mean something else.
+_RESERVED = (*METHODS.values(), LOSSLESS, "all")
+_MAX_NAME = 31
 
 
 @contextmanager
@@ -108,6 +113,11 @@ def check(card_path: Path) -> WeightsEntry:
     check_content(entry)
     if load_description(entry.path)["family"] != entry.family:
         raise WeightsError(f"{card_path}: its weights are of another family")
+    if entry.model != entry.family:
+        try:
+            check_name(entry.model)
+        except UsageError as error:
+            raise WeightsError(f"{card_path}: {error}") from error
     open_model(entry, encoder=True)
     return entry
 
@@ -123,6 +133,37 @@ def add(path: Path) -> list[WeightsEntry]:
     if not files:
         raise WeightsError(f"{path}: there are no weights (*{_SUFFIX}) in this folder")
     return [_add_file(file) for file in files]
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError unless ``name`` may be that of a network of one's own."""
+    try:
+        family = Wanted.parse(name).family
+    except WeightsError:
+        family = None
+    if family != name or len(name) > _MAX_NAME or name in _RESERVED:
+        raise UsageError(
+            f"{name!r} cannot name a network: a name has up to {_MAX_NAME} small letters, digits and _, a "
+            f"letter first, and is none of {', '.join(_RESERVED)}"
+        )
+
+
+def add_named(path: Path, name: str) -> WeightsEntry:
+    """`add` a weights file, whose card calls it ``name``.
+
+    Raises UsageError where others have that name, or where these have another.
+    """
+    identity, installed = weights_id(read_bytes(path)), installed_weights()
+    same = next((entry for entry in installed if entry.id == identity), None)
+    if same and same.model != name:
+        raise UsageError(f"{name}: these weights are here already, as {same.name}")
+    others = [entry.id.hex() for entry in installed if entry.model == name]
+    if others and not same:
+        raise UsageError(
+            f"{name}: there are weights of this name, {others[0]}; choose another, or remove them first: "
+            f"vrcodec weights remove {' '.join(others)}"
+        )
+    return _add_file(path)
 
 
 def _add_file(path: Path) -> WeightsEntry:

@@ -1,1 +1,1 @@
-"""The five families, one module each. What they are built of is in `networks`, `coding` and `slimming`."""
+"""The families, one module each. What they are built of is in `networks`, `coding` and `slimming`."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from vrcodec.bitstream.tables import SCALE_MAX_LOG2, SCALE_MIN_LOG2
+from vrcodec.kernels.clamping import clamp_with_gradient
 
 # A floor of about 2^-20: the price of an escaped symbol in the tables, so that training pays for
 # outliers what coding will.
@@ -22,26 +23,6 @@ def gaussian_likelihood(residual: Tensor, log2_scale: Tensor) -> Tensor:
     near_tail = torch.erfc((distance - 0.5) * inverse)
     far_tail = torch.erfc((distance + 0.5) * inverse)
     return clamp_with_gradient(0.5 * (near_tail - far_tail), LIKELIHOOD_FLOOR, 1.0)
-
-
-class _ClampWithGradient(torch.autograd.Function):
-    """Clamp whose gradient still flows when it would bring the value back into range."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, low: float, high: float) -> Tensor:  # type: ignore[no-untyped-def]
-        ctx.save_for_backward((x < low), (x > high))
-        return x.clamp(low, high)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor):  # type: ignore[no-untyped-def]
-        below, above = ctx.saved_tensors
-        outward = (below & (grad > 0)) | (above & (grad < 0))
-        return grad.masked_fill(outward, 0.0), None, None
-
-
-def clamp_with_gradient(x: Tensor, low: float, high: float) -> Tensor:
-    """Clamp ``x`` to [low, high] with gradients that can bring it back inside, unlike those of ``clamp``."""
-    return _ClampWithGradient.apply(x, low, high)  # type: ignore[no-any-return]
 
 
 def round_straight_through(x: Tensor) -> Tensor:

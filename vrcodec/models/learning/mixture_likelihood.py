@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vrcodec.kernels.clamping import clamp_with_gradient
 from vrcodec.models.coding.mixture import COMPONENTS, LogisticMixture
-from vrcodec.models.learning.likelihoods import LIKELIHOOD_FLOOR, clamp_with_gradient
+from vrcodec.models.learning.likelihoods import LIKELIHOOD_FLOOR
 
 
 def mixture_likelihood(mixture: LogisticMixture, scaled: Tensor, gain: Tensor) -> Tensor:

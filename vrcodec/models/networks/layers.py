@@ -57,10 +57,14 @@ class Pointwise(Module):
 
 
 class LeakyReLU(Module):
-    """Leaky ReLU, in the memory of its input where there are no gradients."""
+    """Leaky ReLU, in the memory of its input where there are no gradients; with ``slope`` 0, ReLU."""
+
+    def __init__(self, slope: float = LEAKY_SLOPE) -> None:
+        super().__init__()
+        self.slope = slope
 
     def forward(self, x: Array) -> Array:
-        return kernels_of(x).leaky_relu(x, LEAKY_SLOPE, reuse=True)
+        return kernels_of(x).leaky_relu(x, self.slope, reuse=True)
 
 
 class PixelShuffle(Module):

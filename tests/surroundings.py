@@ -183,6 +183,7 @@ COMMANDS: Mapping[str, Command] = {
         several=True,
     ),
     "bench": Command(_BENCH, output="out/o.json", repeatable=False, quick=False, several=True),
+    "import": Command("import missing.pth --as mine", code=2, quick=False),
     "train": Command("train nonsense --data in", code=2, quick=False),
     "doctor": Command("doctor --json", repeatable=False, quick=False),
 }

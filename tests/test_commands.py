@@ -16,8 +16,10 @@ from pathlib import Path
 
 import pytest
 import skimage.data
+import torch
 from PIL import Image
 
+from tests.compressai_networks import random_network
 from tests.conftest import GOLDEN, ROOT
 from tests.documents import COMMANDS, DOCUMENTS, blocks
 from vrcodec.cli import view
@@ -84,7 +86,7 @@ ANNOTATIONS = {
 
 @pytest.fixture
 def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with what the pages speak of: photo.png, folders of pictures, weights."""
+    """A folder with what the pages speak of: photo.png, folders of pictures, weights, a checkpoint."""
     photograph = skimage.data.astronaut()
     Image.fromarray(photograph[:192, :256]).save(tmp_path / "photo.png")
     Image.fromarray(skimage.data.page()).save(tmp_path / "page.png")
@@ -102,6 +104,8 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for family in ("gained", "qvrf"):
         (tmp_path / "weights" / f"{family}.safetensors").write_bytes(untrained(family))
     (tmp_path / "my_task.py").write_text("def loss(a, b):\n    return (a - b).square().mean()\n")
+    torch.save(random_network("mbt2018-mean").state_dict(), tmp_path / "mbt2018-mean-4.pth")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(recipes, "load_recipe", tiny_recipe)

@@ -53,7 +53,7 @@ def test_every_command_is_in_the_readme() -> None:
 def shown_commands() -> list[list[str]]:
     """Every `vrcodec ...` in the code of README and the pages for users, split at pipes."""
     found = []
-    pages = ("EFFORT.md", "PLACES.md", "QARV.md", "QMAP.md", "SCALING.md", "SLIM.md")
+    pages = ("EFFORT.md", "IMPORT.md", "PLACES.md", "QARV.md", "QMAP.md", "SCALING.md", "SLIM.md")
     documents = [ROOT / "README.md", *(ROOT / "docs" / name for name in pages)]
     for block in (text for page in documents for text in blocks(page, *COMMAND_BLOCKS)):
         for line in block.splitlines():

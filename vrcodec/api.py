@@ -69,26 +69,26 @@ def encode(
     ``image``: a Pillow image, the path of a picture, or an array: uint8 (H, W) or (H, W, 3), with alpha (H, W,
     2) or (H, W, 4), bool (H, W) for a bilevel picture. An image as `PIL.Image.open` gives it is turned upright,
     as a file is; the result of an operation is kept as it is. ``rate``: 0 (smallest) .. 1 (best), continuous;
-    by default 0.5, or the mean of the map. ``bin_size``: for experts and `qvrf`, the quantisation step in place
-    of a rate, 1/64 .. 64. ``qmap``: for the model `qmap`, levels (h, w) in [0, 1] of any size, stretched over
-    the picture; a rate moves their mean there. ``roi``: in place of that, regions of interest, as the command
-    takes them: "X,Y,W,H", "X,Y,X,Y,X,Y", "labels.json#person", "mask.png", each with a level ":Q" or not
-    (docs/QMAP.md); ``roi_background``: the level around them; ``roi_feather``: pixels from theirs to that.
-    ``width``: for the model `slim`, channels of the networks in place of the rate's own choice; the rate then
-    runs over what that width can do; or ``max_width``: the rate chooses among widths of so many channels at
-    most, or ``max_kmac``: among those that take so many thousand multiplications a pixel to decode at most, for
-    a small decoder. ``effort``: 0 .. 9, how much time to spend on a search for fewer bits; or ``time_budget``
-    in seconds. ``tune``: what to aim at, psnr or ssimulacra2, by weights that are tuned for it, where the model
-    has such, and by the search; msssim, by the search alone; by default what the weights are tuned for.
-    ``engine``: ``numpy``, ``torch``, or ``auto``: as ``VRCODEC_ENGINE`` says, else torch where it is installed.
-    ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N``. ``memory``: about how many bytes to take beside the
-    pixels of the picture; with NumPy it may change the rounding of a few latents, else nothing in the file.
-    ``strip``: metadata to leave out, of "icc", "exif" and "xmp", or "all"; True is all. ``icc``: keep the
-    profile, convert colours to "srgb" by it, or "strip" it. ``reduce_depth``: round more than 8 bits a sample
-    to 8, in place of refusing. ``frame``: which one of an animation or of several pages, from 0.
-    ``lossless``: store without loss the picture, or the text and line art in it, where that is no larger
-    ("auto"), "never" or False, "always" or True; ``lossless_fallback`` is an older word for "auto". ``verify``:
-    decode the result, and compare.
+    by default 0.5, or the mean of the map. ``bin_size``: for experts, `qvrf` and imported networks, the
+    quantisation step in place of a rate, 1/64 .. 64. ``qmap``: for the model `qmap`, levels (h, w) in [0, 1] of
+    any size, stretched over the picture; a rate moves their mean there. ``roi``: in place of that, regions of
+    interest, as the command takes them: "X,Y,W,H", "X,Y,X,Y,X,Y", "labels.json#person", "mask.png", each with a
+    level ":Q" or not (docs/QMAP.md); ``roi_background``: the level around them; ``roi_feather``: pixels from
+    theirs to that. ``width``: for the model `slim`, channels of the networks in place of the rate's own choice;
+    the rate then runs over what that width can do; or ``max_width``: the rate chooses among widths of so many
+    channels at most, or ``max_kmac``: among those that take so many thousand multiplications a pixel to decode
+    at most, for a small decoder. ``effort``: 0 .. 9, how much time to spend on a search for fewer bits; or
+    ``time_budget`` in seconds. ``tune``: what to aim at, psnr or ssimulacra2, by weights that are tuned for it,
+    where the model has such, and by the search; msssim, by the search alone; by default what the weights are
+    tuned for. ``engine``: ``numpy``, ``torch``, or ``auto``: as ``VRCODEC_ENGINE`` says, else torch where it is
+    installed. ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N``. ``memory``: about how many bytes to take beside the pixels of the
+    picture; with NumPy it may change the rounding of a few latents, else nothing in the file.
+    ``strip``: metadata to leave out, of "icc",
+    "exif" and "xmp", or "all"; True is all. ``icc``: keep the profile, convert colours to "srgb" by it, or
+    "strip" it. ``reduce_depth``: round more than 8 bits a sample to 8, in place of refusing. ``frame``: which
+    one of an animation or of several pages, from 0. ``lossless``: store without loss the picture, or the text
+    and line art in it, where that is no larger ("auto"), "never" or False, "always" or True;
+    ``lossless_fallback`` is an older word for "auto". ``verify``: decode the result, and compare.
 
     Raises InputError, LimitError, UsageError, WeightsError or DeviceError; with ``verify``, CorruptError. What
     is in the file and has no place in a .vrc file, such as a gain map, is told by a LeftOutWarning of

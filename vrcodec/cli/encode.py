@@ -103,8 +103,8 @@ metadata are kept; what cannot be kept is refused. Of a folder, all pictures bel
         "--model",
         default=DEFAULT_MODEL,
         show_default=True,
-        shell_complete=options.complete_family,
-        help="Model family; see `vrcodec models`.",
+        shell_complete=options.complete_model,
+        help="Model family, or the name of an imported network; see `vrcodec models`.",
     ),
     options.tune_option,
     click.option(
@@ -167,7 +167,8 @@ metadata are kept; what cannot be kept is refused. Of a folder, all pictures bel
     click.option(
         "--bin-size",
         type=float,
-        help="Expert, qvrf only: the quantisation step, 1/64 .. 64, also beyond what any rate has.",
+        help="Expert, qvrf and imported networks only: the quantisation step, 1/64 .. 64, also beyond what any "
+        "rate has.",
     ),
 )
 @option_group(

@@ -30,9 +30,13 @@ COMMANDS = (
     "batch",
     "qmap",
     "bench",
+    "import",
     "train",
     "doctor",
 )
+
+# Where a module cannot have the name of its command.
+_MODULES = {"import": "import_checkpoint"}
 
 EXIT_INTERNAL = 1
 # What a shell reports for a process that the closed pipe itself ended.
@@ -64,7 +68,9 @@ class LazyGroup(click.Group):
         """The command object, or None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"vrcodec.cli.{cmd_name}").command
+        command: click.Command = import_module(
+            f"vrcodec.cli.{_MODULES.get(cmd_name, cmd_name)}"
+        ).command
         return command
 
 

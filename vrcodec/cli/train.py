@@ -9,14 +9,16 @@ import click
 
 from vrcodec.cli.shared import options, output, signals
 from vrcodec.cli.shared.option_groups import MESSAGES, RUNNING, GroupedCommand, option_group
-from vrcodec.errors import UsageError
+from vrcodec.errors import UsageError, WeightsError
 from vrcodec.extras import require
 
 if TYPE_CHECKING:
     from vrcodec.training.schedule import Shape
 
 
-_HELP = """Train the weights of FAMILY on a folder of photographs.
+_HELP = """Train the weights of FAMILY on a folder of photographs: of a family, or of a network of your own.
+
+One's own is called by the name that `vrcodec import` gave it, and trained on from its newest weights.
 
 Stops by itself when the budget is used up, and writes the weights and their card. Under torchrun,
 all processes train one model. Ctrl-C ends it behind the present step, with nothing lost.
@@ -24,7 +26,7 @@ all processes train one model. Ctrl-C ends it behind the present step, with noth
 
 
 @click.command(cls=GroupedCommand, help=_HELP)
-@click.argument("family", shell_complete=options.complete_family)
+@click.argument("family", shell_complete=options.complete_model)
 @option_group(
     "Pictures",
     click.option(
@@ -61,7 +63,7 @@ all processes train one model. Ctrl-C ends it behind the present step, with noth
         "--transforms",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         help="Weights of qvrf or qarv whose analysis and synthesis are to replace those of the start; for "
-        "all families but slim.",
+        "gained, qvrf, qmap and qarv.",
     ),
     click.option("--minutes", type=click.FloatRange(min=0), help="Budget of the whole schedule."),
     click.option("--steps", type=click.IntRange(min=1), help="The same, in steps."),
@@ -177,12 +179,11 @@ def command(
     """Run the command."""
     for module in ("torch", "compressai"):
         require(module, "train", "training")
-    from vrcodec.training.recipes import FAMILIES, load_recipe
+    from vrcodec.catalog import find_by_family
+    from vrcodec.training.recipes import FAMILIES, load_recipe, own_recipe
     from vrcodec.training.schedule import Schedule
     from vrcodec.training.session import Session, train
 
-    if family not in FAMILIES:
-        raise UsageError(f"no recipe for {family!r}; there are: {', '.join(FAMILIES)}")
     if trunk and (branch or resume):
         raise UsageError(
             "--trunk begins or goes on with a trunk by itself: leave out --branch and --resume"
@@ -190,6 +191,18 @@ def command(
     if branch and (init or transforms):
         raise UsageError("a branch has the weights of its trunk: leave out --init and --transforms")
     options.set_threads(threads)
+    if family in FAMILIES:
+        recipe = load_recipe(family, small=small)
+    else:
+        try:
+            entry = find_by_family(family)
+        except WeightsError as error:
+            raise UsageError(
+                f"no recipe for {family!r}; there are: {', '.join(FAMILIES)}, and networks of your own once "
+                "they are imported"
+            ) from error
+        recipe = own_recipe(entry, small=small)
+        init = init or (None if branch else entry.path)
     settings = {
         "batch": batch,
         "learning_rate": learning_rate,
@@ -203,7 +216,7 @@ def command(
     with signals.as_requests() as stop:
         train(
             Session(
-                recipe=load_recipe(family, small=small),
+                recipe=recipe,
                 data=folders,
                 folder=trunk or target,
                 schedule=Schedule(minutes, steps, pause, shape),

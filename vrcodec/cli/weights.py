@@ -25,7 +25,8 @@ from vrcodec.errors import UsageError, WeightsError
 _HELP = """Keep the weights of models: those that files need, and those that encode.
 
 Weights are called by their id (16 digits, as `vrcodec info` shows it), by family and generation (qvrf@3, or
-qvrf-3), or by family, which is its newest generation.
+qvrf-3), or by family, which is its newest generation. Those of an imported network have its name in place of a
+family.
 """
 
 hub_option = click.option(

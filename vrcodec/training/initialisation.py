@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from vrcodec.errors import WeightsError
-from vrcodec.models import VariableRateModel
+from vrcodec.models import GdnHyperprior, VariableRateModel
 from vrcodec.models.families.qarv import Qarv
 from vrcodec.models.families.qvrf import Qvrf
 from vrcodec.models.families.slim import Slim
@@ -42,6 +42,8 @@ def initialise(trainer: Trainer, init: Path | None, pictures: Sequence[Tensor], 
     model = trainer.model
     if init:
         _load_initial_weights(trainer, init, pictures)
+    elif isinstance(model, GdnHyperprior):
+        pass
     elif isinstance(model, HyperpriorModel | Slim) and can_carry_klt(model.size):
         initialise_from_klt(model, *principal_components(pictures, seed))
         trainer.restart_average()

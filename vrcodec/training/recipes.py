@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from vrcodec.catalog import WeightsEntry
 from vrcodec.errors import UsageError
+from vrcodec.models import GdnHyperprior
 from vrcodec.models.networks.backbone import BackboneSize
+from vrcodec.models.weights import load_size
 
 # What a model is trained for: the metric of its distortion.
 Tune = Literal["psnr", "ssimulacra2"]
@@ -21,7 +24,8 @@ class Recipe:
     ``final_fraction`` of it. ``frozen_steps``: how long parameters that came from elsewhere
     stand still while new ones learn. ``ema``: decay of the average whose weights are the product.
     ``calibration_crops``: random crops to whose symbols the tables are fitted in the end. ``graphics``: the
-    share of training crops that are graphics.
+    share of training crops that are graphics. ``name``, ``version``: of a network of one's own, what its
+    weights will be called, and their generation.
     """
 
     family: str
@@ -38,6 +42,13 @@ class Recipe:
     optimizer: Literal["adam", "muon"] = "adam"
     tune: Tune = "psnr"
     graphics: float = 0.05
+    name: str = ""
+    version: int = 0
+
+    @property
+    def model(self) -> str:
+        """What `--model` will call the weights."""
+        return self.name or self.family
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Recipe:
@@ -86,6 +97,8 @@ _SMALL = {
 }
 
 FAMILIES = tuple(_RECIPES)
+# Of networks that are trained already: a tenth of the others' learning rate.
+_OWN_LEARNING_RATE = 1e-4
 
 
 def load_recipe(family: str, *, small: bool = False) -> Recipe:
@@ -96,3 +109,24 @@ def load_recipe(family: str, *, small: bool = False) -> Recipe:
     if small and family not in _SMALL:
         raise UsageError(f"{family} has no small recipe; gained has")
     return (_SMALL if small else _RECIPES)[family]
+
+
+def own_recipe(entry: WeightsEntry, *, small: bool = False) -> Recipe:
+    """The recipe that trains the weights of a network of one's own on.
+
+    Raises UsageError for other weights, and for ``small``: it has the size that it has.
+    """
+    if small:
+        raise UsageError(f"{entry.model} has no small recipe; gained has")
+    if entry.family != GdnHyperprior.family:
+        known = ", ".join(FAMILIES)
+        raise UsageError(
+            f"no recipe for {entry.model!r}; there are: {known}; and networks of your own"
+        )
+    return Recipe(
+        entry.family,
+        load_size(entry.path),
+        learning_rate=_OWN_LEARNING_RATE,
+        name=str(entry.card.get("name", "")),
+        version=entry.version + 1,
+    )

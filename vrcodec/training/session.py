@@ -158,10 +158,8 @@ def _saved_recipe(state: State, source: Path, session: Session) -> Recipe:
             "cosine": "a run with an end: go on with it by --resume",
         }
         raise UsageError(f"{source}: holds {kinds[shape]}")
-    if recipe.family != session.recipe.family:
-        raise UsageError(
-            f"{source}: holds a run of {recipe.family}, not of {session.recipe.family}"
-        )
+    if recipe.model != session.recipe.model:
+        raise UsageError(f"{source}: holds a run of {recipe.model}, not of {session.recipe.model}")
     return replace(recipe, **session.overrides)
 
 
@@ -210,6 +208,8 @@ def _finish(trainer: Trainer, session: Session, pictures: list[Tensor]) -> None:
         [*trainer.history, _stage(trainer, session)],
         pictures,
         crops=trainer.recipe.calibration_crops,
+        name=trainer.recipe.name,
+        version=trainer.recipe.version,
     )
     log = session.folder / "log.csv"
     # A run of a few steps has logged none.

@@ -120,10 +120,10 @@ class Transforms:
 
 @torch.no_grad()
 def replace_transforms(model: VariableRateModel, transforms: Transforms) -> set[str]:
-    """Replace the transforms of ``model``, of any family but `slim`; its prior is unchanged.
+    """Replace the transforms of ``model``, of a family with the shared backbone; its prior is unchanged.
 
-    Returns the names of the parameters that were replaced. Raises WeightsError for `slim`, and where the sizes
-    differ.
+    Returns the names of the parameters that were replaced. Raises WeightsError for other families, and where
+    the sizes differ.
     """
     new = dict(transforms.networks)
     if isinstance(model, Gained):
@@ -136,7 +136,9 @@ def replace_transforms(model: VariableRateModel, transforms: Transforms) -> set[
     elif isinstance(model, Qarv):
         new = _qarv_state(model, transforms)
     else:
-        raise WeightsError(f"{model.family} cannot take over transforms; all other families can")
+        raise WeightsError(
+            f"{model.family} cannot take over transforms; gained, qvrf, qmap and qarv can"
+        )
     try:
         model.load_state_dict(new, strict=False)
     except ValueError as error:

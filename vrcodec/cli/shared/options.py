@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args
 import click
 
 from vrcodec.bitstream.schema import METHODS
-from vrcodec.catalog import DEFAULT_TUNE
+from vrcodec.catalog import DEFAULT_TUNE, installed_weights
 from vrcodec.cli.shared import output
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.refinement.effort import Tune
@@ -32,7 +32,11 @@ def complete_from(*values: str) -> Completer:
     return complete
 
 
-complete_family = complete_from(*sorted(METHODS.values()))
+def complete_model(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion for a family, or the name of a network of one's own."""
+    names = {*METHODS.values(), *(entry.model for entry in installed_weights())}
+    return [name for name in sorted(names) if name.startswith(incomplete)]
+
 
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1024, "mi": 1024**2, "gi": 1024**3}
 

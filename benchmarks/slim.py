@@ -2,8 +2,8 @@
 
     python -m benchmarks.slim /path/to/kodak [--part curves|budgets|costs] [--pictures 4]
 
-Every figure is of real files that were decoded again. Costs want an idle machine. The tables of the
-document are replaced; its words stay.
+Every figure is of real files that were decoded again. Costs, and those of the budgets, want an idle machine.
+The tables of the document are replaced; its words stay.
 """
 
 from __future__ import annotations
@@ -264,7 +264,7 @@ def draw(widths: Mapping[int, Curve], scheduled: Curve, even: Curve) -> None:
 
 
 def measure_budgets(pictures: Sequence[Picture]) -> dict[str, str]:
-    """What a limit of the width leaves, and whether another width within it were better."""
+    """What a limit of the width leaves and costs, and whether another width within it were better."""
     encoder, decoder = Encoder("slim"), Decoder()
     model = _slim(encoder.model)
     codes = [code_from_rate(rate) for rate in BUDGET_RATES]
@@ -278,21 +278,59 @@ def measure_budgets(pictures: Sequence[Picture]) -> dict[str, str]:
             for w in model.size.widths
         }
     return {
-        "budgets": markdown(budget_table(limited, model)),
+        "budgets": markdown(budget_table(limited, model, decoding_costs(model.size.widths))),
         "choice": choice_words(limited, widths, model),
     }
 
 
-def budget_table(limited: Mapping[int, Curve], model: Slim) -> Table:
-    """One row a limit: rate and quality, and the work of a decoder."""
+@dataclass(frozen=True)
+class DecodingCost:
+    """Of a width: seconds with PyTorch, warm, on one thread; peak MiB of a whole command, with NumPy."""
+
+    seconds: float
+    mib: float
+
+
+def decoding_costs(widths: Sequence[int]) -> dict[int, DecodingCost]:
+    """What a decoder needs at each of ``widths``, for a photograph."""
+    picture = photograph()
+    return {
+        width: DecodingCost(
+            _median_times(picture, width, threads=(1,))[1],
+            _peak_memory(picture, width, "numpy")[1],
+        )
+        for width in widths
+    }
+
+
+def budget_table(
+    limited: Mapping[int, Curve], model: Slim, costs: Mapping[int, DecodingCost]
+) -> Table:
+    """One row a limit: rate and quality, and work, time and memory of a decoder."""
     kmac, rates = _decoder_work(), model.scheduled_rates()
     rows = []
     for limit, curve in limited.items():
         points = [f"{bpp:.3f} bpp, {q:.2f} dB" for bpp, q in zip(*curve.means(), strict=True)]
-        mean = sum((end - first) * kmac[min(w, limit)] for w, (first, end) in rates.items())
-        rows.append([str(limit), f"{kmac[limit]:.2f}", f"{mean:.1f}", *points])
-    heads = [f"rate {rate:g}" for rate in BUDGET_RATES]
-    return ["`--max-width`", "`--max-kmac`", "mean over the rate", *heads], rows
+        shares = [(end - first, min(w, limit)) for w, (first, end) in rates.items()]
+        mean_kmac = sum(share * kmac[w] for share, w in shares)
+        mean_seconds = sum(share * costs[w].seconds for share, w in shares)
+        cells = [
+            f"{kmac[limit]:.2f}",
+            f"{mean_kmac:.1f}",
+            f"{1000 * costs[limit].seconds:.0f}",
+            f"{1000 * mean_seconds:.0f}",
+            f"{costs[limit].mib:.0f}",
+        ]
+        rows.append([str(limit), *cells, *points])
+    columns = [
+        "`--max-width`",
+        "`--max-kmac`",
+        "kMAC, mean",
+        "decode ms, at most",
+        "decode ms, mean",
+        "MiB, at most",
+    ]
+    return [*columns, *(f"rate {rate:g}" for rate in BUDGET_RATES)], rows
 
 
 def choice_words(limited: Mapping[int, Curve], widths: Mapping[int, Curve], model: Slim) -> str:
@@ -328,7 +366,8 @@ def cost_table() -> Table:
         times = [f"{seconds * 1000:.0f}" for seconds in _median_times(picture, int(width))]
         kmac = "/".join(f"{value:.1f}" for value in figures["kmac_per_pixel"].values())
         parameters = f"{figures['parameters'] / 1e6:.2f} M"
-        memory = [f"{mib:.0f}" for mib in _peak_memory(picture, int(width))]
+        peaks = _peak_memory(picture, int(width), "torch")
+        memory = [f"{mib - _torch_memory():.0f}" for mib in peaks]
         read = f"{bytes_read(picture, int(width)) / _MIB:.2f}"
         rows.append([width, parameters, kmac, *times, *memory, read])
     columns = [
@@ -346,12 +385,12 @@ def cost_table() -> Table:
     return columns, rows
 
 
-def _median_times(picture: Picture, width: int) -> list[float]:
-    """Median seconds of encode and decode, warm: on one thread, on two."""
+def _median_times(picture: Picture, width: int, threads: Sequence[int] = (1, 2)) -> list[float]:
+    """Median seconds of encode and decode, warm, for each number of ``threads``."""
     encoder, decoder, setting = Encoder("slim"), Decoder(), RateSetting.from_rate(0.5, width=width)
     data = encoder.encode(picture, setting)
     times = []
-    for count in (1, 2):
+    for count in threads:
         with use_threads(count):
             times.append(median_seconds(partial(encoder.encode, picture, setting), COST_REPEATS))
             times.append(median_seconds(partial(decoder.decode, data), COST_REPEATS))
@@ -377,15 +416,15 @@ def bytes_read(picture: Picture, width: int) -> int:
     return sum(sizes.values())
 
 
-def _peak_memory(picture: Picture, width: int) -> list[float]:
-    """MiB that encode and decode commands on one thread take beyond `import torch`."""
+def _peak_memory(picture: Picture, width: int, library: str) -> list[float]:
+    """MiB that encode and decode commands take on one thread, with NumPy or PyTorch."""
     with tempfile.TemporaryDirectory() as folder:
         ppm, vrc = Path(folder, "a.ppm"), Path(folder, "a.vrc")
         picture.to_image().save(ppm)
         encode = ["encode", str(ppm), "--model", "slim", "--width", str(width)]
         decode = ["decode", str(vrc), "-o", f"{folder}/b.ppm"]
-        commands = [["-m", "vrcodec", *a, "-q", "--threads", "1"] for a in (encode, decode)]
-        return [run_process(*command)[1] - _torch_memory() for command in commands]
+        common = ["-q", "--threads", "1", "--engine", library]
+        return [run_process("-m", "vrcodec", *a, *common)[1] for a in (encode, decode)]
 
 
 def _torch_memory() -> float:
@@ -402,7 +441,7 @@ def device_words() -> str:
     width = _slim(Encoder("slim").model).size.widths[0]
     megapixels = picture.width * picture.height / 1e6
     torch_mib = _torch_memory()
-    decode_mib = _peak_memory(picture, width)[1]
+    decode_mib = _peak_memory(picture, width, "torch")[1] - torch_mib
     with use_threads(1):
         data = Encoder("slim").encode(picture, RateSetting.from_rate(0.5, width=width))
         seconds = median_seconds(lambda: Decoder(Engine("cpu")).decode(data), COST_REPEATS)

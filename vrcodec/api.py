@@ -81,14 +81,14 @@ def encode(
     ``time_budget`` in seconds. ``tune``: what to aim at, psnr or ssimulacra2, by weights that are tuned for it,
     where the model has such, and by the search; msssim, by the search alone; by default what the weights are
     tuned for. ``engine``: ``numpy``, ``torch``, or ``auto``: as ``VRCODEC_ENGINE`` says, else torch where it is
-    installed. ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N``. ``memory``: about how many bytes to take beside the pixels of the
-    picture; with NumPy it may change the rounding of a few latents, else nothing in the file.
-    ``strip``: metadata to leave out, of "icc",
-    "exif" and "xmp", or "all"; True is all. ``icc``: keep the profile, convert colours to "srgb" by it, or
-    "strip" it. ``reduce_depth``: round more than 8 bits a sample to 8, in place of refusing. ``frame``: which
-    one of an animation or of several pages, from 0. ``lossless``: store without loss the picture, or the text
-    and line art in it, where that is no larger ("auto"), "never" or False, "always" or True;
-    ``lossless_fallback`` is an older word for "auto". ``verify``: decode the result, and compare.
+    installed. ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N``. ``memory``: about how many bytes to take
+    beside the pixels of the picture; with NumPy it may change the rounding of a few latents, else nothing in
+    the file. ``strip``: metadata to leave out, of "icc", "exif" and "xmp", or "all"; True is all. ``icc``: keep
+    the profile, convert colours to "srgb" by it, or "strip" it. ``reduce_depth``: round more than 8 bits a
+    sample to 8, in place of refusing. ``frame``: which one of an animation or of several pages, from 0.
+    ``lossless``: store without loss the picture, or the text and line art in it, where that is no larger
+    ("auto"), "never" or False, "always" or True; ``lossless_fallback`` is an older word for "auto". ``verify``:
+    decode the result, and compare.
 
     Raises InputError, LimitError, UsageError, WeightsError or DeviceError; with ``verify``, CorruptError. What
     is in the file and has no place in a .vrc file, such as a gain map, is told by a LeftOutWarning of

@@ -41,7 +41,7 @@ all processes train one model. Ctrl-C ends it behind the present step, with noth
         "--eval",
         "eval_folder",
         type=click.Path(exists=True, file_okay=False, path_type=Path),
-        help="Folder with held-out pictures, evaluated every few minutes.",
+        help="Folder with held-out pictures, evaluated every few minutes; needed for --schedule.",
     ),
     click.option(
         "--graphics",
@@ -110,6 +110,13 @@ all processes train one model. Ctrl-C ends it behind the present step, with noth
         help="What to train for; ssimulacra2 (with gained, qvrf and qarv) sees more as people do.  "
         "[default: psnr]",
     ),
+    click.option(
+        "--schedule",
+        "lambda_scheduling",
+        is_flag=True,
+        help="Lambda scheduling, of slim: search, from one trade-off for all widths, how far each should go, "
+        "within the first part of the budget.",
+    ),
     click.option("--batch", type=click.IntRange(min=1), help="Crops per step and process."),
     click.option(
         "--learning-rate",
@@ -165,6 +172,7 @@ def command(
     transforms: Path | None,
     eval_folder: Path | None,
     small: bool,
+    lambda_scheduling: bool,
     batch: int | None,
     learning_rate: float | None,
     warmup: int | None,
@@ -190,6 +198,8 @@ def command(
         )
     if branch and (init or transforms):
         raise UsageError("a branch has the weights of its trunk: leave out --init and --transforms")
+    if lambda_scheduling:
+        _check_search(family, trunk or branch, eval_folder)
     options.set_threads(threads)
     if family in FAMILIES:
         recipe = load_recipe(family, small=small)
@@ -226,9 +236,22 @@ def command(
                 transforms=transforms,
                 trunk=branch,
                 eval_folder=eval_folder,
+                lambda_scheduling=lambda_scheduling,
                 device=device,
                 seed=seed,
                 say=output.say,
                 stop=stop,
             )
+        )
+
+
+def _check_search(family: str, trunk: Path | None, eval_folder: Path | None) -> None:
+    """Raise UsageError where there is nothing to search, or nothing to measure on."""
+    if family != "slim":
+        raise UsageError("--schedule searches the trade-offs of widths, and only slim has widths")
+    if trunk:
+        raise UsageError("--schedule belongs to a run with an end: leave out --trunk and --branch")
+    if not eval_folder:
+        raise UsageError(
+            "--schedule measures on held-out pictures: name a folder of them with --eval"
         )

@@ -42,16 +42,20 @@ def evaluate(
     pictures: Sequence[Tensor],
     device: str,
     loss: LossFunction = rate_distortion_loss,
+    levels: Sequence[float] = RATES,
 ) -> list[Point]:
-    """Evaluate ``model`` (in evaluation mode), at each of its widths, on uint8 pictures (3, H, W)."""
+    """Evaluate ``model`` (in evaluation mode) on uint8 pictures (3, H, W), at each width, narrow to wide.
+
+    ``levels``: the rates, or of a slimmable model levels of each width's reach, 0 .. 1.
+    """
     place_trainable(model, device)
     reaches: dict[int | None, float] = {None: 1.0}
     if model.size.widths:
         reaches = dict(zip(model.size.widths, model.size.reach, strict=True))
     return [
-        _evaluate_point(model, pictures, rate, width, reach, device, loss)
+        _evaluate_point(model, pictures, level, width, reach, device, loss)
         for width, reach in reaches.items()
-        for rate in RATES
+        for level in levels
     ]
 
 
@@ -94,12 +98,12 @@ class HeldOut:
     def __init__(self, path: Path, pictures: Sequence[Tensor], say: Callable[[str], None]) -> None:
         self.record = Record(path, self._COLUMNS, say)
         self.loss: float | None = None
-        self._pictures = pictures
+        self.pictures = pictures
         self._say = say
 
     def __call__(self, trainer: Trainer) -> None:
         loss = LOSSES[trainer.recipe.tune]
-        points = evaluate(trainer.averaged_model(), self._pictures, trainer.device, loss)
+        points = evaluate(trainer.averaged_model(), self.pictures, trainer.device, loss)
         position = trainer.position
         for p in points:
             figures = (f"{p.loss:.4f}", f"{p.bpp:.4f}", f"{p.psnr:.3f}")

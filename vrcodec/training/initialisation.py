@@ -74,6 +74,9 @@ def _load_initial_weights(trainer: Trainer, path: Path, pictures: Sequence[Tenso
         _check_size(model, path)
         trainer.load_matching(convert_gained(state, model.size.groups))
     else:
+        if isinstance(model, Slim) and load_size(path).widths == model.size.widths:
+            # Gains and schedule are over this reach, which a search may have found.
+            trainer.set_reach(load_size(path).reach)
         trainer.load_matching(state)
 
 

@@ -7,7 +7,8 @@ from a checkpoint draws what it would have drawn without the interruption.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ class Trainer:
     """One run: model, optimizers, average, and the checkpoint in ``folder``.
 
     ``position``: how far it has come; ``origin``: where its present stage began. ``history``: the stages before
-    that, oldest first, for the card.
+    that, oldest first, for the card. ``search``: what a search for the reach of widths keeps
+    (`vrcodec.training.reach_search`).
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Trainer:
         self.position = self.origin = Position()
         self.shape: Shape = "cosine"
         self.history: list[dict[str, Any]] = []
+        self.search: dict[str, Any] | None = None
         self.optimizers = make_optimizers(self.model, recipe.optimizer, recipe.learning_rate, group)
         self.guard = GradientGuard(recipe.clip_norm, device)
         self._updating = False
@@ -93,6 +96,13 @@ class Trainer:
         """Restart the average at the present weights, after they were set from outside."""
         self.average = WeightAverage(self.model, self.recipe.ema)
 
+    def set_reach(self, reach: Sequence[float]) -> None:
+        """Set the reach of each width of a slimmable model, here and in the recipe, for the steps to come."""
+        size = replace(self.recipe.size, reach=tuple(reach))
+        self.recipe = replace(self.recipe, size=size)
+        self.model.size = size
+        self.objective = choose_objective(self.model, self.recipe.tune)
+
     def branch(self, stage: dict[str, Any]) -> None:
         """Begin a branch here, at the end of ``stage``; its average is to be that of its own weights."""
         self.shape = "decay"
@@ -107,10 +117,12 @@ class Trainer:
         log: Log,
         evaluator: Callable[[Trainer], None] | None = None,
         stop: Callable[[], bool] = never,
+        search: Callable[[Trainer], None] | None = None,
     ) -> None:
         """Train until the schedule or this process's share of it is used up or ``stop`` of rank 0 says so.
 
-        ``evaluator`` is called every few minutes on rank 0, and at the end, unless it is ``stop`` that ends it.
+        ``evaluator`` is called every few minutes on rank 0, and at the end, unless it is ``stop`` that ends it;
+        ``search`` behind each step, on every rank.
         """
         self.shape = schedule.shape
         self.group.broadcast_parameters(self.model)
@@ -130,6 +142,8 @@ class Trainer:
             if self.position.step % _LOG_EVERY == 0:
                 learning_rate = self.optimizers[0].param_groups[0]["lr"]
                 log.add(self.position, loss, norm, learning_rate, self.guard.rejected)
+            if search:
+                search(self)
             if now - saved > _SAVE_SECONDS:
                 self._save_if_possible(log.say)
                 saved = now
@@ -169,19 +183,27 @@ class Trainer:
         self._freeze_inherited()
         with stage("norm"):
             reject, norm = self.guard.clip(self.model.parameters())
-        # A checkpoint written between here and the end would hold half of a step.
-        self._updating = True
-        for optimizer in self.optimizers:
-            with stage(type(optimizer).__name__):
-                optimizer.found_inf = reject.float()  # type: ignore[attr-defined]
-                optimizer.step()
-                optimizer.zero_grad()
-        with stage("average"):
-            self.average.update(self.model)
-        samples = self.position.samples + recipe.batch * self.group.world_size
-        self.position = replace(self.position, step=step + 1, samples=samples)
-        self._updating = False
+        with self.whole_update():
+            for optimizer in self.optimizers:
+                with stage(type(optimizer).__name__):
+                    optimizer.found_inf = reject.float()  # type: ignore[attr-defined]
+                    optimizer.step()
+                    optimizer.zero_grad()
+            with stage("average"):
+                self.average.update(self.model)
+            samples = self.position.samples + recipe.batch * self.group.world_size
+            self.position = replace(self.position, step=step + 1, samples=samples)
         return loss, norm
+
+    @contextmanager
+    def whole_update(self) -> Iterator[None]:
+        """What changes more than one part of the run: a checkpoint written within it would hold half of that.
+
+        So there is none from then on where it is broken off.
+        """
+        self._updating = True
+        yield
+        self._updating = False
 
     def _seed_step(self) -> np.random.Generator:
         """Random numbers for the crops of this step; those of PyTorch are seeded, too."""
@@ -219,6 +241,7 @@ class Trainer:
             "optimizers": [o.state_dict() for o in self.optimizers],
             "guard": self.guard.state(),
             "inherited": sorted(self.inherited),
+            "search": self.search,
         }
         write_checkpoint(self.folder, state)
 
@@ -241,6 +264,8 @@ class Trainer:
             self.origin = Position(**state["origin"])
             self.seed, self.shape = state["seed"], state["shape"]
             self.history = state["history"]
+            # Checkpoints of runs before there was such a search lack it.
+            self.search = state.get("search")
         except (RuntimeError, KeyError, ValueError, TypeError) as error:
             raise CorruptError(
                 f"{CHECKPOINT}: this checkpoint does not fit the recipe: {error}"

@@ -24,13 +24,16 @@ from vrcodec.training.evaluation import HeldOut
 from vrcodec.training.export import export_model
 from vrcodec.training.initialisation import initialise, load_transforms
 from vrcodec.training.log import Log, Record
+from vrcodec.training.log_plots import plot_log, plot_search
 from vrcodec.training.loop import Trainer, never
-from vrcodec.training.loss_plot import plot_log
+from vrcodec.training.reach_search import ReachSearch, begin_search, is_searching
 from vrcodec.training.recipes import Recipe
 from vrcodec.training.schedule import Position, Schedule
 
 # The central part of a held-out picture is cut to a multiple of 16 pixels.
 _MIN_HELD_OUT = 16
+
+_SEARCH_LOG = "schedule.csv"
 
 _CALL_COLUMNS = ("ended", "device", "batch", "step", "samples", "of_this_call", "hours", "held_out")
 
@@ -40,8 +43,9 @@ class Session:
     """Options of a training run; see `vrcodec train --help`.
 
     ``overrides``: fields of the recipe that were asked for; they count also where a run goes on, whose other
-    settings are those that it began with. ``trunk``: the folder of which this is a branch. ``say`` takes
-    messages for the user; ``stop`` is asked before each step whether to end early.
+    settings are those that it began with. ``trunk``: the folder of which this is a branch.
+    ``lambda_scheduling``: begin with a search for the reach of the widths. ``say`` takes messages for the user;
+    ``stop`` is asked before each step whether to end early.
     """
 
     recipe: Recipe
@@ -54,6 +58,7 @@ class Session:
     transforms: Path | None = None
     trunk: Path | None = None
     eval_folder: Path | None = None
+    lambda_scheduling: bool = False
     device: str = "auto"
     seed: int = 0
     say: Callable[[str], None] = print
@@ -84,9 +89,10 @@ def _train(session: Session, resume: bool, group: ProcessGroup) -> None:
     if log.record:
         log.record.forget_after(trainer.position.step)
     held_out = _held_out(session, trainer.position.step) if first else None
+    search = _reach_search(session, trainer, held_out, log.say)
     before = trainer.position
     try:
-        trainer.run(sampler, session.schedule, log, held_out, session.stop)
+        trainer.run(sampler, session.schedule, log, held_out, session.stop, search)
     except BaseException:
         trainer.save()
         raise
@@ -130,6 +136,8 @@ def _make_trainer(
         recipe = replace(session.recipe, **session.overrides)
         trainer = Trainer(recipe, session.folder, device, group, session.seed)
         _initialise(trainer, session, filter_by_side(pictures, recipe.crop))
+        if session.lambda_scheduling:
+            begin_search(trainer)
         return trainer
     state = read_checkpoint(source, device, group)
     if state is None:
@@ -137,6 +145,10 @@ def _make_trainer(
     recipe = _saved_recipe(state, source, session)
     trainer = Trainer(recipe, session.folder, device, group, session.seed)
     trainer.load(state)
+    if session.lambda_scheduling and trainer.search is None:
+        raise UsageError(
+            f"{source}: this run began without --schedule; leave it out, or begin another run"
+        )
     if not resume:
         trainer.branch(_stage(trainer, session))
     return trainer
@@ -170,6 +182,23 @@ def _held_out(session: Session, step: int) -> HeldOut | None:
     held_out = HeldOut(session.folder / "eval.csv", pictures, session.say)
     held_out.record.forget_after(step)
     return held_out
+
+
+def _reach_search(
+    session: Session, trainer: Trainer, held_out: HeldOut | None, say: Callable[[str], None]
+) -> ReachSearch | None:
+    """The search that the run is in, if it is. Raises UsageError where it has nothing to measure on."""
+    if not is_searching(trainer):
+        return None
+    if session.eval_folder is None:
+        raise UsageError(
+            "a search for the reach of widths measures on held-out pictures: name a folder of them with --eval"
+        )
+    if held_out is None:
+        return ReachSearch([], None, say)
+    record = Record(session.folder / _SEARCH_LOG, ReachSearch.COLUMNS, say)
+    record.forget_after(trainer.position.step)
+    return ReachSearch(held_out.pictures, record, say)
 
 
 def _load_folders(session: Session, folders: tuple[Path, ...]) -> list[Tensor]:
@@ -211,10 +240,11 @@ def _finish(trainer: Trainer, session: Session, pictures: list[Tensor]) -> None:
         name=trainer.recipe.name,
         version=trainer.recipe.version,
     )
-    log = session.folder / "log.csv"
     # A run of a few steps has logged none.
-    if log.exists():
-        plot_log(log, log.with_suffix(".png"))
+    for name, plot in (("log.csv", plot_log), (_SEARCH_LOG, plot_search)):
+        log = session.folder / name
+        if log.exists():
+            plot(log, log.with_suffix(".png"))
     position = trainer.position
     session.say(f"{path}: {position.step} steps, {position.samples} samples")
 
@@ -237,6 +267,8 @@ def _stage(trainer: Trainer, session: Session) -> dict[str, Any]:
         "hours": round((now.seconds - origin.seconds) / 3600, 3),
         "device": _describe_device(trainer.device, trainer.group),
     }
+    if trainer.search is not None:
+        stage["lambda_scheduling"] = True
     sources = {"init": session.init, "transforms": session.transforms}
     return stage | {name: path.name for name, path in sources.items() if path}
 

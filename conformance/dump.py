@@ -27,6 +27,7 @@ _CHUNKS = {
     0x06: "alpha",
     0x07: "samples without loss",
     0x08: "lossless cells",
+    0x09: "quality map of small cells",
     0x80: "ICC profile",
     0x81: "EXIF data",
     0x82: "XMP packet",
@@ -116,6 +117,12 @@ def _ties(cursor: Cursor) -> Fields:
 def _bin_size(file: File, cursor: Cursor) -> Fields:
     code = int.from_bytes(cursor.take(2), "little", signed=True)
     yield cursor.position, f"code {code}: a step of {2 ** (code / 2048):.3f}"
+
+
+def _fine_map(file: File, cursor: Cursor) -> Fields:
+    divisor = cursor.number(1)
+    yield cursor.position, f"what the cells are multiples of: {divisor}"
+    yield from _map(file, cursor)
 
 
 def _map(file: File, cursor: Cursor) -> Fields:
@@ -214,6 +221,7 @@ _PAYLOADS: dict[int, Callable[[File, Cursor], Fields]] = {
     0x06: _samples,
     0x07: _samples,
     0x08: _cells,
+    0x09: _fine_map,
     0x80: _metadata,
     0x81: _metadata,
     0x82: _metadata,

@@ -33,7 +33,7 @@ from vrcodec.bitstream.container import (
 )
 from vrcodec.bitstream.guard_band import round_to_table
 from vrcodec.bitstream.latent_stream import Tie, build_stream, parse_stream
-from vrcodec.bitstream.quality_map import QualityMap, build_map
+from vrcodec.bitstream.quality_map import COARSE_STRIDE, MAP_STRIDE, QualityMap, build_map
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.engine import Engine
@@ -96,7 +96,8 @@ def decoded_files() -> dict[str, bytes]:
         "qvrf_four_blocks": encode("qvrf", four_blocks(), 0, bin_code=8192),
         "qvrf_everything": qvrf_everything(),
         "qmap_rate": encode("qmap", photograph(60, 160, 49, 33), 30000),
-        "qmap_tall": encode("qmap", tall(), 30000, random_map(tall())),
+        "qmap_tall": encode("qmap", tall(), 30000, random_map(tall(), COARSE_STRIDE)),
+        "qmap_fine": encode("qmap", tall(), 30000, random_map(tall(), MAP_STRIDE, divisor=5)),
         "qmap_flat_map": with_flat_map(encode("qmap", small, 30000)),
         "slim_narrow": encode("slim", photograph(60, 160, 64, 47), 9000),
         "slim_middle": encode("slim", photograph(60, 160, 64, 47), 21000),
@@ -133,10 +134,11 @@ def tall() -> Picture:
     return Picture.from_array(np.tile(skimage.data.astronaut()[:, 200:217], (3, 1, 1))[:1100])
 
 
-def random_map(picture: Picture) -> QualityMap:
-    """Levels that differ from cell to cell."""
-    shape = QualityMap.grid_shape(picture.width, picture.height)
-    return QualityMap(np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8))
+def random_map(picture: Picture, stride: int, divisor: int = 1) -> QualityMap:
+    """Levels that differ from cell to cell, multiples of ``divisor``."""
+    shape = QualityMap.grid_shape(picture.width, picture.height, stride)
+    cells = np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8)
+    return QualityMap(cells - cells % np.uint8(divisor), stride)
 
 
 def with_alpha(picture: Picture) -> Picture:
@@ -182,8 +184,9 @@ def with_later_minor(data: bytes) -> bytes:
 def with_flat_map(data: bytes) -> bytes:
     """A quality map whose cells are all equal, which says nothing."""
     container = parse_container(data)
-    shape = QualityMap.grid_shape(container.header.width, container.header.height)
-    chunk = Chunk(schema.CHUNK_QMAP, build_map(QualityMap(np.full(shape, 200, np.uint8))))
+    shape = QualityMap.grid_shape(container.header.width, container.header.height, COARSE_STRIDE)
+    flat = QualityMap(np.full(shape, 200, np.uint8), COARSE_STRIDE)
+    chunk = Chunk(schema.CHUNK_QMAP, build_map(flat))
     return build_container(replace(container, chunks=[chunk, *container.chunks]))
 
 
@@ -306,7 +309,15 @@ def refused_files(accepted: Mapping[str, bytes]) -> dict[str, bytes]:
             accepted["hyperprior_rate_0"], 3, build_map(QualityMap(np.zeros((3, 2), np.uint8)))
         ),
         "map_size": with_chunk(
-            accepted["qmap_rate"], 3, build_map(QualityMap(np.zeros((1, 1), np.uint8)))
+            accepted["qmap_rate"],
+            3,
+            build_map(QualityMap(np.zeros((1, 1), np.uint8), COARSE_STRIDE)),
+        ),
+        "map_level": with_chunk(accepted["qmap_rate"], 9, too_high_map(accepted["qmap_rate"])),
+        "two_maps": with_chunk(
+            accepted["qmap_flat_map"],
+            9,
+            build_map(random_map(photograph(60, 190, 33, 45), MAP_STRIDE)),
         ),
         "no_such_width": with_chunk(accepted["slim_width"], 4, schema.Width.build(20)),
         "tie_outside": with_stream(gained, build_stream(replace(stream, ties=[Tie(10**6, 3)]))),
@@ -326,6 +337,14 @@ def refused_files(accepted: Mapping[str, bytes]) -> dict[str, bytes]:
         "metadata_over_limit": with_chunk(gained, 0x80, b"\x01" + deflated_zeros((1 << 24) + 1)),
         "chunk_over_limit": gained[:27] + b"\x90" + b"\xff\xff\xff\xff\x0f" + gained[27:],
     }
+
+
+def too_high_map(data: bytes) -> bytes:
+    """The payload of a map of small cells, some of whose values are 256."""
+    header = parse_container(data).header
+    shape = QualityMap.grid_shape(header.width, header.height)
+    cells = np.random.default_rng(3).integers(0, 3, shape, dtype=np.uint8)
+    return b"\x80" + build_map(QualityMap(cells))[1:]
 
 
 def swapped_binding(bound: Container) -> bytes:

@@ -90,9 +90,9 @@ def covered(path: Path, selection: str | None = None) -> Coverage:
 @pytest.mark.parametrize(
     ("selection", "expected"),
     [
-        ("11", [[0.5, 0.25, 0], [0, 0, 0]]),
-        ("14", [[0, 0, 0], [0, 1, 0]]),
-        ("person", [[0.5, 0.25, 0], [0, 1, 0]]),
+        ("11", [[0.5, 1, 0.5, 0, 0], [0, 0.5, 0.5, 0, 0], [0, 0, 0, 0, 0]]),
+        ("14", [[0, 0, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, 1, 0, 0]]),
+        ("person", [[0.5, 1, 0.5, 0, 0], [0, 0.5, 0.5, 0, 0], [0, 0, 1, 0, 0]]),
     ],
 )
 def test_annotations_by_category_and_id(
@@ -215,10 +215,15 @@ def labels(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("selection", "expected"),
-    [("1", [1, 0, 0]), ("ff0000", [1, 0, 0]), ("2", [0, 0.25, 0]), ("0000FF", [0, 0.25, 0])],
+    [
+        ("1", [1, 1, 0, 0, 0]),
+        ("ff0000", [1, 1, 0, 0, 0]),
+        ("2", [0, 0, 0.5, 0, 0]),
+        ("0000FF", [0, 0, 0.5, 0, 0]),
+    ],
 )
 def test_labels_by_index_and_colour(labels: Path, selection: str, expected: list[float]) -> None:
-    assert covered(labels, selection).tolist() == [expected, expected]
+    assert covered(labels, selection).tolist() == [expected] * 3
 
 
 def test_labels_of_other_modes(labels: Path) -> None:
@@ -246,7 +251,7 @@ def test_labels_are_turned_upright(labels: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 3  # Upside down.
     Image.open(labels).save(labels, exif=exif)
-    assert covered(labels, "1")[0].tolist() == pytest.approx([0, 26 / 32, 1])
+    assert covered(labels, "1")[0].tolist() == pytest.approx([0, 0, 10 / 16, 1, 1])
 
 
 @pytest.mark.parametrize("name", ["none.json", "none.png", "none.npy"])

@@ -74,8 +74,8 @@ def test_regions_are_in_pixels_of_the_upright_picture(
         arguments = ["--model", "qmap", "--roi", f"{region}:1", "--roi-background", "0.2", "-f"]
         assert run("encode", sideways, "-o", "a.vrc", *arguments, "--lossless", "never") == 0
         levels = quality_map((tmp_path / "a.vrc").read_bytes())
-        expected = np.full((4, 2), 0.2)
-        expected[2, 1] = 1
+        expected = np.full((7, 4), 0.2)
+        expected[4:6, 2:] = 1
         assert levels == pytest.approx(expected, abs=1 / 255), region
 
 
@@ -100,7 +100,8 @@ def test_a_feathered_region(run: Run, picture_file: Path, tmp_path: Path) -> Non
     arguments = ["--model", "qmap", "--roi", "0,0,32,150:1", "--roi-background", "0.2"]
     assert run("encode", picture_file, "-o", "a.vrc", *arguments, "--roi-feather", "96") == 0
     levels = quality_map((tmp_path / "a.vrc").read_bytes())
-    assert levels[2] == pytest.approx([1, 0.8, 0.6, 0.4, 0.2, 0.2, 0.2], abs=1 / 255)
+    share = 1 - np.arange(1, 7) / 7
+    assert levels[2] == pytest.approx([1, 1, *(0.2 + 0.8 * share), *[0.2] * 5], abs=1 / 255)
 
 
 def test_other_annotations_in_a_file_of_the_same_name_are_noticed(

@@ -92,7 +92,7 @@ def test_gradient_reaches_every_parameter(family: type[Gained]) -> None:
     for parameter in model.parameters():
         if parameter.requires_grad:
             torch.nn.init.normal_(parameter, std=0.1)
-    rate = torch.rand(2, 1, 3, 2) if model.takes_quality_map else torch.tensor([0.1, 0.9])
+    rate = torch.rand(2, 1, 6, 4) if model.takes_quality_map else torch.tensor([0.1, 0.9])
     x = torch.rand(2, 3, 96, 64)
     out = run(model, x, rate)
     loss = rate_distortion_loss(x, out.x_hat, out.likelihoods, rate)
@@ -119,12 +119,12 @@ def test_loss_is_the_formula() -> None:
 
 
 def test_loss_weighs_every_place_by_its_own_level() -> None:
-    x, x_hat = torch.zeros(2, 3, 64, 32), torch.zeros(2, 3, 64, 32)
-    x_hat[:, :, :32] = 0.1
+    x, x_hat = torch.zeros(2, 3, 32, 16), torch.zeros(2, 3, 32, 16)
+    x_hat[:, :, :16] = 0.1
     likelihoods = {"y": torch.full((2, 4), 0.5)}
     maps = torch.tensor([[[[0.9], [0.1]]], [[[0.5], [0.5]]]])
     loss = rate_distortion_loss(x, x_hat, likelihoods, maps)
-    bpp = 4 / (64 * 32)
+    bpp = 4 / (32 * 16)
     lam = rate_to_lambda(torch.tensor([0.9, 0.5]))
     each = (bpp + 255**2 * lam * 0.01 / 2) / (0.012 / 0.0006) ** 0.5
     assert float(loss.total) == pytest.approx(float(each.mean()), rel=1e-4)
@@ -146,7 +146,7 @@ def test_uniform_maps_are_rates(photograph: Pixels) -> None:
     x = torch.from_numpy(photograph[:128, :192].copy()).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():
         scalar = run(model, x, torch.tensor([0.3]))
-        mapped = run(model, x, torch.full((1, 1, 4, 6), 0.3))
+        mapped = run(model, x, torch.full((1, 1, 8, 12), 0.3))
     assert torch.allclose(scalar.x_hat, mapped.x_hat, atol=1e-4)
 
 

@@ -46,7 +46,7 @@ def test_random_maps_are_what_files_can_hold() -> None:
     x = torch.rand(200, 3, 64, 96)
     bounds = torch.rand(200, 2)
     maps = draw_maps(x, bounds)
-    assert maps.shape == (200, 1, 2, 3)
+    assert maps.shape == (200, 1, 4, 6)
     steps = maps * 255
     assert torch.allclose(steps, steps.round(), atol=1e-3)
     low, high = bounds.amin(1), bounds.amax(1)

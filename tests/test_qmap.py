@@ -17,7 +17,13 @@ from tests.extent import examples
 from tests.map_strategies import Cells, cell_arrays, level_maps, sides
 from vrcodec.bitstream import schema
 from vrcodec.bitstream.container import parse_container
-from vrcodec.bitstream.quality_map import MAP_STRIDE, QualityMap, build_map, parse_map
+from vrcodec.bitstream.quality_map import (
+    COARSE_STRIDE,
+    MAP_STRIDE,
+    QualityMap,
+    build_map,
+    parse_map,
+)
 from vrcodec.bitstream.rate_setting import RateSetting, parse_rate_setting
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.engine import Engine
@@ -38,19 +44,31 @@ def encoder() -> Encoder:
     return Encoder("qmap")
 
 
-with_maps = partial(with_chunks, schema.CHUNK_QMAP)
+with_maps = partial(with_chunks, schema.CHUNK_FINE_QMAP)
+with_coarse_maps = partial(with_chunks, schema.CHUNK_QMAP)
+strides = st.sampled_from([MAP_STRIDE, COARSE_STRIDE])
 
 
 # --- in the file ---
 
 
-@given(cell_arrays, st.integers(1, MAP_STRIDE), st.integers(1, MAP_STRIDE))
-def test_payload_round_trip(cells: Cells, right: int, bottom: int) -> None:
+@given(
+    cell_arrays,
+    st.integers(1, MAP_STRIDE),
+    st.integers(1, MAP_STRIDE),
+    strides,
+    st.sampled_from([1, 3, 5, 255]),
+)
+def test_payload_round_trip(
+    cells: Cells, right: int, bottom: int, stride: int, divisor: int
+) -> None:
     """For every picture that has this grid."""
+    cells = cells // divisor * divisor
     rows, columns = cells.shape
-    width, height = (columns - 1) * MAP_STRIDE + right, (rows - 1) * MAP_STRIDE + bottom
-    found = parse_map(build_map(QualityMap(cells)), width, height)
+    width, height = (columns - 1) * stride + right, (rows - 1) * stride + bottom
+    found = parse_map(build_map(QualityMap(cells, stride)), width, height, stride)
     assert (found.cells == cells).all()
+    assert found.stride == stride
 
 
 def test_a_smooth_map_costs_little_and_a_random_one_hardly_more_than_itself() -> None:
@@ -60,20 +78,58 @@ def test_a_smooth_map_costs_little_and_a_random_one_hardly_more_than_itself() ->
     assert len(build_map(QualityMap(noise))) <= noise.size + 8
 
 
-@given(st.binary(max_size=80), sides, sides)
-def test_any_bytes_are_a_map_or_refused(payload: bytes, width: int, height: int) -> None:
+@given(st.binary(max_size=80), sides, sides, strides)
+def test_any_bytes_are_a_map_or_refused(
+    payload: bytes, width: int, height: int, stride: int
+) -> None:
     try:
-        found = parse_map(payload, width, height)
+        found = parse_map(payload, width, height, stride)
     except CorruptError:
         return
-    assert found.cells.shape == QualityMap.grid_shape(width, height)
+    assert found.cells.shape == QualityMap.grid_shape(width, height, stride)
 
 
-def test_a_bomb_is_not_unpacked() -> None:
+@pytest.mark.parametrize(("stride", "front"), [(MAP_STRIDE, b"\1"), (COARSE_STRIDE, b"")])
+def test_a_bomb_is_not_unpacked(stride: int, front: bytes) -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    bomb = packer.compress(bytes(1 << 26)) + packer.flush()
+    bomb = front + packer.compress(bytes(1 << 26)) + packer.flush()
     with pytest.raises(CorruptError, match="not of the picture's size"):
-        parse_map(bomb, 64, 64)
+        parse_map(bomb, 64, 64, stride)
+
+
+@pytest.mark.parametrize("divisor", [0, 128, 255])
+def test_levels_above_one_are_refused(divisor: int) -> None:
+    content = build_map(QualityMap(np.array([[0, 2], [1, 0]], np.uint8)))[1:]
+    with pytest.raises(CorruptError, match="above 1"):
+        parse_map(bytes([divisor]) + content, 32, 32)
+
+
+def test_a_map_without_detail_has_large_cells(encoder: Encoder, photograph: Pixels) -> None:
+    """So that older versions read it, and it is smaller."""
+    picture = Picture.from_array(photograph)
+    for left, chunk_type in ((64, schema.CHUNK_QMAP), (80, schema.CHUNK_FINE_QMAP)):
+        box = RegionOfInterest(Box(left, 32, 32, 64), 0.9)
+        qmap = map_from_regions([box], Surroundings(0.2), picture.width, picture.height)
+        data = encoder.encode(picture, RateSetting.from_rate(None, qmap))
+        types = {chunk.type for chunk in parse_container(data).chunks}
+        assert types & {schema.CHUNK_QMAP, schema.CHUNK_FINE_QMAP} == {chunk_type}
+        levels = vrcodec.quality_map(data)
+        assert levels[2:6, left // 16 : left // 16 + 2] == pytest.approx(0.9, abs=1 / 255)
+        assert levels.sum() == pytest.approx(0.2 * levels.size + 8 * 0.7, abs=levels.size / 255)
+
+
+def test_of_two_maps_neither_is_taken(
+    encoder: Encoder, decoder: Decoder, photograph: Pixels
+) -> None:
+    picture = Picture.from_array(photograph)
+    data = encoder.encode(picture, RateSetting.from_rate(None, random_map(picture)))
+    grid = QualityMap.grid_shape(picture.width, picture.height, COARSE_STRIDE)
+    both = with_coarse_maps(
+        data, build_map(QualityMap(np.eye(*grid, dtype=np.uint8), COARSE_STRIDE))
+    )
+    for use in (decoder.decode, vrcodec.inspect, vrcodec.quality_map):
+        with pytest.raises(CorruptError, match="two quality maps"):
+            use(both)
 
 
 def test_a_map_that_is_uniform_takes_no_room(encoder: Encoder, photograph: Pixels) -> None:
@@ -155,9 +211,12 @@ def test_any_map_on_any_picture(
         assert np.asarray(vrcodec.decode(data)).shape == pixels.shape
     qmap = map_from_levels(levels, width, height)
     shown = vrcodec.quality_map(data)
-    assert shown.shape == qmap.cells.shape
-    if rate is None:
-        assert (map_from_levels(shown, width, height).cells == qmap.cells).all()
+    assert shown.shape == QualityMap.grid_shape(width, height)
+    # A cell of the file for each of its own.
+    factor = 1 if qmap.uniform else qmap.stride // MAP_STRIDE
+    shown = shown[::factor, ::factor]
+    if rate is None and not qmap.uniform:
+        assert (np.rint(255 * shown) == qmap.cells).all()
     header = parse_container(data).header
     if rate is not None:
         assert header.rate_code == round(rate * RATE_CODE_MAX)

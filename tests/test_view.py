@@ -20,6 +20,7 @@ from PIL import Image
 from tests.browser import fits_the_screen, opened, width
 from tests.conftest import GOLDEN, ROOT, random_map
 from vrcodec.bitstream.inspection import inspect
+from vrcodec.bitstream.quality_map import QualityMap
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import CorruptError, OutputError
@@ -75,8 +76,9 @@ def test_the_map_is_shown_where_it_lies(mapped: bytes) -> None:
     shown = pixels(view.encode_png())
     assert shown.shape == pixels(ORIGINAL.read_bytes()).shape[:2]
     assert len(np.unique(shown)) > 5
-    cell = levels_per_pixel(np.arange(25).reshape(5, 5), *shown.shape[::-1])
-    assert all(len(np.unique(shown[cell == number])) == 1 for number in range(25))
+    rows, columns = QualityMap.grid_shape(*shown.shape[::-1])
+    cell = levels_per_pixel(np.arange(rows * columns).reshape(rows, columns), *shown.shape[::-1])
+    assert all(len(np.unique(shown[cell == number])) == 1 for number in range(rows * columns))
 
 
 def test_the_original_is_compared() -> None:

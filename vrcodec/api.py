@@ -213,7 +213,7 @@ def open(
 
 
 def quality_map(data: bytes, limits: Limits = DEFAULT_LIMITS) -> npt.NDArray[np.float64]:
-    """Levels in [0, 1] that a .vrc file was coded with, one for each 32 x 32 pixels: (rows, columns).
+    """Levels in [0, 1] that a .vrc file was coded with, one for each 16 x 16 pixels: (rows, columns).
 
     Of a file without a quality map: its rate everywhere. Raises FormatError, CorruptError or LimitError, and
     UsageError when the picture is stored without loss, at no rate.

@@ -240,7 +240,6 @@ class Encoder:
             picture.height,
             MODE_NUMBERS[picture.mode],
             setting.rate_code,
-            (schema.VERSION_MAJOR, schema.METHOD_MINOR_VERSIONS.get(self.model.method, 0)),
         )
         with stage("container"):
             auxiliary = self._auxiliary.chunks(picture)

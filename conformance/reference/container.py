@@ -103,7 +103,7 @@ class File:
 
 
 # Chunk types that not all methods have, and the type that the picture itself has.
-METHODS_OF_CHUNK = {2: (2, 6), 3: (3,), 4: (4,), 5: (5,), 7: (0,)}
+METHODS_OF_CHUNK = {2: (2, 6), 3: (3,), 4: (4,), 5: (5,), 7: (0,), 9: (3,)}
 PICTURE_CHUNK = {0: 7, 1: 1, 2: 1, 3: 1, 4: 1, 5: 5, 6: 1}
 
 
@@ -144,7 +144,7 @@ def read_chunks(cursor: Cursor, file: File, checksums: list[int], partial: bool)
         file.complete = not partial or chunk_type != 5 or cursor.left >= length + 4
         payload = cursor.take(length if file.complete else cursor.left)[:length]
         checksum = cursor.checksum(start) if file.complete else 0
-        require(chunk_type in range(1, 9) or chunk_type >= 0x80, "an unknown critical chunk")
+        require(chunk_type in range(1, 10) or chunk_type >= 0x80, "an unknown critical chunk")
         methods = METHODS_OF_CHUNK.get(chunk_type, (file.method,))
         require(file.method in methods, "a chunk of another method")
         require(picture not in file.chunks or chunk_type == picture, "a chunk behind the picture")

@@ -152,14 +152,16 @@ def context_block(file: File, w: Weights, stream: Stream, tables: Tables, featur
 
 def quality_levels(file: File) -> Reals:
     """Levels (h, w) at the samples of y, or (1, 1) of all."""
-    payload = file.single(3)
-    rows, columns = -(-file.height // 32), -(-file.width // 32)
-    if payload is None:
+    coarse, fine = file.single(3), file.single(9)
+    require(coarse is None or fine is None, "two quality maps")
+    if coarse is not None:
+        cells, repeats = quality_cells(file, coarse, 32), 2
+    elif fine is not None:
+        divisor = int.from_bytes(fine[:1], "little")
+        cells, repeats = quality_cells(file, fine[1:], 16) * divisor, 1
+        require(divisor and cells.max() < 256, "a level of a quality map out of range")
+    else:
         return np.array([[file.rate / 65535]])
-    content = inflate(payload, rows * columns)
-    require(len(content) == rows * columns, "a quality map of another size")
-    differences = np.frombuffer(content, np.uint8).reshape(rows, columns).astype(np.int64)
-    cells = differences.cumsum(0).cumsum(1) % 256
     if (cells == cells[0, 0]).all() or file.rate in (0, 65535):
         return np.array([[file.rate / 65535]])
 
@@ -173,8 +175,18 @@ def quality_levels(file: File) -> Reals:
         fits = 65535 * int(levels(middle).sum()) <= file.rate * 65280 * cells.size
         low, high = (middle, high) if fits else (low, middle - 1)
     height, width = file.latent_size
-    at_y = levels(low).repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
+    at_y = levels(low).repeat(repeats, axis=0).repeat(repeats, axis=1)[:height, :width]
     return at_y / 65280
+
+
+def quality_cells(file: File, content: bytes, side: int) -> Integers:
+    """The values of the cells of a quality map, squares of ``side`` pixels."""
+    rows, columns = -(-file.height // side), -(-file.width // side)
+    values = inflate(content, rows * columns)
+    require(len(values) == rows * columns, "a quality map of another size")
+    differences = np.frombuffer(values, np.uint8).reshape(rows, columns).astype(np.int64)
+    cells: Integers = differences.cumsum(0).cumsum(1) % 256
+    return cells
 
 
 def mean_of_squares(levels: Reals) -> Reals:

@@ -86,12 +86,15 @@ def setting(sketch: Sketch, rng: random.Random) -> None:
 
 def quality_map(sketch: Sketch, rng: random.Random) -> None:
     """Another map: other values, another size, too much of it, or none that can be unpacked."""
-    found = sketch.of_type(schema.CHUNK_QMAP)
+    found = sketch.of_type(schema.CHUNK_QMAP, schema.CHUNK_FINE_QMAP)
     if not found:
-        sketch.parts.insert(0, Part(schema.CHUNK_QMAP, _deflated(rng.randbytes(rng.randrange(40)))))
+        kind = rng.choice((schema.CHUNK_QMAP, schema.CHUNK_FINE_QMAP))
+        payload = _divisor(kind, rng) + _deflated(rng.randbytes(rng.randrange(40)))
+        sketch.parts.insert(0, Part(kind, payload))
         return
+    start = len(_divisor(found[0].type, rng))
     try:
-        values = zlib.decompressobj(-15).decompress(found[0].payload, _MOST_VALUES)
+        values = zlib.decompressobj(-15).decompress(found[0].payload[start:], _MOST_VALUES)
     except zlib.error:
         values = rng.randbytes(20)
     kind = rng.randrange(3)
@@ -101,7 +104,13 @@ def quality_map(sketch: Sketch, rng: random.Random) -> None:
         values = rng.randbytes(len(values))
     else:
         values = values * rng.choice((2, 1000))
-    found[0].payload = _deflated(values) + rng.choice((b"", b"", b"\0"))
+    end = rng.choice((b"", b"", b"\0"))
+    found[0].payload = _divisor(found[0].type, rng) + _deflated(values) + end
+
+
+def _divisor(chunk_type: int, rng: random.Random) -> bytes:
+    """What goes before the values of a map of small cells."""
+    return bytes([rng.choice((0, 1, 1, 5, 255))]) if chunk_type == schema.CHUNK_FINE_QMAP else b""
 
 
 def samples(sketch: Sketch, rng: random.Random) -> None:

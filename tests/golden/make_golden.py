@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 
 from vrcodec.bitstream.inspection import inspect
-from vrcodec.bitstream.quality_map import QualityMap
+from vrcodec.bitstream.quality_map import COARSE_STRIDE, QualityMap
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.engine import Engine
@@ -133,8 +133,9 @@ def extras(family: str, name: str, picture: Picture) -> dict[str, Any]:
 
 def quality_map(picture: Picture) -> QualityMap:
     """Levels that differ from cell to cell."""
-    sides = QualityMap.grid_shape(picture.width, picture.height)
-    return QualityMap(np.random.default_rng(1).integers(0, 256, sides, dtype=np.uint8))
+    sides = QualityMap.grid_shape(picture.width, picture.height, COARSE_STRIDE)
+    cells = np.random.default_rng(1).integers(0, 256, sides, dtype=np.uint8)
+    return QualityMap(cells, COARSE_STRIDE)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Also whole pictures stored without loss and without a model: where a model fails
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from weakref import ref
 
 import numpy as np
@@ -32,8 +33,15 @@ _NO_WEIGHTS = bytes(8)
 
 def assemble_file(header: Header, chunks: Sequence[Chunk]) -> bytes:
     """The bytes of a file; ``chunks``: all but the binding, which files of several blocks get in addition."""
+    header = replace(header, version=(schema.VERSION_MAJOR, _minor_version(header, chunks)))
     build = build_bound_container if header.block_count > 1 else build_container
     return build(Container(header, chunks))
+
+
+def _minor_version(header: Header, chunks: Sequence[Chunk]) -> int:
+    """The lowest that has the method and all chunks."""
+    of_chunks = [schema.CHUNK_MINOR_VERSIONS.get(c.type, schema.VERSION_MINOR) for c in chunks]
+    return max(schema.METHOD_MINOR_VERSIONS.get(header.method, schema.VERSION_MINOR), *of_chunks)
 
 
 def auxiliary_chunks(picture: Picture) -> list[Chunk]:

@@ -10,7 +10,7 @@ from vrcodec.bitstream.auxiliary import alpha_blocks, cell_blocks, metadata_size
 from vrcodec.bitstream.container import Container, parse_container
 from vrcodec.bitstream.latent_stream import parse_streams
 from vrcodec.bitstream.progressive import ProgressiveStreams, parse_progressive
-from vrcodec.bitstream.rate_setting import RateSetting, parse_rate_setting
+from vrcodec.bitstream.rate_setting import RateSetting, find_qmap, parse_rate_setting
 from vrcodec.errors import CorruptError, FormatError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.rate import bin_size_from_code, rate_from_code
@@ -81,7 +81,7 @@ def describe(container: Container, size: int) -> Info:
     """Header and sizes of a parsed file of ``size`` bytes. Raises FormatError or CorruptError."""
     header, setting = container.header, parse_supported_setting(container)
     progressive = parse_progressive_chunk(container)
-    bin_code, qmap = setting.bin_code, container.single_payload(schema.CHUNK_QMAP, "quality map")
+    bin_code, (qmap, _) = setting.bin_code, find_qmap(container)
     alpha, cells = alpha_blocks(container), cell_blocks(container)
     return Info(
         version=".".join(map(str, header.version)),

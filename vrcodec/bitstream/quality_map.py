@@ -1,4 +1,6 @@
-"""The quality map in a file: 8 bits for each cell of 32 x 32 pixels. Its mean level is the header's rate."""
+"""The quality map in a file: 8 bits for each cell of 16 x 16 pixels, or of 32 x 32. Its mean level is the
+header's rate.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ import numpy.typing as npt
 from vrcodec.errors import CorruptError
 from vrcodec.rate import RATE_CODE_MAX
 
-MAP_STRIDE = 32
+# Pixels along the side of a cell: of a map, and of one that has no finer detail.
+MAP_STRIDE = 16
+COARSE_STRIDE = 32
 _STEPS = 255
 # Offsets are in 256ths of a step; level 1 in that unit.
 _OFFSETS_PER_STEP = 256
@@ -25,14 +29,18 @@ Cells = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class QualityMap:
-    """``cells`` (rows, columns), uint8: 255 steps from level 0 to 1, one for each 32 x 32 pixels."""
+    """``cells`` (rows, columns), uint8: 255 steps from level 0 to 1, one for each square of pixels.
+
+    ``stride``: the side of such a square, `MAP_STRIDE` or `COARSE_STRIDE`.
+    """
 
     cells: Cells
+    stride: int = MAP_STRIDE
 
     @staticmethod
-    def grid_shape(width: int, height: int) -> tuple[int, int]:
+    def grid_shape(width: int, height: int, stride: int = MAP_STRIDE) -> tuple[int, int]:
         """Rows and columns of cells for a picture of ``width`` x ``height`` pixels."""
-        return -(-height // MAP_STRIDE), -(-width // MAP_STRIDE)
+        return -(-height // stride), -(-width // stride)
 
     @property
     def uniform(self) -> bool:
@@ -66,8 +74,19 @@ class QualityMap:
 
 
 def build_map(qmap: QualityMap) -> bytes:
-    """Payload of a map chunk: differences from a prediction by the left and upper neighbours, deflated."""
-    values = qmap.cells.astype(np.int16)
+    """Payload of the chunk of a map, `CHUNK_QMAP` or `CHUNK_FINE_QMAP` by its stride.
+
+    Differences from a prediction by the left and upper neighbours, deflated. Small cells are divided by what
+    all of them are multiples of, which goes before them.
+    """
+    if qmap.stride == COARSE_STRIDE:
+        return _deflate(qmap.cells)
+    divisor = max(1, int(np.gcd.reduce(qmap.cells, axis=None)))
+    return bytes([divisor]) + _deflate(qmap.cells // np.uint8(divisor))
+
+
+def _deflate(cells: Cells) -> bytes:
+    values = cells.astype(np.int16)
     residuals = (values - _predictions(values)).astype(np.uint8).tobytes()
     candidates = []
     for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FIXED, zlib.Z_HUFFMAN_ONLY):
@@ -76,18 +95,26 @@ def build_map(qmap: QualityMap) -> bytes:
     return min(candidates, key=len)
 
 
-def parse_map(payload: bytes, width: int, height: int) -> QualityMap:
+def parse_map(payload: bytes, width: int, height: int, stride: int = MAP_STRIDE) -> QualityMap:
     """Inverse of `build_map` for a picture of ``width`` x ``height``. Raises CorruptError."""
-    rows, columns = QualityMap.grid_shape(width, height)
-    unpacker = zlib.decompressobj(_RAW_DEFLATE)
+    shape = QualityMap.grid_shape(width, height, stride)
+    if stride == COARSE_STRIDE:
+        return QualityMap(_inflate(payload, shape), stride)
+    divisor, cells = int.from_bytes(payload[:1], "little"), _inflate(payload[1:], shape)
+    if not divisor or int(cells.max()) * divisor > _STEPS:
+        raise CorruptError("damaged: a level of the quality map is above 1")
+    return QualityMap(cells * np.uint8(divisor), stride)
+
+
+def _inflate(content: bytes, shape: tuple[int, int]) -> Cells:
+    unpacker, count = zlib.decompressobj(_RAW_DEFLATE), shape[0] * shape[1]
     try:
-        residuals = unpacker.decompress(payload, rows * columns + 1)
+        residuals = unpacker.decompress(content, count + 1)
     except zlib.error as error:
         raise CorruptError("damaged: the quality map cannot be unpacked") from error
-    if len(residuals) != rows * columns or not unpacker.eof or unpacker.unused_data:
+    if len(residuals) != count or not unpacker.eof or unpacker.unused_data:
         raise CorruptError("damaged: the quality map is not of the picture's size")
-    differences = np.frombuffer(residuals, np.uint8).reshape(rows, columns)
-    return QualityMap(_undo_prediction(differences))
+    return _undo_prediction(np.frombuffer(residuals, np.uint8).reshape(shape))
 
 
 def _predictions(values: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:

@@ -57,9 +57,11 @@ class RateSetting:
         if self.width is not None:
             chunks.append(Chunk(schema.CHUNK_WIDTH, schema.Width.build(self.width)))
         if self.qmap is not None and self.has_varying_map:
-            from vrcodec.bitstream.quality_map import build_map
+            from vrcodec.bitstream.quality_map import COARSE_STRIDE, build_map
 
-            chunks.append(Chunk(schema.CHUNK_QMAP, build_map(self.qmap)))
+            coarse = self.qmap.stride == COARSE_STRIDE
+            chunk_type = schema.CHUNK_QMAP if coarse else schema.CHUNK_FINE_QMAP
+            chunks.append(Chunk(chunk_type, build_map(self.qmap)))
         return chunks
 
 
@@ -96,10 +98,20 @@ def _parse_number(
 
 
 def _parse_qmap(container: Container) -> QualityMap | None:
-    payload = container.single_payload(schema.CHUNK_QMAP, "quality map")
+    payload, coarse = find_qmap(container)
     if payload is None:
         return None
     # numpy takes longer to load than all the rest.
-    from vrcodec.bitstream.quality_map import parse_map
+    from vrcodec.bitstream.quality_map import COARSE_STRIDE, MAP_STRIDE, parse_map
 
-    return parse_map(payload, container.header.width, container.header.height)
+    stride = COARSE_STRIDE if coarse else MAP_STRIDE
+    return parse_map(payload, container.header.width, container.header.height, stride)
+
+
+def find_qmap(container: Container) -> tuple[bytes | None, bool]:
+    """The payload of the quality map, or None, and whether its cells are coarse. Raises CorruptError."""
+    coarse = container.single_payload(schema.CHUNK_QMAP, "quality map")
+    fine = container.single_payload(schema.CHUNK_FINE_QMAP, "quality map")
+    if coarse is not None and fine is not None:
+        raise CorruptError("damaged: it has two quality maps")
+    return (fine, False) if coarse is None else (coarse, True)

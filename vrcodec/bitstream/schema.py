@@ -48,6 +48,8 @@ CHUNK_ALPHA = 0x06
 CHUNK_LOSSLESS = 0x07
 # Of cells that are stored without loss, over what a model codes (`vrcodec.lossless.cells`).
 CHUNK_CELLS = 0x08
+# A quality map of smaller cells than those of `CHUNK_QMAP`.
+CHUNK_FINE_QMAP = 0x09
 CRITICAL_CHUNKS = (
     CHUNK_STREAM,
     CHUNK_BIN_SIZE,
@@ -57,6 +59,7 @@ CRITICAL_CHUNKS = (
     CHUNK_ALPHA,
     CHUNK_LOSSLESS,
     CHUNK_CELLS,
+    CHUNK_FINE_QMAP,
 )
 # Method -> its type of latent chunk, where that is not one `CHUNK_STREAM` for each block.
 METHOD_LATENT_CHUNKS = {METHOD_LOSSLESS: CHUNK_LOSSLESS, 5: CHUNK_PROGRESSIVE}
@@ -64,6 +67,8 @@ METHOD_LATENT_CHUNKS = {METHOD_LOSSLESS: CHUNK_LOSSLESS, 5: CHUNK_PROGRESSIVE}
 LATENT_CHUNKS = (CHUNK_STREAM, CHUNK_PROGRESSIVE, CHUNK_LOSSLESS)
 # Chunks of which there is one for each block.
 BLOCK_CHUNKS = (CHUNK_STREAM, CHUNK_ALPHA, CHUNK_LOSSLESS, CHUNK_CELLS)
+# Chunks that came with a later minor version, which files have that have one of these.
+CHUNK_MINOR_VERSIONS = {CHUNK_FINE_QMAP: 1}
 # Types from here on are ancillary: a reader that does not know one skips it.
 FIRST_ANCILLARY = 0x80
 CHUNK_ICC = 0x80
@@ -105,6 +110,7 @@ Width = Int16ul
 CHUNK_METHODS = {
     CHUNK_BIN_SIZE: (2, 6),
     CHUNK_QMAP: (3,),
+    CHUNK_FINE_QMAP: (3,),
     CHUNK_WIDTH: (4,),
     CHUNK_PROGRESSIVE: (5,),
     CHUNK_LOSSLESS: (METHOD_LOSSLESS,),

@@ -1,8 +1,8 @@
 """Quality maps from users: pictures and arrays of levels, and their grid of cells.
 
-A level lies in [0, 1], as a rate does. A map with as many values as the picture's grid has cells, one for
-each 32 x 32 pixels, is used unchanged; one of any other size is stretched over the picture, and each cell gets
-the mean of the values over it.
+A level lies in [0, 1], as a rate does. A map with as many values as the picture has cells of 16 x 16 or of
+32 x 32 pixels is used as it is; one of any other size is stretched over the picture, and each cell of 16 x 16
+gets the mean of the values over it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from vrcodec.bitstream.container import parse_container
-from vrcodec.bitstream.quality_map import MAP_STRIDE, QualityMap
+from vrcodec.bitstream.quality_map import COARSE_STRIDE, MAP_STRIDE, Cells, QualityMap
 from vrcodec.bitstream.rate_setting import parse_rate_setting
 from vrcodec.bitstream.schema import METHOD_LOSSLESS
 from vrcodec.errors import InputError, UsageError
@@ -29,6 +29,10 @@ Levels = npt.NDArray[np.float64]
 Level = TypeVar("Level", bound=np.generic)
 
 STEPS = 255
+# A map of small cells with more than so many different levels has them in coarser steps: finer ones are of no
+# use, and make it almost twice as large.
+_FEW_LEVELS = 16
+_COARSE_STEPS = 51
 _STEPS_16_BIT = 65535
 
 
@@ -87,15 +91,34 @@ def _read_image(path: Path, limits: Limits) -> Levels:
 
 def map_from_levels(levels: Levels, width: int, height: int) -> QualityMap:
     """The quality map for a picture of ``width`` x ``height`` from ``levels`` of any size."""
+    if levels.shape == QualityMap.grid_shape(width, height, COARSE_STRIDE):
+        return QualityMap(_in_steps(levels, STEPS), COARSE_STRIDE)
     already_on_grid = levels.shape == QualityMap.grid_shape(width, height)
     return map_from_cells(levels if already_on_grid else cell_means(levels, width, height))
 
 
 def map_from_cells(levels: Levels) -> QualityMap:
-    """The quality map of ``levels``, one for each cell."""
+    """The quality map of ``levels``, one for each 16 x 16 pixels; of larger cells where that is the same."""
+    cells = _in_steps(levels, STEPS)
+    factor = COARSE_STRIDE // MAP_STRIDE
+    coarse = np.ascontiguousarray(cells[::factor, ::factor])
+    if (repeat_cells(coarse, factor, cells.shape) == cells).all():
+        return QualityMap(coarse, COARSE_STRIDE)
+    if len(np.unique(cells)) > _FEW_LEVELS:
+        cells = _in_steps(levels, _COARSE_STEPS) * np.uint8(STEPS // _COARSE_STEPS)
+    return QualityMap(cells)
+
+
+def _in_steps(levels: Levels, steps: int) -> Cells:
     # Means of equal levels differ in their last bits, which must not decide how halves are rounded.
-    steps = np.rint(np.round(levels * STEPS, 6))
-    return QualityMap(steps.clip(0, STEPS).astype(np.uint8))
+    return np.rint(np.round(levels * steps, 6)).clip(0, steps).astype(np.uint8)
+
+
+def repeat_cells(
+    cells: npt.NDArray[Level], factor: int, shape: tuple[int, ...]
+) -> npt.NDArray[Level]:
+    """Each of ``cells`` ``factor`` times in both directions, up to (rows, columns) of ``shape``."""
+    return cells.repeat(factor, axis=0).repeat(factor, axis=1)[: shape[0], : shape[1]]
 
 
 def cell_means(values: Levels, width: int, height: int) -> Levels:
@@ -104,7 +127,7 @@ def cell_means(values: Levels, width: int, height: int) -> Levels:
 
 
 def _means_along(values: Levels, pixels: int) -> Levels:
-    """Means along the first axis, stretched over ``pixels``, by cells of 32 pixels; the last may be smaller."""
+    """Means along the first axis, stretched over ``pixels``, by cells of 16 pixels; the last may be smaller."""
     cells = -(-pixels // MAP_STRIDE)
     edges = np.minimum(np.arange(cells + 1) * MAP_STRIDE, pixels) * (len(values) / pixels)
     cumulative = np.concatenate((np.zeros((1, values.shape[1])), values.cumsum(axis=0)))
@@ -116,7 +139,7 @@ def _means_along(values: Levels, pixels: int) -> Levels:
 
 
 def read_coded_levels(data: bytes, limits: Limits) -> Levels:
-    """The levels that a file was coded with, one for each cell; without a map, its rate everywhere.
+    """The levels that a file was coded with, one for each 16 x 16 pixels; without a map, its rate everywhere.
 
     Raises FormatError, CorruptError, LimitError, or UsageError for a file that has no rate.
     """
@@ -124,16 +147,15 @@ def read_coded_levels(data: bytes, limits: Limits) -> Levels:
     header, setting = container.header, parse_rate_setting(container)
     if header.method == METHOD_LOSSLESS:
         raise UsageError("stored without loss: there is no rate, and no quality map")
-    if setting.qmap is None:
-        rate = rate_from_code(setting.rate_code)
-        return np.full(QualityMap.grid_shape(header.width, header.height), rate)
-    return setting.qmap.levels(setting.rate_code)
+    shape, qmap = QualityMap.grid_shape(header.width, header.height), setting.qmap
+    if qmap is None:
+        return np.full(shape, rate_from_code(setting.rate_code))
+    return repeat_cells(qmap.levels(setting.rate_code), qmap.stride // MAP_STRIDE, shape)
 
 
 def levels_per_pixel(levels: npt.NDArray[Level], width: int, height: int) -> npt.NDArray[Level]:
-    """Levels of cells, repeated for each pixel of a picture: (height, width)."""
-    columns = levels.repeat(MAP_STRIDE, axis=1)[:, :width]
-    return columns.repeat(MAP_STRIDE, axis=0)[:height]
+    """Levels of cells of 16 x 16, repeated for each pixel of a picture: (height, width)."""
+    return repeat_cells(levels, MAP_STRIDE, (height, width))
 
 
 def check_map_suffix(path: Path) -> None:

@@ -53,7 +53,7 @@ def task_map(
     tiling: Tiling = TILING,
     step_done: Callable[[float, float], None] = lambda loss, bpp: None,
 ) -> Levels:
-    """Levels, one for each 32 x 32 pixels of ``pixels`` (H, W, 3), that minimise task + ``price`` bpp.
+    """Levels, one for each 16 x 16 pixels of ``pixels`` (H, W, 3), that minimise task + ``price`` bpp.
 
     ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N``; the task gets its tensors there. ``tiling``: in units
     of 64 pixels. ``step_done`` is called with the loss of the task and the bits per pixel after each step;

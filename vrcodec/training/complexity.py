@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from vrcodec.bitstream.quality_map import MAP_STRIDE
 from vrcodec.models import VariableRateModel
 from vrcodec.models.base import DENSITY_INFIX
 from vrcodec.models.families.qarv import Qarv
@@ -76,7 +75,7 @@ def _transform_work(width: Width) -> Work:
 def _hyperprior_work(model: HyperpriorModel) -> Work:
     x = torch.zeros(1, 3, _SIDE, _SIDE)
     y, z = _latent(model.size.latent, STRIDE), _latent(model.size.hyper, STRIDE * HYPER_STRIDE)
-    factors = model.gains(_latent(1, MAP_STRIDE) if model.takes_quality_map else torch.zeros(1))
+    factors = model.gains(_latent(1, STRIDE) if model.takes_quality_map else torch.zeros(1))
     beside = model.compute_conditions(factors.levels)
     features = model.hyper_synthesis_net(z)
     return {

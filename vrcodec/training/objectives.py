@@ -17,7 +17,6 @@ from vrcodec.metrics.squared_error import squared_errors
 from vrcodec.models import VariableRateModel
 from vrcodec.models.families.slim import Slim
 from vrcodec.models.learning.passes import run
-from vrcodec.models.networks.gains import upsample_levels
 from vrcodec.models.trade_off import LAMBDA_MIN, perceptual_distortion, rate_to_lambda
 from vrcodec.rate import RATE_CODE_MAX
 from vrcodec.regions.grid import STRIDE
@@ -52,9 +51,9 @@ def rate_distortion_loss(
 
     Errors are those of what is shown (`squared_errors`). The divisor keeps the gradients of high rates from
     dominating those of low ones; it does not change any sample's optimum. ``rate`` is (B,), or maps
-    (B, 1, H / 32, W / 32) of levels, whose divisor is that of their mean level; x is (B, 3, H, W) in [0, 1].
+    (B, 1, H / 16, W / 16) of levels, whose divisor is that of their mean level; x is (B, 3, H, W) in [0, 1].
     """
-    maps = rate.float().reshape(-1, 1, 1, 1) if rate.dim() == 1 else upsample_levels(rate.float())
+    maps = rate.float().reshape(-1, 1, 1, 1) if rate.dim() == 1 else rate.float()
     bpp = _bits_per_pixel(x, likelihoods)
     errors = F.avg_pool2d(squared_errors(x, x_hat).mean(1, keepdim=True), STRIDE)
     weighted = (rate_to_lambda(maps) * errors).flatten(1).mean(1)

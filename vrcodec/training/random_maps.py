@@ -21,7 +21,7 @@ _MAX_BUMPS = 8
 
 
 def draw_maps(x: Tensor, levels: Tensor) -> Tensor:
-    """One map for each picture of (B, 3, 32h, 32w), between its two of ``levels`` (B, 2) in [0, 1].
+    """One map for each picture of (B, 3, 16h, 16w), between its two of ``levels`` (B, 2) in [0, 1].
 
     Returns (B, 1, h, w), in steps of 1/255. A uniform map has the first level.
     """

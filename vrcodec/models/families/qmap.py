@@ -1,10 +1,10 @@
 """`qmap`: the rate as a map over the picture (Song, Choi and Han, "Variable-Rate Deep Image Compression through
 Spatially-Adaptive Feature Transform", ICCV 2021).
 
-A level in [0, 1] for each 32 x 32 pixels sets the trade-off there; the same level everywhere is the rate of the
-other families. Gains follow the map sample by sample, and a spatial feature transform conditions analysis,
-hyper-analysis and synthesis on it (`networks.modulation`). Differences from the paper: the backbone
-is ours; the decoder knows the map, because it is in the file, where the paper's guesses it from z; the
+A level in [0, 1] for each sample of y, 16 x 16 pixels, sets the trade-off there; the same level everywhere is
+the rate of the other families. Gains follow the map sample by sample, and a spatial feature transform
+conditions analysis, hyper-analysis and synthesis on it (`networks.modulation`). Differences from the paper: the
+backbone is ours; the decoder knows the map, because it is in the file, where the paper's guesses it from z; the
 condition does not see the picture; nothing runs at full resolution.
 """
 
@@ -19,9 +19,9 @@ from vrcodec.models.families.gained import Gained
 from vrcodec.models.gradients import without_gradients
 from vrcodec.models.hyperprior import GainParameters, Gains
 from vrcodec.models.networks.backbone import BackboneSize
-from vrcodec.models.networks.gains import interpolate_gain_map, upsample_levels
+from vrcodec.models.networks.gains import interpolate_gain_map
 from vrcodec.models.networks.modulation import Modulated, condition_net
-from vrcodec.regions.grid import HYPER_STRIDE, Block, LatentGrid
+from vrcodec.regions.grid import HYPER_STRIDE, STRIDE, Block, LatentGrid
 from vrcodec.regions.window import crop_to
 from vrcodec.timing import stage
 
@@ -69,8 +69,8 @@ class Qmap(Gained):
         self.condition_net = condition_net(CONDITIONS)
 
     def gains(self, rate: Array) -> Gains:
-        """``rate``: (B,), or maps (B, 1, ceil(h / 2), ceil(w / 2)) for y of h x w samples, h and w even."""
-        levels = rate.reshape(-1, 1, 1, 1) if rate.ndim == 1 else upsample_levels(rate)
+        """``rate``: (B,), or maps (B, 1, h, w) for y of h x w samples."""
+        levels = rate.reshape(-1, 1, 1, 1) if rate.ndim == 1 else rate
         coarse = levels if rate.ndim == 1 else _average_to_hyper(levels)
         return Gains(
             rate,
@@ -90,8 +90,9 @@ class Qmap(Gained):
     ) -> RateParameters:
         """The map of this shape with the mean level of ``rate``."""
         assert isinstance(rate, GainParameters)
-        map_levels = self.backend.host_place.put(shape.levels(rate.code))[None, None]
-        levels = upsample_levels(map_levels)[..., : grid.height, : grid.width]
+        factor = shape.stride // STRIDE
+        at_y = shape.levels(rate.code).repeat(factor, axis=0).repeat(factor, axis=1)
+        levels = self.backend.host_place.put(at_y[None, None, : grid.height, : grid.width])
         coarse = _average_to_hyper(levels)
         with self.backend.kernels.without_gradients():
             gains = replace(

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from vrcodec.bitstream.quality_map import MAP_STRIDE
 from vrcodec.kernels import Array, kernels_of
-from vrcodec.regions.grid import STRIDE
 
 # Evenly spaced over the rate.
 KNOTS = 8
@@ -50,9 +48,3 @@ def interpolate_gain_map(log_knots: Array, levels: Array) -> Array:
     kernels = kernels_of(levels)
     gains = kernels.xp.exp(interpolate_knots(kernels.like(log_knots, levels), levels[:, 0]))
     return kernels.xp.moveaxis(gains, -1, 1)
-
-
-def upsample_levels(maps: Array) -> Array:
-    """Levels (B, 1, h, w) on the grid of a quality map -> (B, 1, 2h, 2w), at the samples of y."""
-    factor = MAP_STRIDE // STRIDE
-    return kernels_of(maps).repeat(maps, [factor * side for side in maps.shape[-2:]])

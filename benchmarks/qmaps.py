@@ -76,7 +76,7 @@ class Coder:
         """The same with a map of this shape, in a file of at most ``size`` bytes."""
         target = Target("size", size)
         result = encode_to_target(
-            self.encoder, self.decoder, picture, target, qmap=qmap, strict=True
+            self.encoder, self.decoder, picture, target, qmap=qmap, strict=True, lossless="never"
         )
         return result.data, self.decoder.decode(result.data).pixels
 
@@ -293,7 +293,8 @@ def draw_example(coder: Coder) -> str:
     data, decoded = coder.round_trip(picture, RateSetting.from_rate(None, qmap))
     uniform = encode_to_target(coder.encoder, coder.decoder, picture, Target("size", len(data)))
     spread = coder.decoder.decode(uniform.data).pixels
-    levels = levels_per_pixel(qmap.levels(parse_container(data).header.rate_code), 512, 512)
+    levels = qmap.levels(parse_container(data).header.rate_code)
+    levels = levels_per_pixel(levels, 512, 512, qmap.stride)
     bits = bits_per_sample(coder.encoder, picture, RateSetting.from_rate(None, qmap))
     scale = np.log2(1 + bits) / np.log2(1 + bits.max())
     finer = scale.repeat(STRIDE, axis=0).repeat(STRIDE, axis=1)[:512, :512]
@@ -319,7 +320,7 @@ def draw_maps(classifier: Classifier) -> None:
     pairs = [
         (photograph.pixels, _quantise_levels(saliency_map(photograph.pixels))),
         (page.pixels, _quantise_levels(text_map(page.pixels))),
-        (example.pixels, levels_per_pixel(task_qmap.cells / 255, side, side)),
+        (example.pixels, levels_per_pixel(task_qmap.cells / 255, side, side, task_qmap.stride)),
     ]
     columns = [np.vstack([_enlarge(p), _enlarge(_grey_image(levels))]) for p, levels in pairs]
     image = Image.fromarray(np.hstack(columns))
@@ -329,7 +330,8 @@ def draw_maps(classifier: Classifier) -> None:
 def _quantise_levels(levels: Levels) -> Levels:
     """The levels that a file can hold: on the grid of its map, in its steps."""
     height, width = levels.shape
-    return levels_per_pixel(map_from_levels(levels, width, height).cells / 255, width, height)
+    qmap = map_from_levels(levels, width, height)
+    return levels_per_pixel(qmap.cells / 255, width, height, qmap.stride)
 
 
 def bits_per_sample(

@@ -1,9 +1,9 @@
 """Files with quality maps that are not the same everywhere, beside files that have one rate.
 
 As in the evaluation of Song et al., ICCV 2021, with maps that are fixed beforehand, and errors that count by
-lambda of the level at their place, as in training. Its repository does not say which maps those are; here
-they are `SHAPES`. A rate moves all levels of a map alike, which multiplies all lambdas alike: so the weights of
-a map are the same at every rate, and a file with one rate can be judged by them, too.
+lambda of the level at their place, as in training. In its repository they depend on a picture's number in the
+test set; here they are `SHAPES`. A rate moves all levels of a map alike, which multiplies all lambdas alike: so
+the weights of a map are the same at every rate, and a file with one rate can be judged by them, too.
 """
 
 from __future__ import annotations
@@ -104,7 +104,9 @@ def _score(
 ) -> tuple[float, ...]:
     """The figures of a `MapPoint` for one picture."""
     pixels = picture.width * picture.height
-    weights = levels_per_pixel(rate_to_lambda(qmap.cells / 255), picture.width, picture.height)
+    weights = levels_per_pixel(
+        rate_to_lambda(qmap.cells / 255), picture.width, picture.height, qmap.stride
+    )
     both = plain, mapped
     return (
         *(8 * size / pixels for size, _ in both),

@@ -129,6 +129,7 @@ def _generate_map(picture: Picture, purpose: str) -> Levels:
 
 
 def _task_levels(picture: Picture, name: str, steps: int, price: float, device: str) -> Levels:
+    from vrcodec.bitstream.quality_map import COARSE_STRIDE
     from vrcodec.catalog import find_by_family
     from vrcodec.maps.generation import load_task
     from vrcodec.maps.levels import levels_per_pixel
@@ -145,4 +146,4 @@ def _task_levels(picture: Picture, name: str, steps: int, price: float, device: 
     levels = task_map(
         entry, picture.pixels, task, steps=steps, price=price, device=device, step_done=show
     )
-    return levels_per_pixel(levels, picture.width, picture.height)
+    return levels_per_pixel(levels, picture.width, picture.height, COARSE_STRIDE)

@@ -153,9 +153,11 @@ def read_coded_levels(data: bytes, limits: Limits) -> Levels:
     return repeat_cells(qmap.levels(setting.rate_code), qmap.stride // MAP_STRIDE, shape)
 
 
-def levels_per_pixel(levels: npt.NDArray[Level], width: int, height: int) -> npt.NDArray[Level]:
-    """Levels of cells of 16 x 16, repeated for each pixel of a picture: (height, width)."""
-    return repeat_cells(levels, MAP_STRIDE, (height, width))
+def levels_per_pixel(
+    levels: npt.NDArray[Level], width: int, height: int, stride: int = MAP_STRIDE
+) -> npt.NDArray[Level]:
+    """Levels of cells, squares of ``stride`` pixels, repeated for each pixel of a picture: (height, width)."""
+    return repeat_cells(levels, stride, (height, width))
 
 
 def check_map_suffix(path: Path) -> None:

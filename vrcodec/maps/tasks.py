@@ -3,6 +3,8 @@
 The classification-aware compression of Song et al., ICCV 2021, section 4.4: minimises the loss of the task on
 the decoded picture, plus a price for bits. A large picture goes through the codec in tiles, so that memory is
 bounded: first all are decoded, then the gradient of the task goes back through one after the other.
+
+Cells are of 32 x 32 pixels: with smaller ones, maps of gradients cost small files more than they save.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vrcodec.bitstream.quality_map import MAP_STRIDE
+from vrcodec.bitstream.quality_map import COARSE_STRIDE
 from vrcodec.catalog import WeightsEntry
 from vrcodec.errors import DeviceError, UsageError
+from vrcodec.kernels import kernels_of
 from vrcodec.maps.levels import Levels
 from vrcodec.models.base import Pixels, VariableRateModel
 from vrcodec.models.device import resolve_device
@@ -53,7 +56,7 @@ def task_map(
     tiling: Tiling = TILING,
     step_done: Callable[[float, float], None] = lambda loss, bpp: None,
 ) -> Levels:
-    """Levels, one for each 16 x 16 pixels of ``pixels`` (H, W, 3), that minimise task + ``price`` bpp.
+    """Levels, one for each 32 x 32 pixels of ``pixels`` (H, W, 3), that minimise task + ``price`` bpp.
 
     ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N``; the task gets its tensors there. ``tiling``: in units
     of 64 pixels. ``step_done`` is called with the loss of the task and the bits per pixel after each step;
@@ -112,7 +115,7 @@ class _Descent:
     def map_shape(self) -> tuple[int, int, int, int]:
         """(1, 1, rows, columns) of the map."""
         height, width = self.original.shape[-2:]
-        return 1, 1, -(-height // MAP_STRIDE), -(-width // MAP_STRIDE)
+        return 1, 1, -(-height // COARSE_STRIDE), -(-width // COARSE_STRIDE)
 
     def backward(self, levels: Tensor) -> tuple[float, float]:
         """Accumulate the gradients of ``levels``; returns the loss of the task, and the bits per pixel."""
@@ -135,7 +138,7 @@ class _Descent:
             part = crop_to(levels.detach(), tile.input).requires_grad_()
             x_hat, bits = self._code(part, tile.input)
             # All that a level has an effect on lies within the halo: of the tile itself its gradient is whole.
-            of_task = (x_hat * crop_to(decoded.grad, scale_up(tile.input, MAP_STRIDE))).sum()
+            of_task = (x_hat * crop_to(decoded.grad, scale_up(tile.input, COARSE_STRIDE))).sum()
             bits_per_pixel = bits / self.original[0, 0].numel()
             (of_task + self.price * bits_per_pixel).backward()  # type: ignore[no-untyped-call]
             assert part.grad is not None
@@ -150,14 +153,14 @@ class _Descent:
         decoded = torch.empty_like(self.original)
         for tile in windows:
             x_hat, _ = self._code(crop_to(levels, tile.input), tile.input)
-            inside = scale_up(tile.output_in_input, MAP_STRIDE)
-            crop_to(decoded, scale_up(tile.output, MAP_STRIDE)).copy_(crop_to(x_hat, inside))
+            inside = scale_up(tile.output_in_input, COARSE_STRIDE)
+            crop_to(decoded, scale_up(tile.output, COARSE_STRIDE)).copy_(crop_to(x_hat, inside))
         return decoded
 
     def _windows(self) -> Iterator[Tile]:
         """Tiles in cells of the map."""
         cells = Block(0, self.map_shape[2], 0, self.map_shape[3])
-        factor = _UNIT // MAP_STRIDE
+        factor = _UNIT // COARSE_STRIDE
         units = -(-cells.bottom // factor), -(-cells.right // factor)
         for tile in self.tiling.tiles(Block(0, units[0], 0, units[1]), units, _HALO, _UNIT):
             parts = (tile.output, tile.input)
@@ -165,8 +168,10 @@ class _Descent:
 
     def _code(self, levels: Tensor, window: Block) -> tuple[Tensor, Tensor]:
         """What is decoded of a window, in cells, and its bits."""
-        x = crop_to(self.original, scale_up(window, MAP_STRIDE))
-        out = run(self.model, pad_to_multiple(x, MAP_STRIDE), levels)
+        x = crop_to(self.original, scale_up(window, COARSE_STRIDE))
+        padded = pad_to_multiple(x, COARSE_STRIDE)
+        size = [side // STRIDE for side in padded.shape[-2:]]
+        out = run(self.model, padded, kernels_of(levels).repeat(levels, size))
         bits = torch.stack([-torch.log2(p).sum() for p in out.likelihoods.values()]).sum()
         return out.x_hat[..., : x.shape[-2], : x.shape[-1]], bits
 

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vrcodec.bitstream.quality_map import MAP_STRIDE
+from vrcodec.bitstream.quality_map import COARSE_STRIDE
+from vrcodec.kernels import kernels_of
+from vrcodec.regions.grid import STRIDE
 
 _STEPS = 255
 _UNIFORM_SHARE = 0.4
@@ -21,13 +23,16 @@ _MAX_BUMPS = 8
 
 
 def draw_maps(x: Tensor, levels: Tensor) -> Tensor:
-    """One map for each picture of (B, 3, 16h, 16w), between its two of ``levels`` (B, 2) in [0, 1].
+    """One map for each picture of (B, 3, 32h, 32w), between its two of ``levels`` (B, 2) in [0, 1].
 
-    Returns (B, 1, h, w), in steps of 1/255. A uniform map has the first level.
+    Returns (B, 1, 2h, 2w), at the samples of y, in steps of 1/255: cells of 32 x 32 pixels, as smaller ones
+    teach nothing more. A uniform map has the first level.
     """
-    shape = x.shape[-2] // MAP_STRIDE, x.shape[-1] // MAP_STRIDE
+    shape = x.shape[-2] // COARSE_STRIDE, x.shape[-1] // COARSE_STRIDE
     maps = torch.stack([_draw_map(*pair, shape) for pair in zip(x, levels, strict=True)])
-    return (maps * _STEPS).round() / _STEPS
+    steps = (maps * _STEPS).round() / _STEPS
+    at_y: Tensor = kernels_of(steps).repeat(steps, [side // STRIDE for side in x.shape[-2:]])
+    return at_y
 
 
 def _draw_map(picture: Tensor, levels: Tensor, shape: tuple[int, int]) -> Tensor:

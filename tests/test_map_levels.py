@@ -41,8 +41,9 @@ def test_a_grids_mean_is_the_maps(levels: npt.NDArray[np.float64], width: int, h
     if levels.shape in grids:
         return
     mean = share[0] @ (found.cells / 255) @ share[1]
-    few = len(np.unique(found.cells)) <= 16
-    assert mean == pytest.approx(levels.mean(), abs=0.51 / (255 if few else 51))
+    # Where levels were many, small cells have them in 51 steps.
+    coarser = found.stride == MAP_STRIDE and not (found.cells % 5).any()
+    assert mean == pytest.approx(levels.mean(), abs=0.51 / (51 if coarser else 255))
 
 
 @given(cell_arrays, st.integers(0, RATE_CODE_MAX))

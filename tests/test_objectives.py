@@ -11,7 +11,12 @@ from vrcodec.errors import UsageError
 from vrcodec.models import Slim
 from vrcodec.models.learning.trainable import load_trainable
 from vrcodec.models.trade_off import LAMBDA_MIN, rate_to_lambda
-from vrcodec.training.objectives import choose_objective, perceptual_loss, stratified_levels
+from vrcodec.training.objectives import (
+    choose_objective,
+    patch_loss,
+    perceptual_loss,
+    stratified_levels,
+)
 from vrcodec.training.random_maps import draw_maps
 
 
@@ -96,6 +101,20 @@ def test_flat_areas_are_held_to_their_colours() -> None:
     lined = flat.clone()
     lined[..., 32] = 0.1
     assert cost(noise) < cost(lined) < cost(flat)
+
+
+@pytest.mark.parametrize("family", ["gained", "qvrf", "qmap", "slim", "qarv"])
+def test_patches_teach_every_family(family: str) -> None:
+    """What a family makes of the corner of a pure colour has a loss, and gradients in all of its synthesis."""
+    model = load_trainable(find_by_family(family, "psnr")).train()
+    blue = torch.zeros(2, 3, 64, 64)
+    blue[:, 2] = 1
+    loss = patch_loss(model, blue, torch.tensor([0.3, 0.3]))
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert float(loss.detach()) > 0
+    gradients = [p.grad for p in model.synthesis_net.parameters() if p.grad is not None]
+    assert gradients
+    assert all(bool(gradient.isfinite().all()) for gradient in gradients)
 
 
 @pytest.mark.parametrize("family", ["slim", "qmap"])

@@ -18,7 +18,7 @@ from vrcodec.errors import InputError
 from vrcodec.picture.folders import find_pictures
 from vrcodec.picture.graphics import find_graphics
 from vrcodec.training.data import CropSampler, draw_factor, load_pictures
-from vrcodec.training.graphics import draw_graphics
+from vrcodec.training.graphics import draw_graphics, draw_patches
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,34 @@ def test_a_share_of_the_crops_is_graphics(data: Path) -> None:
     assert 25 < drawn < 75
     everything = CropSampler(pictures(data), 64, "cpu", graphics=1).batch([0.5] * 40, random)
     assert torch.equal(everything * 255, (everything * 255).round())
+
+
+def test_patches_come_with_graphics(data: Path) -> None:
+    assert CropSampler(pictures(data), 64, "cpu").patches(8, np.random.default_rng(0)) is None
+    sampler = CropSampler(pictures(data), 64, "cpu", graphics=0.1)
+    first, again = (sampler.patches(8, np.random.default_rng(0)) for _ in range(2))
+    assert first is not None
+    assert again is not None
+    assert first.shape == (8, 3, 64, 64)
+    assert torch.equal(first, again)
+
+
+@examples(40)
+@given(st.integers(0, 10_000), st.integers(1, 9))
+def test_patches_are_flats_and_writing_on_white(seed: int, count: int) -> None:
+    patches = draw_patches(count, 64, np.random.default_rng(seed))
+    assert patches.shape == (count, 64, 64, 3)
+    flats, writing = patches[::2], patches[1::2]
+    assert (flats == flats[:, :1, :1]).all()
+    assert all((patch == 255).all(axis=2).any() for patch in writing)
+
+
+def test_colours_of_patches_are_mostly_pure() -> None:
+    """All pure colours occur, and others."""
+    colours = draw_patches(400, 16, np.random.default_rng(0))[::2, 0, 0]
+    pure = ((colours == 0) | (colours == 255)).all(axis=1)
+    assert 0.4 < pure.mean() < 0.9
+    assert len(np.unique(colours[pure], axis=0)) == 8
 
 
 @examples(40)

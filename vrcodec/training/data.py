@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from vrcodec.errors import InputError, VrcError
 from vrcodec.picture.reading import open_colours
-from vrcodec.training.graphics import draw_graphics
+from vrcodec.training.graphics import Pixels, draw_graphics, draw_patches
 
 # Crops are shrunk by a factor drawn from this range: it averages away sensor noise and compression artefacts of
 # the training pictures, which otherwise set a floor at high rates.
@@ -23,6 +23,8 @@ SHRINK = (0.5, 0.9)
 # is the residue of another codec.
 _SHRINK_LEVELS = (0.5, 0.8)
 _MAX_FACTOR_AT_HIGH_LEVELS = 0.7
+# A patch has a sixteenth of the pixels of a crop of 256x256.
+_PATCH_SIDE = 64
 
 
 def load_pictures(
@@ -79,6 +81,16 @@ class CropSampler:
         crops = torch.stack([self._draw_sample(level, random) for level in levels])
         return crops.contiguous(memory_format=torch.channels_last)
 
+    def patches(self, count: int, random: np.random.Generator) -> Tensor | None:
+        """Small pictures of flats and of writing, (count, 3, 64, 64) in [0, 1]; None without graphics.
+
+        Draws come from ``random`` alone.
+        """
+        if not self._graphics:
+            return None
+        drawn = self._place_drawn(draw_patches(count, _PATCH_SIDE, random))
+        return drawn.contiguous(memory_format=torch.channels_last)
+
     def _draw_sample(self, level: float, random: np.random.Generator) -> Tensor:
         """A crop (3, crop, crop) in [0, 1] of a picture, or of graphics."""
         if self._graphics and random.random() < self._graphics:
@@ -90,11 +102,15 @@ class CropSampler:
         source = self._host_pictures[random.choice(len(self._host_pictures), p=self._weights)]
         top, left = (int(random.integers(length - side + 1)) for length in source.shape[-2:])
         photograph = source[:, top : top + side, left : left + side].permute(1, 2, 0)
-        drawn = torch.from_numpy(draw_graphics(side, random, photograph.contiguous().numpy()))
+        return self._place_drawn(draw_graphics(side, random, photograph.contiguous().numpy()))
+
+    def _place_drawn(self, pixels: Pixels) -> Tensor:
+        """What was drawn, (..., H, W, 3), as float32 (..., 3, H, W) in [0, 1] on the device."""
+        drawn = torch.from_numpy(pixels)
         if self._device != "cpu":
             # From pinned memory, so that nothing waits for the device.
             drawn = drawn.pin_memory().to(self._device, non_blocking=True)
-        return drawn.permute(2, 0, 1).float() / 255
+        return drawn.movedim(-1, -3).float() / 255
 
     def _draw_crop(self, level: float, random: np.random.Generator) -> Tensor:
         picture = self._pictures[random.choice(len(self._pictures), p=self._weights)]

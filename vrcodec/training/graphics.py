@@ -1,7 +1,8 @@
 """Training crops of graphics, drawn at random: what photographs have none of, and users encode all the same.
 
 Text, flat shapes, saturated flats, gradients, line art, and pages of these as on a screen, with a photograph on
-some. Fonts are those of matplotlib and of the system.
+some; and patches of pure colours and of writing on white, whose borders are those of a picture. Fonts are those
+of matplotlib and of the system.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 _PURE = tuple((r, g, b) for r in (0, 255) for g in (0, 255) for b in (0, 255))
 # Of a page's background.
 _WHITE_SHARE, _BLACK_SHARE = 0.6, 0.15
+# Of the components of a patch's colour.
+_IMPURE_SHARE = 0.15
 _FONT_SIZES = (8, 40)
 _SIGNS = string.digits + string.ascii_uppercase + ".,;:!?()-+/%&@"
 # Of words: in small letters, half of these with a capital; the others are of digits, capitals and signs.
@@ -43,6 +46,27 @@ def draw_graphics(side: int, random: np.random.Generator, photograph: Pixels) ->
         lambda: _draw_page(side, random, photograph),
     )
     return np.array(kinds[random.integers(len(kinds))]())
+
+
+def draw_patches(count: int, side: int, random: np.random.Generator) -> Pixels:
+    """Small pictures (count, side, side, 3): of one colour, or white with some writing, in turns.
+
+    What a network makes of flats is worst at the borders of a picture, and there at the corners, of which crops
+    of flats have too few.
+    """
+    kinds: tuple[Callable[[], Image.Image], ...] = (
+        lambda: Image.new("RGB", (side, side), _pure_or_nearly(random)),
+        lambda: _draw_writing(side, random),
+    )
+    return np.stack([np.array(kinds[number % len(kinds)]()) for number in range(count)])
+
+
+def _draw_writing(side: int, random: np.random.Generator) -> Image.Image:
+    """Writing on white, in a part of the square."""
+    image = Image.new("RGB", (side, side), _WHITE)
+    ink = _BLACK if random.random() < 0.7 else _random_colour(random)
+    _write(image, _random_box(side, random), ink, random)
+    return image
 
 
 def _draw_text(side: int, random: np.random.Generator) -> Image.Image:
@@ -214,6 +238,15 @@ def _paper_and_ink(random: np.random.Generator) -> tuple[Colour, Colour]:
     if draw < _WHITE_SHARE + _BLACK_SHARE:
         return _BLACK, _WHITE if random.random() < 0.7 else _random_colour(random)
     return _random_colour(random), _random_colour(random)
+
+
+def _pure_or_nearly(random: np.random.Generator) -> Colour:
+    """A pure colour, of which now and then a component is any."""
+    pure = _PURE[random.integers(len(_PURE))]
+    red, green, blue = (
+        int(random.integers(256)) if random.random() < _IMPURE_SHARE else value for value in pure
+    )
+    return red, green, blue
 
 
 def _random_colour(random: np.random.Generator) -> Colour:

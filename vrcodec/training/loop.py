@@ -28,7 +28,7 @@ from vrcodec.training.checkpoint import CHECKPOINT, State, write_checkpoint
 from vrcodec.training.data import CropSampler
 from vrcodec.training.distributed import ProcessGroup
 from vrcodec.training.log import Log
-from vrcodec.training.objectives import Loss, choose_objective
+from vrcodec.training.objectives import Loss, choose_objective, patch_loss, stratified_levels
 from vrcodec.training.optim import (
     GradientGuard,
     WeightAverage,
@@ -39,6 +39,8 @@ from vrcodec.training.recipes import Recipe
 from vrcodec.training.schedule import Position, Schedule, Shape, learning_rate_factor
 
 _LOG_EVERY = 50
+# Of the loss of patches, beside that of crops.
+_PATCH_WEIGHT = 0.25
 _SAVE_SECONDS = 120.0
 _EVALUATE_SECONDS = 600.0
 
@@ -174,10 +176,15 @@ class Trainer:
             levels = self.objective.draw_levels(recipe.batch)
             x = sampler.batch(levels.amax(1).tolist(), random)
             levels = levels.to(self.device, non_blocking=True)
+            patches = sampler.patches(recipe.batch, random)
+            rates = stratified_levels(recipe.batch).to(self.device, non_blocking=True)
         with stage("forward"), mixed_precision(torch.device(self.device)):
             loss = self.objective.loss(x, levels)
+            total = loss.total
+            if patches is not None:
+                total = total + _PATCH_WEIGHT * patch_loss(self.model, patches, rates)
         with stage("backward"):
-            loss.total.backward()  # type: ignore[no-untyped-call]
+            total.backward()  # type: ignore[no-untyped-call]
         with stage("exchange"):
             self.group.average_gradients(self.model)
         self._freeze_inherited()

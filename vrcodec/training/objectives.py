@@ -61,6 +61,16 @@ def rate_distortion_loss(
     return Loss(loss.mean(), bpp, errors.flatten(1).mean(1))
 
 
+def patch_loss(model: VariableRateModel, x: Tensor, rate: Tensor) -> Tensor:
+    """The rate-distortion loss () of `CropSampler.patches` (B, 3, H, W), flat areas held to their colours.
+
+    ``rate`` (B,). Of `slim` the first rate chooses the width.
+    """
+    out = run(model, x, rate)
+    squared = 255.0**2 * rate_to_lambda(rate) * _weighted_errors(x, out.x_hat)
+    return ((_bits_per_pixel(x, out.likelihoods) + squared) / _divisor(rate)).mean()
+
+
 def perceptual_loss(
     x: Tensor, x_hat: Tensor, likelihoods: Mapping[str, Tensor], rate: Tensor
 ) -> Loss:
@@ -69,13 +79,17 @@ def perceptual_loss(
     ``rate`` is (B,).
     """
     bpp = _bits_per_pixel(x, likelihoods)
-    errors = squared_errors(x, x_hat)
-    mse = errors.flatten(1).mean(1)
     rate = rate.float()
-    weighted = (errors * (1 + _FLAT_WEIGHT * _flat_areas(x))).flatten(1).mean(1)
-    squared = 255.0**2 * rate_to_lambda(rate) * weighted
+    squared = 255.0**2 * rate_to_lambda(rate) * _weighted_errors(x, x_hat)
     distortion = perceptual_distortion(squared, ssimulacra2_score(x, x_hat), rate)
+    mse = squared_errors(x, x_hat).flatten(1).mean(1)
     return Loss(((bpp + distortion) / _divisor(rate)).mean(), bpp, mse)
+
+
+def _weighted_errors(x: Tensor, x_hat: Tensor) -> Tensor:
+    """Means (B,) of `squared_errors`, which count more in flat areas."""
+    errors = squared_errors(x, x_hat)
+    return (errors * (1 + _FLAT_WEIGHT * _flat_areas(x))).flatten(1).mean(1)
 
 
 def _flat_areas(x: Tensor) -> Tensor:

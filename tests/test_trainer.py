@@ -23,6 +23,7 @@ from vrcodec.training.distributed import ProcessGroup
 from vrcodec.training.log import Log
 from vrcodec.training.loop import Trainer
 from vrcodec.training.optim import GradientGuard
+from vrcodec.training.recipes import LEARNING, Part, load_recipe
 from vrcodec.training.schedule import Position, Schedule, Shape, learning_rate_factor
 
 
@@ -204,3 +205,23 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
             read_checkpoint(tmp_path, "cpu", ProcessGroup())
     with pytest.raises(CorruptError, match="checkpoint"):
         trainer_in(tmp_path).load({"model": {}})
+
+
+@pytest.mark.parametrize(
+    ("part", "moving"), [("synthesis", "synthesis_net"), ("encoder", "analysis_net")]
+)
+def test_a_part_learns_alone(part: Part, moving: str, data: Path, tmp_path: Path) -> None:
+    trainer = trainer_in(tmp_path, replace(TINY, learns=part, graphics=0.1))
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    sampler = CropSampler(pictures(data), 64, "cpu", graphics=0.1)
+    trainer.run(sampler, Schedule(steps=3), Log(tmp_path / "log.csv", lambda line: None))
+    after = trainer.averaged_model().state_dict()
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed
+    assert all(name.startswith(LEARNING[part]) for name in changed)
+    assert any(name.startswith(moving) for name in changed)
+
+
+def test_slim_learns_as_a_whole(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="as a whole"):
+        trainer_in(tmp_path, replace(load_recipe("slim"), learns="synthesis"))

@@ -117,6 +117,13 @@ all processes train one model. Ctrl-C ends it behind the present step, with noth
         help="Lambda scheduling, of slim: search, from one trade-off for all widths, how far each should go, "
         "within the first part of the budget.",
     ),
+    click.option(
+        "--only",
+        "learns",
+        type=click.Choice(["encoder", "synthesis"]),
+        help="Let this part learn alone. The decoder, and so all files, stay as they are with the encoder, and "
+        "sizes of files with the synthesis (not of slim).",
+    ),
     click.option("--batch", type=click.IntRange(min=1), help="Crops per step and process."),
     click.option(
         "--learning-rate",
@@ -173,6 +180,7 @@ def command(
     eval_folder: Path | None,
     small: bool,
     lambda_scheduling: bool,
+    learns: Literal["encoder", "synthesis"] | None,
     batch: int | None,
     learning_rate: float | None,
     warmup: int | None,
@@ -221,6 +229,7 @@ def command(
         "optimizer": optimizer,
         "tune": tune,
         "graphics": graphics,
+        "learns": learns,
     }
     shape: Shape = "constant" if trunk else "decay" if branch else "cosine"
     with signals.as_requests() as stop:

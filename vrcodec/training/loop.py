@@ -18,9 +18,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from vrcodec.errors import CorruptError, OutputError, WeightsError
+from vrcodec.errors import CorruptError, OutputError, UsageError, WeightsError
 from vrcodec.models import FAMILIES, VariableRateModel
 from vrcodec.models.device import mixed_precision
+from vrcodec.models.families.slim import Slim
 from vrcodec.models.learning.trainable import attach_training
 from vrcodec.models.networks.module import initialised
 from vrcodec.timing import stage
@@ -35,7 +36,7 @@ from vrcodec.training.optim import (
     make_optimizers,
     set_learning_rate,
 )
-from vrcodec.training.recipes import Recipe
+from vrcodec.training.recipes import LEARNING, Part, Recipe
 from vrcodec.training.schedule import Position, Schedule, Shape, learning_rate_factor
 
 _LOG_EVERY = 50
@@ -68,6 +69,7 @@ class Trainer:
         self.seed = seed
         torch.manual_seed(seed)
         self.model = _new_model(recipe, device, seed).train()
+        _let_learn(self.model, recipe.learns)
         self.inherited: set[str] = set()
         self.objective = choose_objective(self.model, recipe.tune)
         self.position = self.origin = Position()
@@ -292,6 +294,14 @@ def _new_model(recipe: Recipe, device: str, seed: int) -> VariableRateModel:
         model = FAMILIES[recipe.family](recipe.size)
         attach_training(model, device)
     return model
+
+
+def _let_learn(model: VariableRateModel, part: Part) -> None:
+    """Give gradients to ``part`` of ``model`` alone. Raises UsageError where all its parts are one."""
+    if part != "all" and isinstance(model, Slim):
+        raise UsageError(f"{model.family} learns as a whole: its tensors hold all widths")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(LEARNING[part]))
 
 
 def _is_over(minutes: float | None, seconds: float) -> bool:

@@ -24,7 +24,7 @@ MIN_NORMS = 20
 def make_optimizers(
     model: Module, name: Literal["adam", "muon"], learning_rate: float, group: ProcessGroup
 ) -> list[Optimizer]:
-    """``adam`` for everything, or ``muon`` for the matrices of 1x1 convolutions and Adam for the rest."""
+    """``adam`` for what learns, or ``muon`` for its matrices of 1x1 convolutions and Adam for the rest."""
     matrices: list[nn.Parameter] = []
     if name == "muon":
         matrices = [
@@ -32,7 +32,7 @@ def make_optimizers(
             for m in model.modules()
             if isinstance(m, Pointwise)
             for p in m.parameters()
-            if p.ndim == 2
+            if p.ndim == 2 and p.requires_grad
         ]
     matrix_ids = {id(p) for p in matrices}
     others = [p for p in model.parameters() if p.requires_grad and id(p) not in matrix_ids]

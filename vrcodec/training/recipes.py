@@ -14,6 +14,13 @@ from vrcodec.models.weights import load_size
 
 # What a model is trained for: the metric of its distortion.
 Tune = Literal["psnr", "ssimulacra2"]
+# What learns: all of it, or a part, of which `LEARNING` has the names; the rest stands still.
+Part = Literal["all", "encoder", "synthesis"]
+LEARNING: dict[Part, tuple[str, ...]] = {
+    "all": ("",),
+    "encoder": ("analysis_net", "hyper_analysis_net", "encoder"),
+    "synthesis": ("synthesis_net", "log_restoration", "out"),
+}
 
 
 @dataclass(frozen=True)
@@ -24,8 +31,8 @@ class Recipe:
     ``final_fraction`` of it. ``frozen_steps``: how long parameters that came from elsewhere
     stand still while new ones learn. ``ema``: decay of the average whose weights are the product.
     ``calibration_crops``: random crops to whose symbols the tables are fitted in the end. ``graphics``: the
-    share of training crops that are graphics. ``name``, ``version``: of a network of one's own, what its
-    weights will be called, and their generation.
+    share of training crops that are graphics. ``learns``: the part of the model that does. ``name``,
+    ``version``: of a network of one's own, what its weights will be called, and their generation.
     """
 
     family: str
@@ -42,6 +49,7 @@ class Recipe:
     optimizer: Literal["adam", "muon"] = "adam"
     tune: Tune = "psnr"
     graphics: float = 0.05
+    learns: Part = "all"
     name: str = ""
     version: int = 0
 

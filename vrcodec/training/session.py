@@ -267,6 +267,8 @@ def _stage(trainer: Trainer, session: Session) -> dict[str, Any]:
         "hours": round((now.seconds - origin.seconds) / 3600, 3),
         "device": _describe_device(trainer.device, trainer.group),
     }
+    if recipe.learns != "all":
+        stage["learns"] = recipe.learns
     if trainer.search is not None:
         stage["lambda_scheduling"] = True
     sources = {"init": session.init, "transforms": session.transforms}

@@ -10,11 +10,14 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from tests.conftest import Pixels
+from tests.conftest import GOLDEN, Pixels
 from tests.recipes import TINY, rows, save_pictures
-from vrcodec.catalog import find_by_family, weights_id
+from vrcodec.catalog import encoder_path, find_by_family, weights_id
 from vrcodec.codec import Decoder, Encoder
+from vrcodec.errors import UsageError
+from vrcodec.models.weights import load_frozen_state, load_size
 from vrcodec.picture.picture import Picture
+from vrcodec.training.recipes import Part
 from vrcodec.training.schedule import Schedule
 from vrcodec.training.session import Session, train
 
@@ -85,3 +88,44 @@ def test_what_cannot_be_trained(
     from vrcodec.cli.main import run
 
     assert run(["train", *arguments, "--data", str(data), "-o", str(tmp_path), "-q"]) == code
+
+
+@pytest.mark.parametrize(("part", "same"), [("synthesis", "encoder"), ("encoder", "decoder")])
+def test_what_stands_still_keeps_its_file(
+    part: Part, same: str, data: Path, tmp_path: Path
+) -> None:
+    """The other part's file is the same to the byte, and so has its id; tables are those of before."""
+    start = GOLDEN / "qarv.safetensors"
+    recipe = replace(TINY, family="qarv", size=load_size(start), learns=part)
+    session = Session(
+        recipe, (data,), tmp_path / "run", Schedule(steps=3), init=start, device="cpu"
+    )
+    train(session)
+    files = {"decoder": start, "encoder": encoder_path(start)}
+    unchanged = {
+        kind: file.read_bytes() == (tmp_path / "run" / file.name).read_bytes()
+        for kind, file in files.items()
+    }
+    assert unchanged == {kind: kind == same for kind in files}
+    before, after = (load_frozen_state(p) for p in (start, tmp_path / "run" / start.name))
+    assert before.keys() == after.keys()
+    assert all((before[name] == after[name]).all() for name in before)
+    card = json.loads((tmp_path / "run" / "qarv.json").read_text())
+    assert card["training"][-1]["learns"] == part
+    resumed = replace(session, resume=True, schedule=Schedule(steps=4), overrides={"learns": "all"})
+    with pytest.raises(UsageError, match="leave out --only"):
+        train(resumed)
+    train(replace(resumed, overrides={}))
+    assert json.loads((tmp_path / "run" / "qarv.json").read_text())["training"][-1]["steps"] == 4
+
+
+def test_a_part_alone_needs_the_others(data: Path, tmp_path: Path) -> None:
+    session = Session(
+        replace(TINY, learns="synthesis"),
+        (data,),
+        tmp_path / "run",
+        Schedule(steps=1),
+        device="cpu",
+    )
+    with pytest.raises(UsageError, match="--init"):
+        train(session)

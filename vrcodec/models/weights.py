@@ -104,6 +104,21 @@ def _as_weights_errors(name: str) -> Iterator[None]:
 
 def load_float_state(path: Path) -> dict[str, npt.NDArray[np.float32]]:
     """All real-valued tensors of a weights file as training has them. Raises WeightsError."""
+    state = _load_trainable_state(path)
+    return {name: value.astype(np.float32) for name, value in state.items() if _is_real(value)}
+
+
+def load_frozen_state(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """All tensors of a weights file that do not learn, which are those of its tables. Raises WeightsError."""
+    state = _load_trainable_state(path)
+    return {name: value for name, value in state.items() if not _is_real(value)}
+
+
+def _is_real(value: npt.NDArray[Any]) -> bool:
+    return np.issubdtype(value.dtype, np.floating)
+
+
+def _load_trainable_state(path: Path) -> Mapping[str, npt.NDArray[Any]]:
     data, encoder = read_bytes(path), encoder_path(path)
     with _as_weights_errors(str(path)):
         description = weights_description(data)
@@ -111,12 +126,7 @@ def load_float_state(path: Path) -> dict[str, npt.NDArray[np.float32]]:
         stored = safetensors.numpy.load(data)
         if encoder.exists():
             stored |= safetensors.numpy.load(read_bytes(encoder))
-        state = family.trainable_state(size, stored)
-    return {
-        name: value.astype(np.float32)
-        for name, value in state.items()
-        if np.issubdtype(value.dtype, np.floating)
-    }
+        return family.trainable_state(size, stored)
 
 
 def load_size(path: Path) -> BackboneSize:

@@ -41,19 +41,17 @@ def export_model(
     crops: int = Recipe.calibration_crops,
     name: str = "",
     version: int = 0,
+    keep_tables: bool = False,
 ) -> Path:
     """Freeze the tables of ``model`` and write ``<family>.safetensors`` and its card to ``folder``.
 
     ``history``: stages of training, oldest first. ``pictures`` (3, H, W), uint8: the tables of y are fitted to
     ``crops`` random crops of them; without pictures, tables are those of the densities. The schedule of a
     slimmable model is found on some of them. ``name``, ``version``: of a network of one's own, which its files
-    are called by instead. Returns the path of the weights.
+    are called by instead. ``keep_tables``: they are there already. Returns the path of the weights.
     """
-    model.freeze()
-    if pictures and isinstance(model, GuardedModel):
-        model.gaussian.freeze_tables(calibrate_tables(model, pictures, crops, seed=0))
-    if pictures and isinstance(model, Slim):
-        _fit_slim(model, pictures, crops)
+    if not keep_tables:
+        _freeze(model, pictures, crops)
     path = folder / f"{name or model.family}.safetensors"
     ids = {"id": _write(path, pack_model(model))}
     encoder = pack_encoder(model)
@@ -62,6 +60,14 @@ def export_model(
     own = {"name": name, "version": version} if name else {}
     write_card(path.with_suffix(".json"), {**own, **make_card(model, ids, history)})
     return path
+
+
+def _freeze(model: VariableRateModel, pictures: Sequence[Tensor], crops: int) -> None:
+    model.freeze()
+    if pictures and isinstance(model, GuardedModel):
+        model.gaussian.freeze_tables(calibrate_tables(model, pictures, crops, seed=0))
+    if pictures and isinstance(model, Slim):
+        _fit_slim(model, pictures, crops)
 
 
 def _write(path: Path, data: bytes) -> str:

@@ -40,8 +40,8 @@ from vrcodec.training.recipes import LEARNING, Part, Recipe
 from vrcodec.training.schedule import Position, Schedule, Shape, learning_rate_factor
 
 _LOG_EVERY = 50
-# Of the loss of patches, beside that of crops.
-_PATCH_WEIGHT = 0.25
+# What the loss of patches counts, beside that of crops.
+_PATCH_WEIGHT = 1.0
 _SAVE_SECONDS = 120.0
 _EVALUATE_SECONDS = 600.0
 

@@ -90,7 +90,7 @@ class GradientGuard:
 
 
 class WeightAverage:
-    """Exponential moving average of a model's floating-point state."""
+    """Exponential moving average of what learns of a model, and of its other floating-point state."""
 
     def __init__(self, model: Module, decay: float) -> None:
         self._decay = decay
@@ -118,4 +118,7 @@ class WeightAverage:
 
 
 def _float_state(model: Module) -> dict[str, Tensor]:
-    return {k: v for k, v in model.state_dict().items() if v.is_floating_point()}
+    """What has an average: what learns, and buffers."""
+    still = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    state = model.state_dict()
+    return {k: v for k, v in state.items() if v.is_floating_point() and k not in still}

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vrcodec.errors import CorruptError, OutputError, UsageError
 from vrcodec.models.device import resolve_device
+from vrcodec.models.weights import load_frozen_state
 from vrcodec.picture.folders import find_pictures
 from vrcodec.training.checkpoint import CHECKPOINT, State, locked, read_checkpoint
 from vrcodec.training.data import CropSampler, filter_by_side, load_pictures
@@ -170,6 +171,10 @@ def _saved_recipe(state: State, source: Path, session: Session) -> Recipe:
             "cosine": "a run with an end: go on with it by --resume",
         }
         raise UsageError(f"{source}: holds {kinds[shape]}")
+    if session.overrides.get("learns", recipe.learns) != recipe.learns:
+        raise UsageError(
+            f"{source}: what learns stays what it was when the run began; leave out --only"
+        )
     if recipe.model != session.recipe.model:
         raise UsageError(f"{source}: holds a run of {recipe.model}, not of {session.recipe.model}")
     return replace(recipe, **session.overrides)
@@ -213,10 +218,25 @@ def _rank_device(name: str, group: ProcessGroup) -> str:
 def _initialise(trainer: Trainer, session: Session, pictures: list[Tensor]) -> None:
     """Set the initial weights of ``trainer``, and the training history of these weights."""
     initialise(trainer, session.init, pictures, session.seed)
+    if trainer.recipe.learns != "all":
+        _keep_tables(trainer, session)
     if session.transforms:
         load_transforms(trainer, session.transforms)
     # The history is that of the transforms, where most of the training went.
     trainer.history = _weights_history(session.transforms or session.init)
+
+
+def _keep_tables(trainer: Trainer, session: Session) -> None:
+    """Take over the tables of the start, too, which its symbols go on to have.
+
+    Raises UsageError where there are none.
+    """
+    if session.init is None or session.transforms:
+        raise UsageError(
+            "a part learns alone beside the others of finished weights: name these with --init, and leave out "
+            "--transforms"
+        )
+    trainer.model.load_state_dict(load_frozen_state(session.init), strict=False)
 
 
 def _weights_history(weights: Path | None) -> list[dict[str, Any]]:
@@ -239,6 +259,7 @@ def _finish(trainer: Trainer, session: Session, pictures: list[Tensor]) -> None:
         crops=trainer.recipe.calibration_crops,
         name=trainer.recipe.name,
         version=trainer.recipe.version,
+        keep_tables=trainer.recipe.learns != "all",
     )
     # A run of a few steps has logged none.
     for name, plot in (("log.csv", plot_log), (_SEARCH_LOG, plot_search)):

@@ -1,9 +1,9 @@
-"""The levels of `qarv` beside a progressive JPEG cut at the same bytes. Writes tables of docs/QARV.md.
+"""The levels of `qarv` beside a progressive JPEG and a JPEG XL file, cut at the same bytes.
 
     python -m benchmarks.progressive /path/to/kodak [--pictures 8]
 
-The JPEG is the largest of Pillow's that is no larger than the whole .vrc file. JPEG XL is missing: its package
-for Pillow writes no passes, and does not decode a file that ends early.
+Writes tables of docs/QARV.md. The JPEG is the largest of Pillow's that is no larger than the whole .vrc file,
+the JPEG XL file the best of `cjxl`. Without `cjxl` and `djxl` (Debian: libjxl-tools) it has no columns.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from benchmarks.documents import replace_blocks
+from benchmarks.jxl_passes import JxlTools, find_jxl_tools
 from benchmarks.qarv import DOCUMENT, RATES, level_ends
 from vrcodec.bench.summary import Table, markdown
 from vrcodec.catalog import find_by_family
@@ -32,6 +33,9 @@ _MAX_QUALITY = 95
 # Start of scan.
 _SCAN_MARKER = b"\xff\xda"
 
+# PSNR and SSIMULACRA 2 as they are printed; which figure says whether there is something of the JPEG XL.
+_SCORES, _SHOWN = ("{:.2f} dB", "{:.0f}"), 6
+
 Pixels = npt.NDArray[np.uint8]
 Reals = npt.NDArray[np.float64]
 
@@ -43,41 +47,60 @@ def main() -> None:
     arguments = parser.parse_args()
     pictures = list(read_folder(arguments.folder).values())
     pictures = pictures[:: max(1, len(pictures) // arguments.pictures)]
-    encoder, decoder = Encoder("qarv"), Decoder()
+    encoder, decoder, jxl = Encoder("qarv"), Decoder(), find_jxl_tools()
     blocks = {}
     with progress_bar(len(RATES) * len(pictures)) as step:
         for rate in RATES:
             ladders = []
             for picture in pictures:
                 data = encoder.encode(picture, code_from_rate(rate))
-                ladders.append(measure_ladder(decoder, data, picture))
+                ladders.append(measure_ladder(decoder, data, picture, jxl))
                 step()
             blocks[f"arriving {rate}"] = markdown(ladder_table(ladders))
     weights = find_by_family("qarv").id.hex()
     blocks["arriving weights"] = (
-        f"Means of {len(pictures)} pictures, by the default weights (`{weights}`)."
+        f"Means of {len(pictures)} pictures, by the default weights (`{weights}`). {_describe(jxl)}"
     )
     DOCUMENT.write_text(replace_blocks(DOCUMENT.read_text(), blocks))
 
 
-def measure_ladder(decoder: Decoder, data: bytes, picture: Picture) -> Reals:
-    """(levels, 6): bits a pixel up to the level, PSNR and SSIMULACRA 2; of the JPEG cut there: how many of its
-    scans are whole, and the same two."""
+def _describe(jxl: JxlTools | None) -> str:
+    if jxl is None:
+        return "JPEG XL is left out: `cjxl` and `djxl` are not installed."
+    return (
+        f"JPEG XL by `cjxl --progressive` {jxl.version} and `djxl --allow_partial_files`; "
+        "*shown*: of how many of the pictures there is something to show."
+    )
+
+
+def measure_ladder(decoder: Decoder, data: bytes, picture: Picture, jxl: JxlTools | None) -> Reals:
+    """(levels, 6), or with ``jxl`` (levels, 9): bits a pixel up to the level, PSNR and SSIMULACRA 2.
+
+    Then of the JPEG cut there how many of its scans are whole, and the same two; of the JPEG XL file whether
+    there is something to show, and the same two.
+    """
     coded, ends = decoder.read(data), level_ends(data)
     jpeg = encode_jpeg(picture.pixels, ends[-1])
+    jxl_data = jxl.encode_within(picture.pixels, ends[-1]) if jxl else b""
     rows = []
     for level, end in enumerate(ends, 1):
         ours = decoder.reconstruct(coded, level).pixels
         cut = decode_start(jpeg[:end], picture.pixels.shape)
-        rows.append(
-            [
-                8 * end / (picture.width * picture.height),
-                *_compare(picture.pixels, ours),
-                max(0, jpeg[:end].count(_SCAN_MARKER) - (end < len(jpeg))),
-                *_compare(picture.pixels, cut),
-            ]
-        )
-    return np.array(rows)
+        row = [
+            8 * end / (picture.width * picture.height),
+            *_compare(picture.pixels, ours),
+            max(0, jpeg[:end].count(_SCAN_MARKER) - (end < len(jpeg))),
+            *_compare(picture.pixels, cut),
+        ]
+        if jxl:
+            start = jxl.decode_start(jxl_data[:end])
+            row += [start is not None, *_compare(picture.pixels, _or_grey(start, picture))]
+        rows.append(row)
+    return np.array(rows, float)
+
+
+def _or_grey(pixels: Pixels | None, picture: Picture) -> Pixels:
+    return np.full(picture.pixels.shape, 128, np.uint8) if pixels is None else pixels
 
 
 def _compare(original: Pixels, decoded: Pixels) -> tuple[float, float]:
@@ -120,22 +143,18 @@ def decode_start(data: bytes, shape: tuple[int, ...]) -> Pixels:
 
 def ladder_table(ladders: Sequence[Reals]) -> Table:
     """One row a level, means over the pictures."""
+    forms = ["{:.4f} bpp", *_SCORES, "{:.1f}", *_SCORES, "{:.0f}", *_SCORES]
+    columns = ["level", "up to there", "PSNR", "SSIMULACRA 2", "whole scans of the JPEG"]
+    columns += ["its PSNR", "its SSIMULACRA 2", "JPEG XL shown", "its PSNR", "its SSIMULACRA 2"]
+    means = np.mean(ladders, axis=0)
+    if means.shape[1] > _SHOWN:
+        means[:, _SHOWN] *= len(ladders)
+    # zip ends where the figures do: without the tools there are none of JPEG XL.
     rows = [
-        [
-            str(level),
-            f"{bpp:.4f} bpp",
-            f"{quality:.2f} dB",
-            f"{score:.0f}",
-            f"{scans:.1f}",
-            f"{jpeg_quality:.2f} dB",
-            f"{jpeg_score:.0f}",
-        ]
-        for level, (bpp, quality, score, scans, jpeg_quality, jpeg_score) in enumerate(
-            np.mean(ladders, axis=0), 1
-        )
+        [str(level), *(form.format(value) for form, value in zip(forms, row, strict=False))]
+        for level, row in enumerate(means, 1)
     ]
-    ours = ["level", "up to there", "PSNR", "SSIMULACRA 2"]
-    return [*ours, "whole scans of the JPEG", "its PSNR", "its SSIMULACRA 2"], rows
+    return columns[: 1 + means.shape[1]], rows
 
 
 if __name__ == "__main__":

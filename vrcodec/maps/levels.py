@@ -30,9 +30,9 @@ Level = TypeVar("Level", bound=np.generic)
 
 STEPS = 255
 # A map of small cells with more than so many different levels has them in coarser steps: finer ones are of no
-# use, and make it almost twice as large.
+# use, and make it two to three times as large.
 _FEW_LEVELS = 16
-_COARSE_STEPS = 51
+_COARSE_STEPS = 17
 _STEPS_16_BIT = 65535
 
 

@@ -1,7 +1,7 @@
 """Gains of quality maps: regions of interest, small text, tasks. Writes docs/QMAP.md and its pictures.
 
     python -m benchmarks.qmaps /path/to/kodak
-    python -m benchmarks.qmaps --only faces
+    python -m benchmarks.qmaps --only faces       # of its parts, those but regions and writing need no folder
 
 Every figure is of a real file that was decoded again. The tables of the document are replaced; its words stay.
 """
@@ -9,7 +9,7 @@ Every figure is of a real file that was decoded again. The tables of the documen
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -84,23 +84,22 @@ class Coder:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, nargs="?", help="of Kodak's pictures")
-    parser.add_argument("--only", choices=["faces"], help="the table that needs no pictures")
+    parser.add_argument(
+        "--only", choices=[*KODAK_TABLES, *OTHER_BLOCKS], help="one part of the page"
+    )
     given = parser.parse_args()
-    if given.only:
-        update_document(DOCUMENT, "qmap", {"faces": markdown(faces_table())})
-        return
-    pictures = read_folder(given.folder)
-    first = dict(list(pictures.items())[:PICTURES])
-    coder = Coder(Encoder("qmap"), Decoder())
-    classifier = task_example.train_classifier()
-    blocks = {
-        "regions": markdown(regions_table(coder, first)),
-        "writing": markdown(writing_table(coder, list(first.values()))),
-        "faces": markdown(faces_table()),
-        "task": markdown(stripes_table(classifier)),
-        "example": draw_example(coder),
-    }
-    draw_maps(classifier)
+    blocks = {}
+    if given.only not in OTHER_BLOCKS:
+        if given.folder is None:
+            parser.error("Kodak's pictures are needed")
+        first = dict(list(read_folder(given.folder).items())[:PICTURES])
+        coder = Coder(Encoder("qmap"), Decoder())
+        for name, make_table in KODAK_TABLES.items():
+            if given.only in (None, name):
+                blocks[name] = markdown(make_table(coder, first))
+    for name, make_block in OTHER_BLOCKS.items():
+        if given.only in (None, name):
+            blocks[name] = make_block()
     update_document(DOCUMENT, "qmap", blocks)
 
 
@@ -227,11 +226,11 @@ class WritingFigures:
     mapped_whole: float
 
 
-def writing_table(coder: Coder, pictures: Sequence[Picture]) -> Table:
+def writing_table(coder: Coder, pictures: Mapping[str, Picture]) -> Table:
     """One row a rate: means over the pictures."""
     rows = []
     for rate in TEXT_RATES:
-        figures = [astuple(writing_figures(coder, *draw_text(p), rate)) for p in pictures]
+        figures = [astuple(writing_figures(coder, *draw_text(p), rate)) for p in pictures.values()]
         rows.append([f"{rate}", *(f"{value:.2f}" for value in np.mean(figures, axis=0))])
     columns = ["rate everywhere", "bpp", "bpp with map", "edges of writing, dB", "with map, dB"]
     return [*columns, "whole picture, dB", "with map, dB"], rows
@@ -253,8 +252,9 @@ def writing_figures(coder: Coder, picture: Picture, edges: Mask, rate: float) ->
 # --- tasks ---
 
 
-def stripes_table(classifier: Classifier) -> Table:
+def stripes_table() -> Table:
     """In which direction stripes run, by a network that was trained for this."""
+    classifier = task_example.train_classifier()
     drawn = task_example.examples(TASK_PICTURES, seed=777)
     return task_table(classifier, drawn, TASK_RATES, TASK_STEPS)
 
@@ -283,6 +283,12 @@ def task_table(
 
 
 # --- the pictures in the document ---
+
+
+def draw_pictures() -> str:
+    """Both pictures of the page; returns what to say of the first."""
+    draw_maps(task_example.train_classifier())
+    return draw_example(Coder(Encoder("qmap"), Decoder()))
 
 
 def draw_example(coder: Coder) -> str:
@@ -360,6 +366,14 @@ def _grey_image(levels: npt.NDArray[np.float64]) -> Pixels:
 def _enlarge(pixels: Pixels) -> Pixels:
     return np.asarray(Image.fromarray(pixels).resize((512, 512), Image.Resampling.BICUBIC))
 
+
+# Parts of the page by the names of its marks: tables of Kodak's first pictures, and what needs none of them.
+KODAK_TABLES = {"regions": regions_table, "writing": writing_table}
+OTHER_BLOCKS: Mapping[str, Callable[[], str]] = {
+    "faces": lambda: markdown(faces_table()),
+    "task": lambda: markdown(stripes_table()),
+    "example": draw_pictures,
+}
 
 if __name__ == "__main__":
     main()

@@ -41,7 +41,7 @@ from vrcodec.training.schedule import Position, Schedule, Shape, learning_rate_f
 
 _LOG_EVERY = 50
 # What the loss of patches counts, beside that of crops.
-_PATCH_WEIGHT = 1.0
+_PATCH_WEIGHT = 0.25
 _SAVE_SECONDS = 120.0
 _EVALUATE_SECONDS = 600.0
 
@@ -179,12 +179,12 @@ class Trainer:
             x = sampler.batch(levels.amax(1).tolist(), random)
             levels = levels.to(self.device, non_blocking=True)
             patches = sampler.patches(recipe.batch, random)
-            rates = stratified_levels(recipe.batch).to(self.device, non_blocking=True)
+            patch_levels = stratified_levels(recipe.batch).to(self.device, non_blocking=True)
         with stage("forward"), mixed_precision(torch.device(self.device)):
             loss = self.objective.loss(x, levels)
             total = loss.total
             if patches is not None:
-                total = total + _PATCH_WEIGHT * patch_loss(self.model, patches, rates)
+                total = total + _PATCH_WEIGHT * patch_loss(self.model, patches, patch_levels)
         with stage("backward"):
             total.backward()  # type: ignore[no-untyped-call]
         with stage("exchange"):

@@ -61,12 +61,16 @@ def rate_distortion_loss(
     return Loss(loss.mean(), bpp, errors.flatten(1).mean(1))
 
 
-def patch_loss(model: VariableRateModel, x: Tensor, rate: Tensor) -> Tensor:
+def patch_loss(model: VariableRateModel, x: Tensor, level: Tensor) -> Tensor:
     """The rate-distortion loss () of `CropSampler.patches` (B, 3, H, W), flat areas held to their colours.
 
-    ``rate`` (B,). Of `slim` the first rate chooses the width.
+    ``level`` (B,): the rate; of `slim` one in the reach of a width, which is drawn.
     """
-    out = run(model, x, rate)
+    width, rate = None, level
+    if isinstance(model, Slim):
+        number = int(torch.randint(len(model.size.widths), ()))
+        width, rate = model.size.widths[number], level * model.size.reach[number]
+    out = run(model, x, level, width)
     squared = 255.0**2 * rate_to_lambda(rate) * _weighted_errors(x, out.x_hat)
     return ((_bits_per_pixel(x, out.likelihoods) + squared) / _divisor(rate)).mean()
 

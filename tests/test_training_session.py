@@ -129,3 +129,5 @@ def test_a_part_alone_needs_the_others(data: Path, tmp_path: Path) -> None:
     )
     with pytest.raises(UsageError, match="--init"):
         train(session)
+    with pytest.raises(UsageError, match="of that family"):
+        train(replace(session, init=GOLDEN / "qarv.safetensors", folder=tmp_path / "other"))

@@ -71,7 +71,8 @@ def patch_loss(model: VariableRateModel, x: Tensor, level: Tensor) -> Tensor:
         number = int(torch.randint(len(model.size.widths), ()))
         width, rate = model.size.widths[number], level * model.size.reach[number]
     out = run(model, x, level, width)
-    squared = 255.0**2 * rate_to_lambda(rate) * _weighted_errors(x, out.x_hat)
+    weighted = _weigh_flat_areas(x, squared_errors(x, out.x_hat))
+    squared = 255.0**2 * rate_to_lambda(rate) * weighted
     return ((_bits_per_pixel(x, out.likelihoods) + squared) / _divisor(rate)).mean()
 
 
@@ -83,16 +84,15 @@ def perceptual_loss(
     ``rate`` is (B,).
     """
     bpp = _bits_per_pixel(x, likelihoods)
-    rate = rate.float()
-    squared = 255.0**2 * rate_to_lambda(rate) * _weighted_errors(x, x_hat)
+    rate, errors = rate.float(), squared_errors(x, x_hat)
+    squared = 255.0**2 * rate_to_lambda(rate) * _weigh_flat_areas(x, errors)
     distortion = perceptual_distortion(squared, ssimulacra2_score(x, x_hat), rate)
-    mse = squared_errors(x, x_hat).flatten(1).mean(1)
+    mse = errors.flatten(1).mean(1)
     return Loss(((bpp + distortion) / _divisor(rate)).mean(), bpp, mse)
 
 
-def _weighted_errors(x: Tensor, x_hat: Tensor) -> Tensor:
-    """Means (B,) of `squared_errors`, which count more in flat areas."""
-    errors = squared_errors(x, x_hat)
+def _weigh_flat_areas(x: Tensor, errors: Tensor) -> Tensor:
+    """Means (B,) of ``errors``, those of pictures x, (B, 3, H, W) both, which count more in flat areas."""
     return (errors * (1 + _FLAT_WEIGHT * _flat_areas(x))).flatten(1).mean(1)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vrcodec.errors import CorruptError, OutputError, UsageError
 from vrcodec.models.device import resolve_device
-from vrcodec.models.weights import load_frozen_state
+from vrcodec.models.weights import load_description, load_frozen_state
 from vrcodec.picture.folders import find_pictures
 from vrcodec.training.checkpoint import CHECKPOINT, State, locked, read_checkpoint
 from vrcodec.training.data import CropSampler, filter_by_side, load_pictures
@@ -217,9 +217,9 @@ def _rank_device(name: str, group: ProcessGroup) -> str:
 
 def _initialise(trainer: Trainer, session: Session, pictures: list[Tensor]) -> None:
     """Set the initial weights of ``trainer``, and the training history of these weights."""
-    initialise(trainer, session.init, pictures, session.seed)
     if trainer.recipe.learns != "all":
         _keep_tables(trainer, session)
+    initialise(trainer, session.init, pictures, session.seed)
     if session.transforms:
         load_transforms(trainer, session.transforms)
     # The history is that of the transforms, where most of the training went.
@@ -235,6 +235,11 @@ def _keep_tables(trainer: Trainer, session: Session) -> None:
         raise UsageError(
             "a part learns alone beside the others of finished weights: name these with --init, and leave out "
             "--transforms"
+        )
+    if load_description(session.init)["family"] != trainer.recipe.family:
+        raise UsageError(
+            f"{session.init}: a part of {trainer.recipe.family} learns alone beside the others of weights of "
+            "that family"
         )
     trainer.model.load_state_dict(load_frozen_state(session.init), strict=False)
 

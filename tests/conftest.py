@@ -71,9 +71,10 @@ def tiny_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What the user of this machine has fetched is not looked at, nor changed."""
+    """What the user of this machine has fetched or measured is not looked at, nor changed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
 
 

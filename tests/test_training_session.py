@@ -6,7 +6,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import safetensors.numpy
 import skimage.data
 from PIL import Image
 
@@ -117,6 +119,31 @@ def test_what_stands_still_keeps_its_file(
         train(resumed)
     train(replace(resumed, overrides={}))
     assert json.loads((tmp_path / "run" / "qarv.json").read_text())["training"][-1]["steps"] == 4
+
+
+def test_the_prior_alone_leaves_pictures_as_they_are(data: Path, tmp_path: Path) -> None:
+    """Transforms and gains are the same to the byte; tables are fitted anew."""
+    start = GOLDEN / "gained.safetensors"
+    recipe = replace(TINY, size=load_size(start), learns="prior")
+    train(Session(recipe, (data,), tmp_path, Schedule(steps=3), init=start, device="cpu"))
+    before, after = (safetensors.numpy.load_file(p) for p in (start, tmp_path / start.name))
+    same = {name for name, value in before.items() if np.array_equal(value, after[name])}
+    transforms = ("analysis_net", "synthesis_net", "log_gain", "log_inverse_gain")
+    assert {name for name in before if name.startswith(transforms)} <= same
+    assert {"gaussian.frequencies", "prior.frequencies"}.isdisjoint(same)
+    assert not any(name.startswith("hyper_") and name.endswith(".weight") for name in same)
+
+
+def test_coarse_means_at_the_start_are_on_the_card(data: Path, tmp_path: Path) -> None:
+    session = Session(TINY, (data,), tmp_path, Schedule(steps=1), coarse_means=True, device="cpu")
+    train(session)
+    card = json.loads((tmp_path / "gained.json").read_text())
+    assert card["training"][-1]["coarse_means"] is True
+    other = replace(
+        TINY, family="qvrf", size=replace(TINY.size, groups=(TINY.size.latent,), context=8)
+    )
+    with pytest.raises(UsageError, match="other means"):
+        train(replace(session, recipe=other, folder=tmp_path / "qvrf"))
 
 
 def test_a_part_alone_needs_the_others(data: Path, tmp_path: Path) -> None:

@@ -120,9 +120,14 @@ all processes train one model. Ctrl-C ends it behind the present step, with noth
     click.option(
         "--only",
         "learns",
-        type=click.Choice(["encoder", "synthesis"]),
-        help="Let this part learn alone. The decoder, and so all files, stay as they are with the encoder, and "
-        "sizes of files with the synthesis (not of slim).",
+        type=click.Choice(["encoder", "synthesis", "prior"]),
+        help="Let this part learn alone. The decoder, and so all files, stay as they are with the encoder, "
+        "sizes of files with the synthesis, and pictures with the prior (not of slim; the prior not of qarv).",
+    ),
+    click.option(
+        "--coarse-means",
+        is_flag=True,
+        help="Let idle channels of the hyper latent begin as coarse means of luma and chroma (gained only).",
     ),
     click.option("--batch", type=click.IntRange(min=1), help="Crops per step and process."),
     click.option(
@@ -180,7 +185,8 @@ def command(
     eval_folder: Path | None,
     small: bool,
     lambda_scheduling: bool,
-    learns: Literal["encoder", "synthesis"] | None,
+    learns: Literal["encoder", "synthesis", "prior"] | None,
+    coarse_means: bool,
     batch: int | None,
     learning_rate: float | None,
     warmup: int | None,
@@ -246,6 +252,7 @@ def command(
                 trunk=branch,
                 eval_folder=eval_folder,
                 lambda_scheduling=lambda_scheduling,
+                coarse_means=coarse_means,
                 device=device,
                 seed=seed,
                 say=output.say,

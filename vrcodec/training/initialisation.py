@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from vrcodec.errors import WeightsError
+from vrcodec.errors import UsageError, WeightsError
 from vrcodec.models import GdnHyperprior, VariableRateModel
+from vrcodec.models.families.gained import Gained
 from vrcodec.models.families.qarv import Qarv
 from vrcodec.models.families.qvrf import Qvrf
 from vrcodec.models.families.slim import Slim
 from vrcodec.models.hyperprior import HyperpriorModel
 from vrcodec.models.learning.trainable import load_hyperprior_model, load_state
 from vrcodec.models.weights import load_size
+from vrcodec.training.coarse_means import carry_coarse_means
 from vrcodec.training.data import CropSampler
 from vrcodec.training.klt import can_carry_klt, initialise_from_klt, principal_components
 from vrcodec.training.loop import Trainer
@@ -57,6 +60,22 @@ def load_transforms(trainer: Trainer, path: Path) -> None:
         trainer.inherited = replace_transforms(trainer.model, transforms)
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
+    trainer.restart_average()
+
+
+def put_coarse_means(trainer: Trainer, pictures: Sequence[Tensor]) -> None:
+    """Let idle channels of the hyper latent carry coarse means of y. Raises UsageError.
+
+    ``pictures``, uint8 (3, H, W): what is measured on.
+    """
+    model = trainer.model
+    if not isinstance(model, Gained):
+        raise UsageError(
+            f"{model.family} has other means than gained, whose hyper latent can carry them"
+        )
+    with torch.no_grad():
+        y = model.analysis_net(_draw_crops(trainer, pictures) - 0.5)
+    carry_coarse_means(model, y, torch.linspace(0, 1, len(y), device=y.device))
     trainer.restart_average()
 
 

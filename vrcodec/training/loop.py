@@ -21,6 +21,7 @@ from torch import Tensor
 from vrcodec.errors import CorruptError, OutputError, UsageError, WeightsError
 from vrcodec.models import FAMILIES, VariableRateModel
 from vrcodec.models.device import mixed_precision
+from vrcodec.models.families.qarv import Qarv
 from vrcodec.models.families.slim import Slim
 from vrcodec.models.learning.trainable import attach_training
 from vrcodec.models.networks.module import initialised
@@ -297,9 +298,11 @@ def _new_model(recipe: Recipe, device: str, seed: int) -> VariableRateModel:
 
 
 def _let_learn(model: VariableRateModel, part: Part) -> None:
-    """Give gradients to ``part`` of ``model`` alone. Raises UsageError where all its parts are one."""
+    """Give gradients to ``part`` of ``model`` alone. Raises UsageError where its parts are not apart."""
     if part != "all" and isinstance(model, Slim):
         raise UsageError(f"{model.family} learns as a whole: its tensors hold all widths")
+    if part == "prior" and isinstance(model, Qarv):
+        raise UsageError(f"the encoder of {model.family} goes by what its prior knows: train both")
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith(LEARNING[part]))
 

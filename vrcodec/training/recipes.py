@@ -15,11 +15,12 @@ from vrcodec.models.weights import load_size
 # What a model is trained for: the metric of its distortion.
 Tune = Literal["psnr", "ssimulacra2"]
 # What learns: all of it, or a part, of which `LEARNING` has the names; the rest stands still.
-Part = Literal["all", "encoder", "synthesis"]
+Part = Literal["all", "encoder", "synthesis", "prior"]
 LEARNING: dict[Part, tuple[str, ...]] = {
     "all": ("",),
     "encoder": ("analysis_net", "hyper_analysis_net", "encoder"),
     "synthesis": ("synthesis_net", "log_restoration", "out"),
+    "prior": ("prior", "hyper_analysis_net", "hyper_synthesis_net", "context", "log_hyper"),
 }
 
 

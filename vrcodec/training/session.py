@@ -23,7 +23,7 @@ from vrcodec.training.data import CropSampler, filter_by_side, load_pictures
 from vrcodec.training.distributed import ProcessGroup
 from vrcodec.training.evaluation import HeldOut
 from vrcodec.training.export import export_model
-from vrcodec.training.initialisation import initialise, load_transforms
+from vrcodec.training.initialisation import initialise, load_transforms, put_coarse_means
 from vrcodec.training.log import Log, Record
 from vrcodec.training.log_plots import plot_log, plot_search
 from vrcodec.training.loop import Trainer, never
@@ -45,7 +45,8 @@ class Session:
 
     ``overrides``: fields of the recipe that were asked for; they count also where a run goes on, whose other
     settings are those that it began with. ``trunk``: the folder of which this is a branch.
-    ``lambda_scheduling``: begin with a search for the reach of the widths. ``say`` takes messages for the user;
+    ``lambda_scheduling``: begin with a search for the reach of the widths. ``coarse_means``: begin with them in
+    idle channels of the hyper latent (`vrcodec.training.coarse_means`). ``say`` takes messages for the user;
     ``stop`` is asked before each step whether to end early.
     """
 
@@ -60,6 +61,7 @@ class Session:
     trunk: Path | None = None
     eval_folder: Path | None = None
     lambda_scheduling: bool = False
+    coarse_means: bool = False
     device: str = "auto"
     seed: int = 0
     say: Callable[[str], None] = print
@@ -220,6 +222,8 @@ def _initialise(trainer: Trainer, session: Session, pictures: list[Tensor]) -> N
     if trainer.recipe.learns != "all":
         _keep_tables(trainer, session)
     initialise(trainer, session.init, pictures, session.seed)
+    if session.coarse_means:
+        put_coarse_means(trainer, pictures)
     if session.transforms:
         load_transforms(trainer, session.transforms)
     # The history is that of the transforms, where most of the training went.
@@ -264,7 +268,7 @@ def _finish(trainer: Trainer, session: Session, pictures: list[Tensor]) -> None:
         crops=trainer.recipe.calibration_crops,
         name=trainer.recipe.name,
         version=trainer.recipe.version,
-        keep_tables=trainer.recipe.learns != "all",
+        keep_tables=trainer.recipe.learns in ("encoder", "synthesis"),
     )
     # A run of a few steps has logged none.
     for name, plot in (("log.csv", plot_log), (_SEARCH_LOG, plot_search)):
@@ -295,6 +299,8 @@ def _stage(trainer: Trainer, session: Session) -> dict[str, Any]:
     }
     if recipe.learns != "all":
         stage["learns"] = recipe.learns
+    if session.coarse_means:
+        stage["coarse_means"] = True
     if trainer.search is not None:
         stage["lambda_scheduling"] = True
     sources = {"init": session.init, "transforms": session.transforms}

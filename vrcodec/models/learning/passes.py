@@ -71,6 +71,9 @@ def _run_hyperprior(model: HyperpriorModel, x: Tensor, rate: Tensor) -> Reconstr
         return residual + (symbols - residual).detach()
 
     y_hat = model.code_block(features, gains, code_step)
+    if not y.requires_grad:
+        # It is y and an error of rounding, whatever the prior predicts: nothing else learns from the picture.
+        y_hat = y_hat.detach()
     x_hat = model.synthesis_net(y_hat, *conditions).float() + 0.5
     of_z = model.prior.density.likelihood(z, noisy=model.training)
     return Reconstruction(x_hat, {"y": torch.cat(likelihoods, dim=1), "z": of_z})

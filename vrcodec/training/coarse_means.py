@@ -127,7 +127,7 @@ def _set_steps(
     log_step = (_STEP * around.std((2, 3)).clamp_min(_MIN_DEVIATION)).log()
     design = torch.stack((torch.ones_like(rate), rate), 1)
     offset, slope = torch.linalg.lstsq(design, log_step).solution
-    knots = offset + slope * torch.linspace(0, 1, KNOTS).unsqueeze(1)
+    knots = offset + slope * torch.linspace(0, 1, KNOTS, device=rate.device).unsqueeze(1)
     model.log_hyper_gain[:, idle] = -knots
     model.log_hyper_inverse_gain[:, idle] = knots
 
@@ -230,7 +230,7 @@ def _fit_means(last: Pointwise, features: Tensor, scaled: Tensor, carried: list[
         weight = torch.exp2(-log2_scale[:, k]).clamp_max(4).flatten().double().unsqueeze(1)
         target, weighted = scaled[:, channel].flatten().double().unsqueeze(1) * weight, x * weight
         gram = weighted.T @ weighted
-        ridge = _RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
+        ridge = _RIDGE * gram.diagonal().mean() * torch.eye(len(gram)).to(gram)
         solution = torch.linalg.solve(gram + ridge, weighted.T @ target).flatten().float()
         last.weight[channel], last.bias[channel] = solution[:-1], solution[-1]
         error = (target - weighted @ solution.double().unsqueeze(1)).std()

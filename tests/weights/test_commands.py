@@ -106,7 +106,7 @@ def test_the_list_has_what_is_here_and_what_is_not(
     assert run("weights", "list", "--json") == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["gained-1"]["path"] is None
-    assert rows["gained-3"]["path"]
+    assert rows["gained-4"]["path"]
     assert hub.requests == []
     assert run("weights", "list", "--hub", hub.address, "--json") == 0
     assert ID in {row["id"] for row in json.loads(capsys.readouterr().out)}

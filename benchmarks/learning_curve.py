@@ -61,8 +61,8 @@ def card_points(cards: Iterable[dict[str, object]]) -> list[Point]:
         assert isinstance(stages, list)
         for stage, samples in zip(stages, accumulate(s["samples"] for s in stages), strict=True):
             rates = stage.get("bd_rate_percent")
-            # By PSNR, the stages that were trained for it can be compared, and of these the ones of whole models:
-            # samples of a part alone are others.
+            # By PSNR, the stages that were trained for it can be compared; samples of a part alone are
+            # another thing.
             if rates and stage.get("tune", "psnr") == "psnr" and "learns" not in stage:
                 points.add(Point(samples, stage["family"], rates["webp"], rates["vtm18"]))
     return sorted(points)

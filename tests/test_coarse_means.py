@@ -23,6 +23,8 @@ def make_model(kind: type[Gained] = Gained) -> Gained:
         model = kind(SIZE)
         attach_training(model)
     model.requires_grad_(False)
+    if isinstance(model, Qmap):
+        model.hyper_analysis_net.modulations["0"].gamma_beta.weight[:] = 0.1
     # Idle channels, as trained weights have them.
     model.log_hyper_gain[:, ::2] = -12
     return model.eval()
@@ -38,13 +40,15 @@ def y() -> Tensor:
     return y
 
 
-def test_means_reach_z_and_the_predicted_means(y: Tensor) -> None:
-    model = make_model()
+@pytest.mark.parametrize("kind", [Gained, Qmap])
+def test_means_reach_z_and_the_predicted_means(kind: type[Gained], y: Tensor) -> None:
+    model = make_model(kind)
     rate = torch.linspace(0, 1, len(y))
     before = predicted_means(model, y, rate)
     idle = carry_coarse_means(model, y, rate)
     gains = model.gains(rate)
-    z = model.hyper_analysis_net(y * gains.gain) * gains.hyper_gain * gains.hyper_inverse_gain
+    conditions = model.compute_conditions(gains.levels)
+    z = model.hyper_analysis_net(y * gains.gain, *conditions)
     means = F.avg_pool2d(y * gains.gain, 4)
     for k in idle:
         errors = [float((z[:, k] - means[:, channel]).abs().max()) for channel in (4, 7, 20)]
@@ -59,7 +63,8 @@ def test_means_reach_z_and_the_predicted_means(y: Tensor) -> None:
 
 def predicted_means(model: Gained, y: Tensor, rate: Tensor) -> Tensor:
     gains = model.gains(rate)
-    z = (model.hyper_analysis_net(y * gains.gain) * gains.hyper_gain).round()
+    conditions = model.compute_conditions(gains.levels)
+    z = (model.hyper_analysis_net(y * gains.gain, *conditions) * gains.hyper_gain).round()
     parameters: Tensor = model.hyper_synthesis_net(z * gains.hyper_inverse_gain)
     return parameters[:, : SIZE.latent]
 
@@ -74,11 +79,8 @@ def test_a_step_follows_what_lies_around_the_mean(y: Tensor) -> None:
     assert torch.allclose(2 * steps[0], steps[1], rtol=1e-3)
 
 
-def test_what_cannot_carry_them(y: Tensor) -> None:
-    rate = torch.linspace(0, 1, len(y))
-    with pytest.raises(UsageError, match="gained only"):
-        carry_coarse_means(make_model(Qmap), y, rate)
+def test_where_all_channels_are_in_use(y: Tensor) -> None:
     busy = make_model()
     busy.log_hyper_gain[:] = 3
     with pytest.raises(UsageError, match="in use"):
-        carry_coarse_means(busy, y, rate)
+        carry_coarse_means(busy, y, torch.linspace(0, 1, len(y)))

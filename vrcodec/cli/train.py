@@ -127,7 +127,8 @@ all processes train one model. Ctrl-C ends it behind the present step, with noth
     click.option(
         "--coarse-means",
         is_flag=True,
-        help="Let idle channels of the hyper latent begin as coarse means of luma and chroma (gained only).",
+        help="Let idle channels of the hyper latent begin as coarse means of luma and chroma (of gained and "
+        "qmap).",
     ),
     click.option("--batch", type=click.IntRange(min=1), help="Crops per step and process."),
     click.option(

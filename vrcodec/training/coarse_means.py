@@ -11,7 +11,7 @@ A value passes a leaky ReLU unchanged as two channels, x and -x, of which one is
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,11 +19,10 @@ from torch import Tensor
 
 from vrcodec.errors import UsageError
 from vrcodec.models.families.gained import Gained
-from vrcodec.models.families.qmap import Qmap
-from vrcodec.models.hyperprior import Gains
 from vrcodec.models.networks.gains import KNOTS
 from vrcodec.models.networks.layers import LEAKY_SLOPE, Conv2d, Pointwise, ResidualBlock
-from vrcodec.models.networks.module import Module
+from vrcodec.models.networks.modulation import Modulated
+from vrcodec.models.networks.module import Sequential
 from vrcodec.regions.grid import HYPER_STRIDE
 
 # How many channels of y: those of luma and of two kinds of chroma.
@@ -76,34 +75,44 @@ def carry_coarse_means(model: Gained, y: Tensor, rate: Tensor) -> list[int]:
 
     ``y`` (B, M, 4h, 4w) at ``rate`` (B,), with rates from all of [0, 1]: what is measured on. Densities and
     scales of these channels are rough then, and the prior of the others has lost what it used least: train
-    it on. Returns the channels of z. Raises UsageError for `qmap`, whose networks have conditions, and where
-    z has too few idle channels.
+    it on. Returns the channels of z. Raises UsageError where too few of them are idle.
     """
-    if isinstance(model, Qmap):
-        raise UsageError("coarse means are put into the hyper latent of gained only")
     gains = model.gains(rate)
-    scaled = model.hyper_input(y, gains)
-    z = model.hyper_analysis_net(scaled) * gains.hyper_gain
+    scaled, conditions = model.hyper_input(y, gains), model.compute_conditions(gains.levels)
+    z = model.hyper_analysis_net(scaled, *conditions) * gains.hyper_gain
     idle = torch.nonzero((z.round() == 0).all(3).all(2).all(0)).flatten().tolist()[:_COUNT]
     means = torch.nn.functional.avg_pool2d(scaled, HYPER_STRIDE)
     carried = means.var((0, 2, 3)).argsort(descending=True)[:_COUNT].tolist()
     if len(idle) < _COUNT:
         raise UsageError("all channels of the hyper latent are in use")
-    _pass_means_down(model, scaled, carried, idle)
+    _pass_means_down(model, scaled, conditions, carried, idle)
     _set_steps(model, scaled, means, rate, carried, idle)
-    _pass_means_up(model, scaled, gains, carried, idle)
+    gains = model.gains(rate)
+    z = model.hyper_analysis_net(scaled, *conditions) * gains.hyper_gain
+    _pass_means_up(model, z.round() * gains.hyper_inverse_gain, scaled, carried, idle)
     _renew_densities(model, idle)
     return idle
 
 
-def _pass_means_down(model: Gained, scaled: Tensor, carried: list[int], idle: list[int]) -> None:
+def _pass_means_down(
+    model: Gained,
+    scaled: Tensor,
+    conditions: Sequence[Tensor],
+    carried: list[int],
+    idle: list[int],
+) -> None:
     """Through the hyper-analysis."""
-    first, block, halve, _, middle, _, last = layers = list(model.hyper_analysis_net)
-    features = _features(layers, scaled)
+    net = model.hyper_analysis_net
+    first, block, halve, _, middle, _, last = (net[k] for k in range(7))
+    features = _features(net, scaled, conditions)
     inner = _least_used(features[1], halve)[:_COUNT]
     after_halving, after_middle = (
         _least_used(features[k], layer) for k, layer in ((3, middle), (5, last))
     )
+    if isinstance(net, Modulated):
+        gamma_beta = net.modulations["0"].gamma_beta
+        half = gamma_beta.weight.shape[0] // 2
+        _reserve_outputs(gamma_beta, [*inner, *(half + channel for channel in inner)])
     _stand_still(block, inner)
     value = _Carried.single(carried)
     value = _carry(first, value, _Carried.single(inner), _POINT, exclusive=False)
@@ -133,12 +142,12 @@ def _set_steps(
 
 
 def _pass_means_up(
-    model: Gained, scaled: Tensor, gains: Gains, carried: list[int], idle: list[int]
+    model: Gained, z: Tensor, scaled: Tensor, carried: list[int], idle: list[int]
 ) -> None:
     """Through the hyper-synthesis, whose mean of the carried channels is then fitted to them."""
-    z = _quantised_z(model, scaled, gains.rate)
-    layers = list(model.hyper_synthesis_net)
-    features = _features(layers, z)
+    net = model.hyper_synthesis_net
+    layers = list(net)
+    features = _features(net, z)
     value = _Carried.single(idle)
     # Layers, the one that reads what they give behind their activation, and where in a row that is.
     for number, reader, behind, kernel, phases in (
@@ -152,22 +161,19 @@ def _pass_means_up(
         value = _carry(layers[number], value, place, kernel, phases=phases)
     last = layers[-1]
     _reserve_inputs(last, value.channels)
-    _fit_means(last, _features(layers, z)[-2], scaled, carried)
+    _fit_means(last, _features(net, z)[-2], scaled, carried)
 
 
-def _quantised_z(model: Gained, scaled: Tensor, rate: Tensor) -> Tensor:
-    gains = model.gains(rate)
-    z = model.hyper_analysis_net(scaled) * gains.hyper_gain
-    return z.round() * gains.hyper_inverse_gain
+def _features(net: Sequential, x: Tensor, conditions: Sequence[Tensor] = ()) -> list[Tensor]:
+    """What each layer of ``net`` gives; copies, because some work in the memory of their input."""
+    outputs = net.outputs(x, *conditions) if isinstance(net, Modulated) else _outputs(net, x)
+    return [output.clone() for output in outputs]
 
 
-def _features(layers: Sequence[Module], x: Tensor) -> list[Tensor]:
-    """What each layer gives; copies, because some work in the memory of their input."""
-    features = []
-    for layer in layers:
+def _outputs(net: Sequential, x: Tensor) -> Iterator[Tensor]:
+    for layer in net:
         x = layer(x)
-        features.append(x.clone())
-    return features
+        yield x
 
 
 def _least_used(features: Tensor, layer: Conv2d | Pointwise) -> list[int]:

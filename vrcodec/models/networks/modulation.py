@@ -6,7 +6,8 @@ Song, Choi and Han, "Variable-Rate Deep Image Compression through Spatially-Adap
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 
 from vrcodec.kernels import Array, kernels_of
 from vrcodec.models.networks.layers import LeakyReLU, Pointwise, set_to_zero
@@ -52,8 +53,12 @@ class Modulated(Sequential):
         )
 
     def forward(self, x: Array, conditions: Array) -> Array:  # type: ignore[override]
+        return deque(self.outputs(x, conditions), maxlen=1).pop()
+
+    def outputs(self, x: Array, conditions: Array) -> Iterator[Array]:
+        """What each layer gives, modulated; the next one may overwrite it."""
         for index in range(self.count):
             x = self[index](x)
             if str(index) in self.modulations:
                 x = self.modulations[str(index)](x, conditions)
-        return x
+            yield x

@@ -17,6 +17,7 @@ from tests.recipes import TINY, rows, save_pictures
 from vrcodec.catalog import encoder_path, find_by_family, weights_id
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import UsageError
+from vrcodec.models.learning.trainable import load_state
 from vrcodec.models.weights import load_frozen_state, load_size
 from vrcodec.picture.picture import Picture
 from vrcodec.training.recipes import Part
@@ -134,16 +135,22 @@ def test_the_prior_alone_leaves_pictures_as_they_are(data: Path, tmp_path: Path)
     assert not any(name.startswith("hyper_") and name.endswith(".weight") for name in same)
 
 
-def test_coarse_means_at_the_start_are_on_the_card(data: Path, tmp_path: Path) -> None:
-    session = Session(TINY, (data,), tmp_path, Schedule(steps=1), coarse_means=True, device="cpu")
+@pytest.mark.parametrize("family", ["gained", "qmap"])
+def test_coarse_means_at_the_start_are_on_the_card(family: str, data: Path, tmp_path: Path) -> None:
+    recipe = replace(TINY, family=family)
+    session = Session(recipe, (data,), tmp_path, Schedule(steps=1), coarse_means=True, device="cpu")
     train(session)
-    card = json.loads((tmp_path / "gained.json").read_text())
+    card = json.loads((tmp_path / f"{family}.json").read_text())
     assert card["training"][-1]["coarse_means"] is True
-    other = replace(
-        TINY, family="qvrf", size=replace(TINY.size, groups=(TINY.size.latent,), context=8)
-    )
+    assert load_state(tmp_path / f"{family}.safetensors")["log_hyper_gain"].abs().max() > 0.1
+
+
+def test_coarse_means_are_for_a_hyperprior_alone(data: Path, tmp_path: Path) -> None:
+    size = replace(TINY.size, groups=(TINY.size.latent,), context=8)
+    recipe = replace(TINY, family="qvrf", size=size)
+    session = Session(recipe, (data,), tmp_path, Schedule(steps=1), coarse_means=True, device="cpu")
     with pytest.raises(UsageError, match="other means"):
-        train(replace(session, recipe=other, folder=tmp_path / "qvrf"))
+        train(session)
 
 
 def test_a_part_alone_needs_the_others(data: Path, tmp_path: Path) -> None:

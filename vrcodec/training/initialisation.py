@@ -71,11 +71,13 @@ def put_coarse_means(trainer: Trainer, pictures: Sequence[Tensor]) -> None:
     model = trainer.model
     if not isinstance(model, Gained):
         raise UsageError(
-            f"{model.family} has other means than gained, whose hyper latent can carry them"
+            f"{model.family} has other means than gained and qmap, whose hyper latents can carry them"
         )
+    x = _draw_crops(trainer, pictures)
+    rate = torch.linspace(0, 1, len(x), device=x.device)
     with torch.no_grad():
-        y = model.analysis_net(_draw_crops(trainer, pictures) - 0.5)
-    carry_coarse_means(model, y, torch.linspace(0, 1, len(y), device=y.device))
+        y = model.analysis_net(x - 0.5, *model.compute_conditions(model.gains(rate).levels))
+    carry_coarse_means(model, y, rate)
     trainer.restart_average()
 
 

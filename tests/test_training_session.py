@@ -137,18 +137,27 @@ def test_the_prior_alone_leaves_pictures_as_they_are(data: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("family", ["gained", "qmap"])
 def test_coarse_means_at_the_start_are_on_the_card(family: str, data: Path, tmp_path: Path) -> None:
-    recipe = replace(TINY, family=family)
-    session = Session(recipe, (data,), tmp_path, Schedule(steps=1), coarse_means=True, device="cpu")
+    recipe = replace(TINY, family=family, coarse_means=True)
+    session = Session(recipe, (data,), tmp_path, Schedule(steps=1), device="cpu")
     train(session)
     card = json.loads((tmp_path / f"{family}.json").read_text())
     assert card["training"][-1]["coarse_means"] is True
     assert load_state(tmp_path / f"{family}.safetensors")["log_hyper_gain"].abs().max() > 0.1
+    train(replace(session, recipe=replace(recipe, coarse_means=False), resume=True))
+    assert json.loads((tmp_path / f"{family}.json").read_text())["training"] == card["training"]
+
+
+def test_coarse_means_come_before_the_first_step(data: Path, tmp_path: Path) -> None:
+    session = Session(TINY, (data,), tmp_path, Schedule(steps=1), device="cpu")
+    train(session)
+    with pytest.raises(UsageError, match="leave out --coarse-means"):
+        train(replace(session, resume=True, overrides={"coarse_means": True}))
 
 
 def test_coarse_means_are_for_a_hyperprior_alone(data: Path, tmp_path: Path) -> None:
     size = replace(TINY.size, groups=(TINY.size.latent,), context=8)
-    recipe = replace(TINY, family="qvrf", size=size)
-    session = Session(recipe, (data,), tmp_path, Schedule(steps=1), coarse_means=True, device="cpu")
+    recipe = replace(TINY, family="qvrf", size=size, coarse_means=True)
+    session = Session(recipe, (data,), tmp_path, Schedule(steps=1), device="cpu")
     with pytest.raises(UsageError, match="other means"):
         train(session)
 

@@ -237,6 +237,7 @@ def command(
         "tune": tune,
         "graphics": graphics,
         "learns": learns,
+        "coarse_means": coarse_means or None,
     }
     shape: Shape = "constant" if trunk else "decay" if branch else "cosine"
     with signals.as_requests() as stop:
@@ -253,7 +254,6 @@ def command(
                 trunk=branch,
                 eval_folder=eval_folder,
                 lambda_scheduling=lambda_scheduling,
-                coarse_means=coarse_means,
                 device=device,
                 seed=seed,
                 say=output.say,

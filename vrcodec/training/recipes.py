@@ -32,7 +32,8 @@ class Recipe:
     ``final_fraction`` of it. ``frozen_steps``: how long parameters that came from elsewhere
     stand still while new ones learn. ``ema``: decay of the average whose weights are the product.
     ``calibration_crops``: random crops to whose symbols the tables are fitted in the end. ``graphics``: the
-    share of training crops that are graphics. ``learns``: the part of the model that does. ``name``,
+    share of training crops that are graphics. ``learns``: the part of the model that does. ``coarse_means``:
+    put into idle channels of the hyper latent at first (`vrcodec.training.coarse_means`). ``name``,
     ``version``: of a network of one's own, what its weights will be called, and their generation.
     """
 
@@ -51,8 +52,14 @@ class Recipe:
     tune: Tune = "psnr"
     graphics: float = 0.05
     learns: Part = "all"
+    coarse_means: bool = False
     name: str = ""
     version: int = 0
+
+    @property
+    def keeps_tables(self) -> bool:
+        """Whether symbols go on to be those that the tables at the start were fitted to."""
+        return self.learns in ("encoder", "synthesis")
 
     @property
     def model(self) -> str:

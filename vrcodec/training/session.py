@@ -45,8 +45,7 @@ class Session:
 
     ``overrides``: fields of the recipe that were asked for; they count also where a run goes on, whose other
     settings are those that it began with. ``trunk``: the folder of which this is a branch.
-    ``lambda_scheduling``: begin with a search for the reach of the widths. ``coarse_means``: begin with them in
-    idle channels of the hyper latent (`vrcodec.training.coarse_means`). ``say`` takes messages for the user;
+    ``lambda_scheduling``: begin with a search for the reach of the widths. ``say`` takes messages for the user;
     ``stop`` is asked before each step whether to end early.
     """
 
@@ -61,7 +60,6 @@ class Session:
     trunk: Path | None = None
     eval_folder: Path | None = None
     lambda_scheduling: bool = False
-    coarse_means: bool = False
     device: str = "auto"
     seed: int = 0
     say: Callable[[str], None] = print
@@ -177,6 +175,8 @@ def _saved_recipe(state: State, source: Path, session: Session) -> Recipe:
         raise UsageError(
             f"{source}: what learns stays what it was when the run began; leave out --only"
         )
+    if session.overrides.get("coarse_means", recipe.coarse_means) != recipe.coarse_means:
+        raise UsageError(f"{source}: this run has begun without them; leave out --coarse-means")
     if recipe.model != session.recipe.model:
         raise UsageError(f"{source}: holds a run of {recipe.model}, not of {session.recipe.model}")
     return replace(recipe, **session.overrides)
@@ -220,20 +220,20 @@ def _rank_device(name: str, group: ProcessGroup) -> str:
 def _initialise(trainer: Trainer, session: Session, pictures: list[Tensor]) -> None:
     """Set the initial weights of ``trainer``, and the training history of these weights."""
     if trainer.recipe.learns != "all":
-        _keep_tables(trainer, session)
+        _start_beside_others(trainer, session)
     initialise(trainer, session.init, pictures, session.seed)
-    if session.coarse_means:
-        put_coarse_means(trainer, pictures)
     if session.transforms:
         load_transforms(trainer, session.transforms)
+    if trainer.recipe.coarse_means:
+        put_coarse_means(trainer, pictures)
     # The history is that of the transforms, where most of the training went.
     trainer.history = _weights_history(session.transforms or session.init)
 
 
-def _keep_tables(trainer: Trainer, session: Session) -> None:
-    """Take over the tables of the start, too, which its symbols go on to have.
+def _start_beside_others(trainer: Trainer, session: Session) -> None:
+    """Check that a part that learns alone has the others, and take over the tables, unless it changes symbols.
 
-    Raises UsageError where there are none.
+    Raises UsageError.
     """
     if session.init is None or session.transforms:
         raise UsageError(
@@ -245,7 +245,8 @@ def _keep_tables(trainer: Trainer, session: Session) -> None:
             f"{session.init}: a part of {trainer.recipe.family} learns alone beside the others of weights of "
             "that family"
         )
-    trainer.model.load_state_dict(load_frozen_state(session.init), strict=False)
+    if trainer.recipe.keeps_tables:
+        trainer.model.load_state_dict(load_frozen_state(session.init), strict=False)
 
 
 def _weights_history(weights: Path | None) -> list[dict[str, Any]]:
@@ -268,7 +269,7 @@ def _finish(trainer: Trainer, session: Session, pictures: list[Tensor]) -> None:
         crops=trainer.recipe.calibration_crops,
         name=trainer.recipe.name,
         version=trainer.recipe.version,
-        keep_tables=trainer.recipe.learns in ("encoder", "synthesis"),
+        keep_tables=trainer.recipe.keeps_tables,
     )
     # A run of a few steps has logged none.
     for name, plot in (("log.csv", plot_log), (_SEARCH_LOG, plot_search)):
@@ -299,7 +300,7 @@ def _stage(trainer: Trainer, session: Session) -> dict[str, Any]:
     }
     if recipe.learns != "all":
         stage["learns"] = recipe.learns
-    if session.coarse_means:
+    if recipe.coarse_means:
         stage["coarse_means"] = True
     if trainer.search is not None:
         stage["lambda_scheduling"] = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -10,17 +12,23 @@ from torch.nn import functional as F
 from vrcodec.errors import UsageError
 from vrcodec.models.families.gained import Gained
 from vrcodec.models.families.qmap import Qmap
+from vrcodec.models.families.qvrf import Qvrf
 from vrcodec.models.learning.trainable import attach_training
 from vrcodec.models.networks.backbone import BackboneSize
+from vrcodec.models.networks.context import Pick
 from vrcodec.models.networks.module import initialised
 from vrcodec.training.coarse_means import carry_coarse_means
 
 SIZE = BackboneSize(channels=64, latent=24, hyper=12, blocks=1, prior=32)
+SMOOTH = [4, 7, 9]
+
+Kind = type[Gained] | type[Qvrf]
 
 
-def make_model(kind: type[Gained] = Gained) -> Gained:
+def make_model(kind: Kind = Gained) -> Gained | Qvrf:
+    size = replace(SIZE, groups=(10, 14), context=32) if kind is Qvrf else SIZE
     with initialised(1):
-        model = kind(SIZE)
+        model = kind(size)
         attach_training(model)
     model.requires_grad_(False)
     if isinstance(model, Qmap):
@@ -36,37 +44,44 @@ def y() -> Tensor:
     noise = torch.Generator().manual_seed(0)
     y = torch.randn(16, SIZE.latent, 16, 16, generator=noise)
     smooth = torch.randn(16, 3, 3, 3, generator=noise)
-    y[:, [4, 7, 20]] += 20 * F.interpolate(smooth, (16, 16), mode="bicubic")
+    y[:, SMOOTH] += 20 * F.interpolate(smooth, (16, 16), mode="bicubic")
     return y
 
 
-@pytest.mark.parametrize("kind", [Gained, Qmap])
-def test_means_reach_z_and_the_predicted_means(kind: type[Gained], y: Tensor) -> None:
+@pytest.mark.parametrize("kind", [Gained, Qmap, Qvrf])
+def test_means_reach_z_and_the_predicted_means(kind: Kind, y: Tensor) -> None:
     model = make_model(kind)
     rate = torch.linspace(0, 1, len(y))
-    before = predicted_means(model, y, rate)
+    gains = model.gains(rate)
+    before = errors_of_means(model, y, rate)
     idle = carry_coarse_means(model, y, rate)
-    gains = model.gains(rate)
-    conditions = model.compute_conditions(gains.levels)
-    z = model.hyper_analysis_net(y * gains.gain, *conditions)
-    means = F.avg_pool2d(y * gains.gain, 4)
+    scaled = model.hyper_input(y, gains)
+    z = model.hyper_analysis_net(scaled, *model.compute_conditions(gains.levels))
+    means = F.avg_pool2d(scaled, 4)
     for k in idle:
-        errors = [float((z[:, k] - means[:, channel]).abs().max()) for channel in (4, 7, 20)]
+        errors = [float((z[:, k] - means[:, channel]).abs().max()) for channel in SMOOTH]
         assert min(errors) < 1e-3 * float(means.abs().max())
-    after = predicted_means(model, y, rate)
-    errors = [
-        (((y * gains.gain - mean) / gains.gain)[:, [4, 7, 20]] ** 2).mean()
-        for mean in (before, after)
-    ]
-    assert float(errors[1]) < 0.2 * float(errors[0])
+    assert errors_of_means(model, y, rate) < 0.2 * before
 
 
-def predicted_means(model: Gained, y: Tensor, rate: Tensor) -> Tensor:
+def errors_of_means(model: Gained | Qvrf, y: Tensor, rate: Tensor) -> float:
+    """Squared errors in y of the means of what is smooth, where nothing else than z is known."""
     gains = model.gains(rate)
     conditions = model.compute_conditions(gains.levels)
-    z = (model.hyper_analysis_net(y * gains.gain, *conditions) * gains.hyper_gain).round()
-    parameters: Tensor = model.hyper_synthesis_net(z * gains.hyper_inverse_gain)
-    return parameters[:, : SIZE.latent]
+    z = model.hyper_analysis_net(model.hyper_input(y, gains), *conditions) * gains.hyper_gain
+    features = model.hyper_synthesis_net(z.round() * gains.hyper_inverse_gain)
+    errors = []
+
+    def code_step(mean: Tensor, log2_scale: Tensor, pick: Pick) -> Tensor:
+        residual = pick(y * gains.gain) - mean
+        if not errors:
+            in_y = residual.flatten(2) / gains.gain[:, : residual.shape[1], 0]
+            errors.append(float((in_y[:, SMOOTH] ** 2).mean()))
+        symbols: Tensor = residual.round()
+        return symbols
+
+    model.code_block(features, gains, code_step)
+    return errors[0]
 
 
 def test_a_step_follows_what_lies_around_the_mean(y: Tensor) -> None:

@@ -13,7 +13,7 @@ import skimage.data
 from PIL import Image
 
 from tests.conftest import GOLDEN, Pixels
-from tests.recipes import TINY, rows, save_pictures
+from tests.recipes import TINY, TINY_SLIM, rows, save_pictures
 from vrcodec.catalog import encoder_path, find_by_family, weights_id
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import UsageError
@@ -135,9 +135,11 @@ def test_the_prior_alone_leaves_pictures_as_they_are(data: Path, tmp_path: Path)
     assert not any(name.startswith("hyper_") and name.endswith(".weight") for name in same)
 
 
-@pytest.mark.parametrize("family", ["gained", "qmap"])
+@pytest.mark.parametrize("family", ["gained", "qmap", "qvrf"])
 def test_coarse_means_at_the_start_are_on_the_card(family: str, data: Path, tmp_path: Path) -> None:
-    recipe = replace(TINY, family=family, coarse_means=True)
+    context = {"groups": (4, 8), "context": 8} if family == "qvrf" else {}
+    size = replace(TINY.size, **context)
+    recipe = replace(TINY, family=family, size=size, coarse_means=True)
     session = Session(recipe, (data,), tmp_path, Schedule(steps=1), device="cpu")
     train(session)
     card = json.loads((tmp_path / f"{family}.json").read_text())
@@ -155,10 +157,10 @@ def test_coarse_means_come_before_the_first_step(data: Path, tmp_path: Path) -> 
 
 
 def test_coarse_means_are_for_a_hyperprior_alone(data: Path, tmp_path: Path) -> None:
-    size = replace(TINY.size, groups=(TINY.size.latent,), context=8)
-    recipe = replace(TINY, family="qvrf", size=size, coarse_means=True)
-    session = Session(recipe, (data,), tmp_path, Schedule(steps=1), device="cpu")
-    with pytest.raises(UsageError, match="other means"):
+    session = Session(
+        replace(TINY_SLIM, coarse_means=True), (data,), tmp_path, Schedule(steps=1), device="cpu"
+    )
+    with pytest.raises(UsageError, match="slim has none"):
         train(session)
 
 
@@ -174,3 +176,5 @@ def test_a_part_alone_needs_the_others(data: Path, tmp_path: Path) -> None:
         train(session)
     with pytest.raises(UsageError, match="of that family"):
         train(replace(session, init=GOLDEN / "qarv.safetensors", folder=tmp_path / "other"))
+    with pytest.raises(UsageError, match="another size"):
+        train(replace(session, init=GOLDEN / "gained.safetensors", folder=tmp_path / "other"))

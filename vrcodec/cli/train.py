@@ -127,10 +127,23 @@ all processes train one model. Ctrl-C ends it behind the present step, with noth
     click.option(
         "--coarse-means",
         is_flag=True,
-        help="Let idle channels of the hyper latent begin as coarse means of luma and chroma (of gained and "
-        "qmap).",
+        help="Let idle channels of the hyper latent begin as coarse means of luma and chroma (of gained, qmap "
+        "and qvrf).",
     ),
     click.option("--batch", type=click.IntRange(min=1), help="Crops per step and process."),
+    click.option(
+        "--crop",
+        type=click.IntRange(min=64),
+        metavar="PIXELS",
+        help="Side of a crop, a multiple of 64.  [default: the recipe's]",
+    ),
+    click.option(
+        "--distinct-crops",
+        type=click.IntRange(min=1),
+        metavar="COUNT",
+        help="With --only prior: have so many different crops per process, and keep their latents, 5 bytes a "
+        "pixel, in memory. Steps are several times faster once they are there.",
+    ),
     click.option(
         "--learning-rate",
         type=click.FloatRange(min=0, min_open=True),
@@ -189,6 +202,8 @@ def command(
     learns: Literal["encoder", "synthesis", "prior"] | None,
     coarse_means: bool,
     batch: int | None,
+    crop: int | None,
+    distinct_crops: int | None,
     learning_rate: float | None,
     warmup: int | None,
     freeze: int | None,
@@ -203,6 +218,7 @@ def command(
     for module in ("torch", "compressai"):
         require(module, "train", "training")
     from vrcodec.catalog import find_by_family
+    from vrcodec.regions.grid import HYPER_STRIDE, STRIDE
     from vrcodec.training.recipes import FAMILIES, load_recipe, own_recipe
     from vrcodec.training.schedule import Schedule
     from vrcodec.training.session import Session, train
@@ -213,6 +229,8 @@ def command(
         )
     if branch and (init or transforms):
         raise UsageError("a branch has the weights of its trunk: leave out --init and --transforms")
+    if crop and crop % (STRIDE * HYPER_STRIDE):
+        raise UsageError(f"--crop {crop}: no multiple of {STRIDE * HYPER_STRIDE}")
     if lambda_scheduling:
         _check_search(family, trunk or branch, eval_folder)
     options.set_threads(threads)
@@ -230,6 +248,8 @@ def command(
         init = init or (None if branch else entry.path)
     settings = {
         "batch": batch,
+        "crop": crop,
+        "distinct_crops": distinct_crops,
         "learning_rate": learning_rate,
         "warmup_steps": warmup,
         "frozen_steps": freeze,

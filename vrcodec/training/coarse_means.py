@@ -16,9 +16,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
+from torch.optim import Adam
 
 from vrcodec.errors import UsageError
 from vrcodec.models.families.gained import Gained
+from vrcodec.models.families.qvrf import Qvrf
+from vrcodec.models.hyperprior import Gains
+from vrcodec.models.networks.context import GroupContext, Pick
 from vrcodec.models.networks.gains import KNOTS
 from vrcodec.models.networks.layers import LEAKY_SLOPE, Conv2d, Pointwise, ResidualBlock
 from vrcodec.models.networks.modulation import Modulated
@@ -29,9 +34,6 @@ from vrcodec.regions.grid import HYPER_STRIDE
 _COUNT = 3
 # What makes a value of the difference of its two channels.
 _JOIN = 1 / (1 + LEAKY_SLOPE)
-# The step of a mean of n samples that costs fewest bits, mean and samples together, in deviations of these
-# around it: sqrt(12 / (n - 1)), from the rate of both at high resolution.
-_STEP = math.sqrt(12 / (HYPER_STRIDE**2 - 1))
 # Nearest samples, then this, interpolates linearly.
 _SMOOTH = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 16
 _CENTRE = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
@@ -40,6 +42,8 @@ _POINT = torch.ones(1, 1)
 # Weight decay of the least squares, in mean squares of the features.
 _RIDGE = 1e-6
 _MIN_DEVIATION = 1e-3
+_DENSITY_STEPS = 300
+_DENSITY_LEARNING_RATE = 2e-2
 
 
 @dataclass(frozen=True)
@@ -70,32 +74,39 @@ class _Carried:
 
 
 @torch.no_grad()
-def carry_coarse_means(model: Gained, y: Tensor, rate: Tensor) -> list[int]:
+def carry_coarse_means(model: Gained | Qvrf, y: Tensor, rate: Tensor) -> list[int]:
     """Let idle channels of z carry the means of the three channels of y whose means vary most.
 
-    ``y`` (B, M, 4h, 4w) at ``rate`` (B,), with rates from all of [0, 1]: what is measured on. Densities and
-    scales of these channels are rough then, and the prior of the others has lost what it used least: train
-    it on. Returns the channels of z. Raises UsageError where too few of them are idle.
+    With a context model: of three in its first group. ``y`` (B, M, 4h, 4w) at ``rate`` (B,), with rates from
+    all of [0, 1]: what is measured on. The prior of the other channels has lost what it used least: train it
+    on. Returns the channels of z. Raises UsageError where too few of them are idle.
     """
     gains = model.gains(rate)
     scaled, conditions = model.hyper_input(y, gains), model.compute_conditions(gains.levels)
     z = model.hyper_analysis_net(scaled, *conditions) * gains.hyper_gain
     idle = torch.nonzero((z.round() == 0).all(3).all(2).all(0)).flatten().tolist()[:_COUNT]
-    means = torch.nn.functional.avg_pool2d(scaled, HYPER_STRIDE)
-    carried = means.var((0, 2, 3)).argsort(descending=True)[:_COUNT].tolist()
+    means = avg_pool2d(scaled, HYPER_STRIDE)
+    first_group = model.size.groups[0] if isinstance(model, Qvrf) else model.size.latent
+    strength = means[:, :first_group].var((0, 2, 3))
+    carried = strength.argsort(descending=True)[:_COUNT].tolist()
     if len(idle) < _COUNT:
         raise UsageError("all channels of the hyper latent are in use")
     _pass_means_down(model, scaled, conditions, carried, idle)
     _set_steps(model, scaled, means, rate, carried, idle)
     gains = model.gains(rate)
     z = model.hyper_analysis_net(scaled, *conditions) * gains.hyper_gain
-    _pass_means_up(model, z.round() * gains.hyper_inverse_gain, scaled, carried, idle)
-    _renew_densities(model, idle)
+    z_hat = z.round() * gains.hyper_inverse_gain
+    value = _pass_means_up(model, z_hat, idle)
+    if isinstance(model, Qvrf):
+        _predict_from_context(model, z_hat, y, gains, value, carried)
+    else:
+        _predict(model, z_hat, scaled, value, carried)
+    _fit_densities(model, z, idle)
     return idle
 
 
 def _pass_means_down(
-    model: Gained,
+    model: Gained | Qvrf,
     scaled: Tensor,
     conditions: Sequence[Tensor],
     carried: list[int],
@@ -122,7 +133,7 @@ def _pass_means_down(
 
 
 def _set_steps(
-    model: Gained,
+    model: Gained | Qvrf,
     scaled: Tensor,
     means: Tensor,
     rate: Tensor,
@@ -130,10 +141,10 @@ def _set_steps(
     idle: list[int],
 ) -> None:
     """Quantisation steps of the means, by rate: a line in the logarithm, as gains of y nearly are."""
-    around = scaled[:, carried] - torch.nn.functional.interpolate(
+    around = scaled[:, carried] - interpolate(
         means[:, carried], scale_factor=HYPER_STRIDE, mode="bilinear"
     )
-    log_step = (_STEP * around.std((2, 3)).clamp_min(_MIN_DEVIATION)).log()
+    log_step = (_best_step(model) * around.std((2, 3)).clamp_min(_MIN_DEVIATION)).log()
     design = torch.stack((torch.ones_like(rate), rate), 1)
     offset, slope = torch.linalg.lstsq(design, log_step).solution
     knots = offset + slope * torch.linspace(0, 1, KNOTS, device=rate.device).unsqueeze(1)
@@ -141,27 +152,82 @@ def _set_steps(
     model.log_hyper_inverse_gain[:, idle] = knots
 
 
-def _pass_means_up(
-    model: Gained, z: Tensor, scaled: Tensor, carried: list[int], idle: list[int]
-) -> None:
-    """Through the hyper-synthesis, whose mean of the carried channels is then fitted to them."""
+def _best_step(model: Gained | Qvrf) -> float:
+    """The step of a mean of n samples that costs fewest bits, mean and samples together.
+
+    In deviations of these around it: sqrt(12 / (n - 1)), from the rate of both at high resolution.
+    """
+    # Of the squares of a checkerboard the white ones are predicted from the black ones.
+    n = HYPER_STRIDE**2 // (2 if isinstance(model, Qvrf) else 1)
+    return math.sqrt(12 / (n - 1))
+
+
+def _pass_means_up(model: Gained | Qvrf, z: Tensor, idle: list[int]) -> _Carried:
+    """Through the hyper-synthesis, but for its last layer; returns where its features have them."""
     net = model.hyper_synthesis_net
     layers = list(net)
     features = _features(net, z)
     value = _Carried.single(idle)
-    # Layers, the one that reads what they give behind their activation, and where in a row that is.
-    for number, reader, behind, kernel, phases in (
-        (0, 2, 1, _CENTRE, 1),
-        (2, 5, 4, _POINT, 4),
-        (5, 7, 6, _SMOOTH, 1),
-        (7, 10, 9, _POINT, 4),
-        (10, 12, 11, _SMOOTH, 1),
-    ):
-        place = _Carried.pairs(_least_used(features[behind], layers[reader]))
+    steps = [(0, 1, _CENTRE, 1), (2, 4, _POINT, 4), (5, 6, _SMOOTH, 1), (7, 9, _POINT, 4)]
+    readers = [[layers[2]], [layers[5]], [layers[7]]]
+    if isinstance(model, Qvrf):
+        readers.append([group.hyper for group in model.context.groups])
+    else:
+        steps.append((10, 11, _SMOOTH, 1))
+        readers += [[layers[10]], [layers[12]]]
+    for (number, behind, kernel, phases), reading in zip(steps, readers, strict=True):
+        place = _Carried.pairs(_least_used(features[behind], *reading))
         value = _carry(layers[number], value, place, kernel, phases=phases)
-    last = layers[-1]
-    _reserve_inputs(last, value.channels)
-    _fit_means(last, _features(net, z)[-2], scaled, carried)
+    for layer in readers[-1]:
+        _reserve_inputs(layer, value.channels)
+    return value
+
+
+def _predict(model: Gained, z: Tensor, scaled: Tensor, value: _Carried, carried: list[int]) -> None:
+    """By the last layer of the hyper-synthesis."""
+    net = model.hyper_synthesis_net
+    gain = torch.ones_like(scaled[:, :1, :1, :1])
+    _fit_means(list(net)[-1], _features(net, z)[-2], scaled, carried, gain)
+
+
+def _predict_from_context(
+    model: Qvrf, z: Tensor, y: Tensor, gains: Gains, value: _Carried, carried: list[int]
+) -> None:
+    """By the network of the first group, for squares of both colours."""
+    group = model.context.groups[0]
+    features = model.hyper_synthesis_net(z)
+    y_hat = _decoded(model, features, y, gains)[:, : model.size.groups[0]]
+    for layer, reader in ((group.hyper, group.hidden), (group.hidden, group.out)):
+        inner, hidden = _hidden(group, features, y_hat, gains)
+        place = _least_used(inner if layer is group.hyper else hidden, reader)
+        if layer is group.hyper:
+            group.rate[:, place] = 0
+            _reserve_outputs(group.black, place)
+        value = _carry(layer, value, _Carried.pairs(place), _POINT)
+    _reserve_inputs(group.out, value.channels)
+    _fit_means(group.out, _hidden(group, features, y_hat, gains)[1], y, carried, gains.gain)
+
+
+def _decoded(model: Qvrf, features: Tensor, y: Tensor, gains: Gains) -> Tensor:
+    """y as the decoder has it, (B, M, h, w)."""
+
+    def code_step(mean: Tensor, log2_scale: Tensor, pick: Pick) -> Tensor:
+        symbols: Tensor = model.round(pick(y * gains.gain) - mean, log2_scale)
+        return symbols
+
+    y_hat: Tensor = model.context(features, gains.rate, model.regulate(code_step, gains))
+    return y_hat
+
+
+def _hidden(
+    group: GroupContext, features: Tensor, y_hat: Tensor, gains: Gains
+) -> tuple[Tensor, Tensor]:
+    """Both layers of hidden features of the first group, (B, width, h, w) each."""
+    rows, columns = (torch.arange(side, device=y_hat.device) for side in y_hat.shape[-2:])
+    white = (rows.unsqueeze(1) + columns) % 2
+    x = group.base(features, None, gains.rate) + white * group.neighbours(y_hat * (1 - white))
+    inner = leaky_relu(x, LEAKY_SLOPE)
+    return inner, leaky_relu(group.hidden(inner), LEAKY_SLOPE)
 
 
 def _features(net: Sequential, x: Tensor, conditions: Sequence[Tensor] = ()) -> list[Tensor]:
@@ -176,9 +242,9 @@ def _outputs(net: Sequential, x: Tensor) -> Iterator[Tensor]:
         yield x
 
 
-def _least_used(features: Tensor, layer: Conv2d | Pointwise) -> list[int]:
-    """Two channels of ``features`` for each carried value: those that the ``layer`` behind them uses least."""
-    strength = layer.weight.flatten(2) if layer.weight.ndim == 4 else layer.weight.unsqueeze(2)
+def _least_used(features: Tensor, *layers: Conv2d | Pointwise) -> list[int]:
+    """Two channels of ``features`` for each carried value: those that the ``layers`` behind use least."""
+    strength = torch.cat([layer.weight.reshape(*layer.weight.shape[:2], -1) for layer in layers])
     use = features.std((0, 2, 3)) * strength.pow(2).sum((0, 2)).sqrt()
     order: list[int] = use.argsort()[: 2 * _COUNT].tolist()
     return order
@@ -227,13 +293,20 @@ def _reserve_inputs(layer: Conv2d | Pointwise, channels: list[int]) -> None:
     layer.weight[:, channels] = 0
 
 
-def _fit_means(last: Pointwise, features: Tensor, scaled: Tensor, carried: list[int]) -> None:
-    """Least squares of ``carried`` channels of y on ``features``, in units of the scales predicted so far."""
+def _fit_means(
+    last: Pointwise, features: Tensor, scaled: Tensor, carried: list[int], gain: Tensor
+) -> None:
+    """Least squares of ``carried`` channels of y on ``features``, in units of the scales predicted so far.
+
+    ``gain`` (B, 1, 1, 1): what makes steps of the unit of ``scaled``.
+    """
     log2_scale = last(features)[:, last.weight.shape[0] // 2 :][:, carried]
     x = features.movedim(1, -1).flatten(0, 2).double()
     x = torch.cat((x, torch.ones_like(x[:, :1])), 1)
     for k, channel in enumerate(carried):
-        weight = torch.exp2(-log2_scale[:, k]).clamp_max(4).flatten().double().unsqueeze(1)
+        weight = (
+            torch.exp2(-log2_scale[:, k]).minimum(4 * gain[:, 0]).flatten().double().unsqueeze(1)
+        )
         target, weighted = scaled[:, channel].flatten().double().unsqueeze(1) * weight, x * weight
         gram = weighted.T @ weighted
         ridge = _RIDGE * gram.diagonal().mean() * torch.eye(len(gram)).to(gram)
@@ -243,13 +316,22 @@ def _fit_means(last: Pointwise, features: Tensor, scaled: Tensor, carried: list[
         last.bias[channel + last.weight.shape[0] // 2] += float(error.log2().clamp_max(0))
 
 
-def _renew_densities(model: Gained, channels: list[int]) -> None:
-    """Those of idle channels are nothing but a peak at zero."""
+def _fit_densities(model: Gained | Qvrf, z: Tensor, channels: list[int]) -> None:
+    """Those of idle channels are nothing but a peak at zero. ``z``: in steps, before it is rounded."""
     from vrcodec.models.learning.factorized_density import FactorizedDensity
 
     density = model.prior.density
     assert density is not None
-    fresh = dict(FactorizedDensity(model.size.hyper).named_parameters())
+    fitted = FactorizedDensity(len(channels)).to(z.device)
+    learning = [p for p in fitted.parameters() if p.requires_grad]
+    optimizer = Adam(learning, _DENSITY_LEARNING_RATE)
+    with torch.enable_grad():
+        for _ in range(_DENSITY_STEPS):
+            optimizer.zero_grad()
+            bits = -torch.log2(fitted.likelihood(z[:, channels], noisy=True)).mean()
+            bits.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    values = dict(fitted.named_parameters())
     for name, parameter in density.named_parameters():
         if name != "quantiles":
-            parameter[channels] = fresh[name][channels].to(parameter)
+            parameter[channels] = values[name]

@@ -16,6 +16,7 @@ from vrcodec.models.families.qarv import Qarv
 from vrcodec.models.families.qvrf import Qvrf
 from vrcodec.models.families.slim import Slim
 from vrcodec.models.hyperprior import HyperpriorModel
+from vrcodec.models.learning.passes import analyse
 from vrcodec.models.learning.trainable import load_hyperprior_model, load_state
 from vrcodec.models.weights import load_size
 from vrcodec.training.coarse_means import carry_coarse_means
@@ -69,14 +70,12 @@ def put_coarse_means(trainer: Trainer, pictures: Sequence[Tensor]) -> None:
     ``pictures``, uint8 (3, H, W): what is measured on.
     """
     model = trainer.model
-    if not isinstance(model, Gained):
-        raise UsageError(
-            f"{model.family} has other means than gained and qmap, whose hyper latents can carry them"
-        )
+    if not isinstance(model, Gained | Qvrf):
+        raise UsageError(f"coarse means are for gained, qmap and qvrf; {model.family} has none")
     x = _draw_crops(trainer, pictures)
     rate = torch.linspace(0, 1, len(x), device=x.device)
     with torch.no_grad():
-        y = model.analysis_net(x - 0.5, *model.compute_conditions(model.gains(rate).levels))
+        y = analyse(model, x, model.gains(rate))
     carry_coarse_means(model, y, rate)
     trainer.restart_average()
 

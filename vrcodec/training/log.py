@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -84,6 +85,7 @@ class Log:
         if self.record is None:
             return
         psnr = float((-10 * torch.log10(loss.mse.detach())).mean())
+        quality = "" if math.isnan(psnr) else f" psnr {psnr:.2f}"
         total, minutes = float(loss.total.detach()), position.seconds / 60
         values = (
             position.step,
@@ -97,7 +99,7 @@ class Log:
             int(rejected),
         )
         self.record.add(values)
-        self.say(f"step {position.step} {minutes:.1f} min loss {total:.3f} psnr {psnr:.2f}")
+        self.say(f"step {position.step} {minutes:.1f} min loss {total:.3f}{quality}")
 
 
 def _say_nothing(message: str) -> None:

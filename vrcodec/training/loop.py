@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,14 @@ from vrcodec.timing import stage
 from vrcodec.training.checkpoint import CHECKPOINT, State, write_checkpoint
 from vrcodec.training.data import CropSampler
 from vrcodec.training.distributed import ProcessGroup
+from vrcodec.training.kept_latents import Drawn, KeptLatents, keep_latents
 from vrcodec.training.log import Log
-from vrcodec.training.objectives import Loss, choose_objective, patch_loss, stratified_levels
+from vrcodec.training.objectives import (
+    Loss,
+    choose_objective,
+    patch_loss,
+    stratified_levels,
+)
 from vrcodec.training.optim import (
     GradientGuard,
     WeightAverage,
@@ -73,6 +80,7 @@ class Trainer:
         _let_learn(self.model, recipe.learns)
         self.inherited: set[str] = set()
         self.objective = choose_objective(self.model, recipe.tune)
+        self.latents = keep_latents(self.model, self.objective, recipe)
         self.position = self.origin = Position()
         self.shape: Shape = "cosine"
         self.history: list[dict[str, Any]] = []
@@ -174,18 +182,11 @@ class Trainer:
             self.shape, step, progress, recipe.warmup_steps, recipe.final_fraction
         )
         set_learning_rate(self.optimizers, recipe.learning_rate * factor)
-        random = self._seed_step()
-        with stage("data"):
-            levels = self.objective.draw_levels(recipe.batch)
-            x = sampler.batch(levels.amax(1).tolist(), random)
-            levels = levels.to(self.device, non_blocking=True)
-            patches = sampler.patches(recipe.batch, random)
-            patch_levels = stratified_levels(recipe.batch).to(self.device, non_blocking=True)
-        with stage("forward"), mixed_precision(torch.device(self.device)):
-            loss = self.objective.loss(x, levels)
-            total = loss.total
-            if patches is not None:
-                total = total + _PATCH_WEIGHT * patch_loss(self.model, patches, patch_levels)
+        latents = self.latents
+        loss, of_patches = (
+            self._latent_losses(latents, sampler) if latents else self._losses(sampler)
+        )
+        total = loss.total if of_patches is None else loss.total + _PATCH_WEIGHT * of_patches
         with stage("backward"):
             total.backward()  # type: ignore[no-untyped-call]
         with stage("exchange"):
@@ -205,6 +206,39 @@ class Trainer:
             self.position = replace(self.position, step=step + 1, samples=samples)
         return loss, norm
 
+    def _losses(self, sampler: CropSampler) -> tuple[Loss, Tensor | None]:
+        """Of crops, and of patches if there are any."""
+        drawn = self._draw(sampler, self.position.step)
+        with stage("forward"), mixed_precision(torch.device(self.device)):
+            loss = self.objective.loss(drawn.x, drawn.levels)
+            if drawn.patches is None:
+                return loss, None
+            return loss, patch_loss(self.model, drawn.patches, drawn.patch_levels)
+
+    def _latent_losses(
+        self, latents: KeptLatents, sampler: CropSampler
+    ) -> tuple[Loss, Tensor | None]:
+        """The same, of latents that are kept."""
+        step = self.position.step
+        with mixed_precision(torch.device(self.device)):
+            crops, patches = latents.at_step(step, partial(self._draw, sampler))
+            # Noise is new in each step, also where crops are not.
+            self._seed_step(step)
+            with stage("forward"):
+                loss = latents.loss(crops)
+                return loss, latents.loss(patches).total if patches else None
+
+    def _draw(self, sampler: CropSampler, step: int) -> Drawn:
+        """What ``step`` draws."""
+        with stage("data"):
+            random, count = self._seed_step(step), self.recipe.batch
+            levels = self.objective.draw_levels(count)
+            x = sampler.batch(levels.amax(1).tolist(), random)
+            levels = levels.to(self.device, non_blocking=True)
+            patches = sampler.patches(count, random)
+            patch_levels = stratified_levels(count).to(self.device, non_blocking=True)
+            return Drawn(x, levels, patches, patch_levels)
+
     @contextmanager
     def whole_update(self) -> Iterator[None]:
         """What changes more than one part of the run: a checkpoint written within it would hold half of that.
@@ -215,9 +249,9 @@ class Trainer:
         yield
         self._updating = False
 
-    def _seed_step(self) -> np.random.Generator:
-        """Random numbers for the crops of this step; those of PyTorch are seeded, too."""
-        random = np.random.default_rng((self.seed, self.group.rank, self.position.step))
+    def _seed_step(self, step: int) -> np.random.Generator:
+        """Random numbers for the crops of ``step``; those of PyTorch are seeded, too."""
+        random = np.random.default_rng((self.seed, self.group.rank, step))
         torch.manual_seed(int(random.integers(2**63)))
         return random
 

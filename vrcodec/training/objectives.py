@@ -16,7 +16,8 @@ from vrcodec.metrics.differentiable import ssimulacra2_score
 from vrcodec.metrics.squared_error import squared_errors
 from vrcodec.models import VariableRateModel
 from vrcodec.models.families.slim import Slim
-from vrcodec.models.learning.passes import run
+from vrcodec.models.hyperprior import HyperpriorModel
+from vrcodec.models.learning.passes import code_latents, run
 from vrcodec.models.trade_off import LAMBDA_MIN, perceptual_distortion, rate_to_lambda
 from vrcodec.rate import RATE_CODE_MAX
 from vrcodec.regions.grid import STRIDE
@@ -37,7 +38,7 @@ _SCHEDULED_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Loss:
-    """``total`` is what is minimised; ``bpp`` and ``mse`` (pixels in [0, 1]) are per sample (B,)."""
+    """``total`` () is what is minimised; ``bpp`` and ``mse`` (pixels in [0, 1]) are per sample (B,)."""
 
     total: Tensor
     bpp: Tensor
@@ -54,7 +55,7 @@ def rate_distortion_loss(
     (B, 1, H / 16, W / 16) of levels, whose divisor is that of their mean level; x is (B, 3, H, W) in [0, 1].
     """
     maps = rate.float().reshape(-1, 1, 1, 1) if rate.dim() == 1 else rate.float()
-    bpp = _bits_per_pixel(x, likelihoods)
+    bpp = _bits_per_pixel(x[0, 0].numel(), likelihoods)
     errors = F.avg_pool2d(squared_errors(x, x_hat).mean(1, keepdim=True), STRIDE)
     weighted = (rate_to_lambda(maps) * errors).flatten(1).mean(1)
     loss = (bpp + 255.0**2 * weighted) / _divisor(maps.flatten(1).mean(1))
@@ -73,7 +74,8 @@ def patch_loss(model: VariableRateModel, x: Tensor, level: Tensor) -> Tensor:
     out = run(model, x, level, width)
     weighted = _weigh_flat_areas(x, squared_errors(x, out.x_hat))
     squared = 255.0**2 * rate_to_lambda(rate) * weighted
-    return ((_bits_per_pixel(x, out.likelihoods) + squared) / _divisor(rate)).mean()
+    bpp = _bits_per_pixel(x[0, 0].numel(), out.likelihoods)
+    return ((bpp + squared) / _divisor(rate)).mean()
 
 
 def perceptual_loss(
@@ -83,7 +85,7 @@ def perceptual_loss(
 
     ``rate`` is (B,).
     """
-    bpp = _bits_per_pixel(x, likelihoods)
+    bpp = _bits_per_pixel(x[0, 0].numel(), likelihoods)
     rate, errors = rate.float(), squared_errors(x, x_hat)
     squared = 255.0**2 * rate_to_lambda(rate) * _weigh_flat_areas(x, errors)
     distortion = perceptual_distortion(squared, ssimulacra2_score(x, x_hat), rate)
@@ -104,9 +106,20 @@ def _flat_areas(x: Tensor) -> Tensor:
     return (highest == lowest).all(1, keepdim=True).float()
 
 
-def _bits_per_pixel(x: Tensor, likelihoods: Mapping[str, Tensor]) -> Tensor:
+def latent_loss(model: HyperpriorModel, y: Tensor, rate: Tensor) -> Loss:
+    """What is left of `rate_distortion_loss` where the transforms stand still: the bits.
+
+    ``y`` (B, M, h, w) is that of pictures, before its gains; ``rate`` as there. ``mse`` is unknown: nan.
+    """
+    _, likelihoods = code_latents(model, y, model.gains(rate))
+    bpp = _bits_per_pixel(y.shape[-2] * y.shape[-1] * STRIDE**2, likelihoods)
+    level = rate.reshape(len(rate), -1).mean(1)
+    return Loss((bpp / _divisor(level)).mean(), bpp, torch.full_like(bpp, torch.nan))
+
+
+def _bits_per_pixel(pixels: int, likelihoods: Mapping[str, Tensor]) -> Tensor:
     bits = [-torch.log2(p).flatten(1).sum(1) for p in likelihoods.values()]
-    return torch.stack(bits).sum(0) / (x.shape[-2] * x.shape[-1])
+    return torch.stack(bits).sum(0) / pixels
 
 
 def _divisor(level: Tensor) -> Tensor:
@@ -163,9 +176,13 @@ class UniformRates:
         """The rates, (count, 1)."""
         return stratified_levels(count).unsqueeze(1)
 
+    def rate(self, x: Tensor, levels: Tensor) -> Tensor:
+        """The rates, (count,)."""
+        return levels[:, 0]
+
     def loss(self, x: Tensor, levels: Tensor) -> Loss:
         """The loss at these rates."""
-        rate = levels[:, 0]
+        rate = self.rate(x, levels)
         out = run(self._model, x, rate)
         return self._loss(x, out.x_hat, out.likelihoods, rate)
 
@@ -180,9 +197,13 @@ class QualityMaps:
         """The two levels that a map lies between, (count, 2)."""
         return torch.stack((stratified_levels(count), torch.rand(count)), dim=1)
 
+    def rate(self, x: Tensor, levels: Tensor) -> Tensor:
+        """Random maps between these levels, (count, 1, H / 16, W / 16)."""
+        return draw_maps(x, levels)
+
     def loss(self, x: Tensor, levels: Tensor) -> Loss:
         """The loss with random maps between these levels."""
-        maps = draw_maps(x, levels)
+        maps = self.rate(x, levels)
         out = run(self._model, x, maps)
         return rate_distortion_loss(x, out.x_hat, out.likelihoods, maps)
 

@@ -33,8 +33,9 @@ class Recipe:
     stand still while new ones learn. ``ema``: decay of the average whose weights are the product.
     ``calibration_crops``: random crops to whose symbols the tables are fitted in the end. ``graphics``: the
     share of training crops that are graphics. ``learns``: the part of the model that does. ``coarse_means``:
-    put into idle channels of the hyper latent at first (`vrcodec.training.coarse_means`). ``name``,
-    ``version``: of a network of one's own, what its weights will be called, and their generation.
+    put into idle channels of the hyper latent at first (`vrcodec.training.coarse_means`). ``distinct_crops``:
+    how many different ones a prior that learns alone has; 0: each step draws new ones. ``name``, ``version``:
+    of a network of one's own, what its weights will be called, and their generation.
     """
 
     family: str
@@ -53,6 +54,7 @@ class Recipe:
     graphics: float = 0.05
     learns: Part = "all"
     coarse_means: bool = False
+    distinct_crops: int = 0
     name: str = ""
     version: int = 0
 

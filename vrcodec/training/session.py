@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vrcodec.errors import CorruptError, OutputError, UsageError
 from vrcodec.models.device import resolve_device
-from vrcodec.models.weights import load_description, load_frozen_state
+from vrcodec.models.weights import load_description, load_frozen_state, load_size
 from vrcodec.picture.folders import find_pictures
 from vrcodec.training.checkpoint import CHECKPOINT, State, locked, read_checkpoint
 from vrcodec.training.data import CropSampler, filter_by_side, load_pictures
@@ -245,6 +245,8 @@ def _start_beside_others(trainer: Trainer, session: Session) -> None:
             f"{session.init}: a part of {trainer.recipe.family} learns alone beside the others of weights of "
             "that family"
         )
+    if load_size(session.init) != trainer.recipe.size:
+        raise UsageError(f"{session.init}: weights of another size than this recipe's")
     if trainer.recipe.keeps_tables:
         trainer.model.load_state_dict(load_frozen_state(session.init), strict=False)
 
@@ -300,6 +302,9 @@ def _stage(trainer: Trainer, session: Session) -> dict[str, Any]:
     }
     if recipe.learns != "all":
         stage["learns"] = recipe.learns
+    if trainer.latents:
+        kept = trainer.latents.steps * recipe.batch * trainer.group.world_size
+        stage["distinct_crops"] = min(kept, now.samples - origin.samples)
     if recipe.coarse_means:
         stage["coarse_means"] = True
     if trainer.search is not None:

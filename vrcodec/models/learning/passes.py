@@ -16,7 +16,7 @@ from vrcodec.models.base import VariableRateModel
 from vrcodec.models.coding.entropy import round_with_dead_zone
 from vrcodec.models.families.qarv import Qarv
 from vrcodec.models.families.slim import Slim
-from vrcodec.models.hyperprior import HyperpriorModel, pad_to_hyper
+from vrcodec.models.hyperprior import Gains, HyperpriorModel, pad_to_hyper
 from vrcodec.models.learning.likelihoods import gaussian_likelihood, round_straight_through
 from vrcodec.models.learning.mixture_likelihood import mixture_likelihood
 from vrcodec.models.networks.context import Pick
@@ -50,11 +50,30 @@ def run(
     return _run_scheduled(model, x, rate) if width is None else _run_width(model, x, rate, width)
 
 
-def _run_hyperprior(model: HyperpriorModel, x: Tensor, rate: Tensor) -> Reconstruction:
-    assert model.prior.density is not None
-    gains = model.gains(rate)
+def analyse(model: HyperpriorModel, x: Tensor, gains: Gains) -> Tensor:
+    """y (B, M, h, w), before its gains, of x (B, 3, 16h, 16w) in [0, 1]."""
     conditions = model.compute_conditions(gains.levels)
-    y = model.analysis_net(x - 0.5, *conditions).float()
+    y: Tensor = model.analysis_net(x - 0.5, *conditions)
+    return y.float()
+
+
+def _run_hyperprior(model: HyperpriorModel, x: Tensor, rate: Tensor) -> Reconstruction:
+    gains = model.gains(rate)
+    y = analyse(model, x, gains)
+    y_hat, likelihoods = code_latents(model, y, gains)
+    if not y.requires_grad:
+        # It is y and an error of rounding, whatever the prior predicts: nothing else learns from the picture.
+        y_hat = y_hat.detach()
+    conditions = model.compute_conditions(gains.levels)
+    return Reconstruction(model.synthesis_net(y_hat, *conditions).float() + 0.5, likelihoods)
+
+
+def code_latents(
+    model: HyperpriorModel, y: Tensor, gains: Gains
+) -> tuple[Tensor, Mapping[str, Tensor]]:
+    """y_hat of y (B, M, h, w), before its gains, same shape, and the likelihoods of y and z by name."""
+    assert model.prior.density is not None
+    conditions = model.compute_conditions(gains.levels)
     padded = pad_to_hyper(model.hyper_input(y, gains), *conditions)
     z = model.hyper_analysis_net(*padded).float() * gains.hyper_gain
     z_hat = round_straight_through(z) * gains.hyper_inverse_gain
@@ -71,12 +90,8 @@ def _run_hyperprior(model: HyperpriorModel, x: Tensor, rate: Tensor) -> Reconstr
         return residual + (symbols - residual).detach()
 
     y_hat = model.code_block(features, gains, code_step)
-    if not y.requires_grad:
-        # It is y and an error of rounding, whatever the prior predicts: nothing else learns from the picture.
-        y_hat = y_hat.detach()
-    x_hat = model.synthesis_net(y_hat, *conditions).float() + 0.5
     of_z = model.prior.density.likelihood(z, noisy=model.training)
-    return Reconstruction(x_hat, {"y": torch.cat(likelihoods, dim=1), "z": of_z})
+    return y_hat, {"y": torch.cat(likelihoods, dim=1), "z": of_z}
 
 
 def _run_qarv(model: Qarv, x: Tensor, rate: Tensor) -> Reconstruction:

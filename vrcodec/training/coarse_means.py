@@ -4,15 +4,12 @@ Most channels of z end up idle: at first they carry what nobody reads yet, cost 
 what a hyperprior could tell best goes untold: in the few channels of y that hold the local mean of luma and
 chroma, neighbours are correlated even around the mean that it predicts. Here such means are put there by hand,
 as weights of the networks that there are, for training to go on from.
-
-A value passes a leaky ReLU unchanged as two channels, x and -x, of which one is subtracted from the other.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -25,15 +22,21 @@ from vrcodec.models.families.qvrf import Qvrf
 from vrcodec.models.hyperprior import Gains
 from vrcodec.models.networks.context import GroupContext, Pick
 from vrcodec.models.networks.gains import KNOTS
-from vrcodec.models.networks.layers import LEAKY_SLOPE, Conv2d, Pointwise, ResidualBlock
+from vrcodec.models.networks.layers import LEAKY_SLOPE, Pointwise
 from vrcodec.models.networks.modulation import Modulated
 from vrcodec.models.networks.module import Sequential
 from vrcodec.regions.grid import HYPER_STRIDE
+from vrcodec.training.carried_values import (
+    Carried,
+    carry,
+    least_used,
+    reserve_inputs,
+    reserve_outputs,
+    stand_still,
+)
 
 # How many channels of y: those of luma and of two kinds of chroma.
 _COUNT = 3
-# What makes a value of the difference of its two channels.
-_JOIN = 1 / (1 + LEAKY_SLOPE)
 # Nearest samples, then this, interpolates linearly.
 _SMOOTH = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 16
 _CENTRE = torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
@@ -44,33 +47,6 @@ _RIDGE = 1e-6
 _MIN_DEVIATION = 1e-3
 _DENSITY_STEPS = 300
 _DENSITY_LEARNING_RATE = 2e-2
-
-
-@dataclass(frozen=True)
-class _Carried:
-    """Where a layer has the values: (channel, factor) of each, whose sum it is."""
-
-    terms: tuple[tuple[tuple[int, float], ...], ...]
-
-    @property
-    def channels(self) -> list[int]:
-        """All that take part."""
-        return [channel for terms in self.terms for channel, _ in terms]
-
-    @staticmethod
-    def single(channels: Sequence[int]) -> _Carried:
-        return _Carried(tuple(((channel, 1.0),) for channel in channels))
-
-    @staticmethod
-    def pairs(channels: Sequence[int]) -> _Carried:
-        """Of values behind a leaky ReLU: the first half of ``channels`` has x, the other -x."""
-        half = len(channels) // 2
-        return _Carried(
-            tuple(
-                ((a, _JOIN), (b, -_JOIN))
-                for a, b in zip(channels[:half], channels[half:], strict=True)
-            )
-        )
 
 
 @torch.no_grad()
@@ -116,20 +92,20 @@ def _pass_means_down(
     net = model.hyper_analysis_net
     first, block, halve, _, middle, _, last = (net[k] for k in range(7))
     features = _features(net, scaled, conditions)
-    inner = _least_used(features[1], halve)[:_COUNT]
+    inner = least_used(features[1], _COUNT, halve)
     after_halving, after_middle = (
-        _least_used(features[k], layer) for k, layer in ((3, middle), (5, last))
+        least_used(features[k], 2 * _COUNT, layer) for k, layer in ((3, middle), (5, last))
     )
     if isinstance(net, Modulated):
         gamma_beta = net.modulations["0"].gamma_beta
         half = gamma_beta.weight.shape[0] // 2
-        _reserve_outputs(gamma_beta, [*inner, *(half + channel for channel in inner)])
-    _stand_still(block, inner)
-    value = _Carried.single(carried)
-    value = _carry(first, value, _Carried.single(inner), _POINT, exclusive=False)
-    value = _carry(halve, value, _Carried.pairs(after_halving), _MEAN)
-    value = _carry(middle, value, _Carried.pairs(after_middle), _CENTRE)
-    _carry(last, value, _Carried.single(idle), _MEAN)
+        reserve_outputs(gamma_beta, [*inner, *(half + channel for channel in inner)])
+    stand_still(block, inner)
+    value = Carried.single(carried)
+    value = carry(first, value, Carried.single(inner), _POINT, exclusive=False)
+    value = carry(halve, value, Carried.pairs(after_halving), _MEAN)
+    value = carry(middle, value, Carried.pairs(after_middle), _CENTRE)
+    carry(last, value, Carried.single(idle), _MEAN)
 
 
 def _set_steps(
@@ -162,12 +138,12 @@ def _best_step(model: Gained | Qvrf) -> float:
     return math.sqrt(12 / (n - 1))
 
 
-def _pass_means_up(model: Gained | Qvrf, z: Tensor, idle: list[int]) -> _Carried:
+def _pass_means_up(model: Gained | Qvrf, z: Tensor, idle: list[int]) -> Carried:
     """Through the hyper-synthesis, but for its last layer; returns where its features have them."""
     net = model.hyper_synthesis_net
     layers = list(net)
     features = _features(net, z)
-    value = _Carried.single(idle)
+    value = Carried.single(idle)
     steps = [(0, 1, _CENTRE, 1), (2, 4, _POINT, 4), (5, 6, _SMOOTH, 1), (7, 9, _POINT, 4)]
     readers = [[layers[2]], [layers[5]], [layers[7]]]
     if isinstance(model, Qvrf):
@@ -176,14 +152,14 @@ def _pass_means_up(model: Gained | Qvrf, z: Tensor, idle: list[int]) -> _Carried
         steps.append((10, 11, _SMOOTH, 1))
         readers += [[layers[10]], [layers[12]]]
     for (number, behind, kernel, phases), reading in zip(steps, readers, strict=True):
-        place = _Carried.pairs(_least_used(features[behind], *reading))
-        value = _carry(layers[number], value, place, kernel, phases=phases)
+        place = Carried.pairs(least_used(features[behind], 2 * _COUNT, *reading))
+        value = carry(layers[number], value, place, kernel, phases=phases)
     for layer in readers[-1]:
-        _reserve_inputs(layer, value.channels)
+        reserve_inputs(layer, value.channels)
     return value
 
 
-def _predict(model: Gained, z: Tensor, scaled: Tensor, value: _Carried, carried: list[int]) -> None:
+def _predict(model: Gained, z: Tensor, scaled: Tensor, value: Carried, carried: list[int]) -> None:
     """By the last layer of the hyper-synthesis."""
     net = model.hyper_synthesis_net
     gain = torch.ones_like(scaled[:, :1, :1, :1])
@@ -191,20 +167,19 @@ def _predict(model: Gained, z: Tensor, scaled: Tensor, value: _Carried, carried:
 
 
 def _predict_from_context(
-    model: Qvrf, z: Tensor, y: Tensor, gains: Gains, value: _Carried, carried: list[int]
+    model: Qvrf, z: Tensor, y: Tensor, gains: Gains, value: Carried, carried: list[int]
 ) -> None:
     """By the network of the first group, for squares of both colours."""
     group = model.context.groups[0]
     features = model.hyper_synthesis_net(z)
     y_hat = _decoded(model, features, y, gains)[:, : model.size.groups[0]]
-    for layer, reader in ((group.hyper, group.hidden), (group.hidden, group.out)):
-        inner, hidden = _hidden(group, features, y_hat, gains)
-        place = _least_used(inner if layer is group.hyper else hidden, reader)
-        if layer is group.hyper:
-            group.rate[:, place] = 0
-            _reserve_outputs(group.black, place)
-        value = _carry(layer, value, _Carried.pairs(place), _POINT)
-    _reserve_inputs(group.out, value.channels)
+    place = least_used(_hidden(group, features, y_hat, gains)[0], 2 * _COUNT, group.hidden)
+    group.rate[:, place] = 0
+    reserve_outputs(group.black, place)
+    value = carry(group.hyper, value, Carried.pairs(place), _POINT)
+    place = least_used(_hidden(group, features, y_hat, gains)[1], 2 * _COUNT, group.out)
+    value = carry(group.hidden, value, Carried.pairs(place), _POINT)
+    reserve_inputs(group.out, value.channels)
     _fit_means(group.out, _hidden(group, features, y_hat, gains)[1], y, carried, gains.gain)
 
 
@@ -240,57 +215,6 @@ def _outputs(net: Sequential, x: Tensor) -> Iterator[Tensor]:
     for layer in net:
         x = layer(x)
         yield x
-
-
-def _least_used(features: Tensor, *layers: Conv2d | Pointwise) -> list[int]:
-    """Two channels of ``features`` for each carried value: those that the ``layers`` behind use least."""
-    strength = torch.cat([layer.weight.reshape(*layer.weight.shape[:2], -1) for layer in layers])
-    use = features.std((0, 2, 3)) * strength.pow(2).sum((0, 2)).sqrt()
-    order: list[int] = use.argsort()[: 2 * _COUNT].tolist()
-    return order
-
-
-def _stand_still(block: ResidualBlock, channels: list[int]) -> None:
-    """Let ``channels`` pass ``block`` unchanged and unseen."""
-    for layer in (block.mix, block.merge):
-        _reserve_outputs(layer, channels)
-    for layer in (block.spread, block.gate):
-        _reserve_inputs(layer, channels)
-
-
-def _carry(
-    layer: Conv2d | Pointwise,
-    source: _Carried,
-    target: _Carried,
-    kernel: Tensor,
-    *,
-    phases: int = 1,
-    exclusive: bool = True,
-) -> _Carried:
-    """Let ``layer`` take the values by ``kernel`` from ``source`` to ``target``, where they are alone.
-
-    ``phases``: outputs for each channel of ``target``, in front of a pixel shuffle. Not ``exclusive``: other
-    outputs need what ``source`` has, too.
-    """
-    weight = layer.weight if layer.weight.ndim == 4 else layer.weight[..., None, None]
-    if exclusive:
-        _reserve_inputs(layer, source.channels)
-    _reserve_outputs(layer, [phases * k + j for k in target.channels for j in range(phases)])
-    for sources, targets in zip(source.terms, target.terms, strict=True):
-        for channel, sign in targets:
-            rows = slice(phases * channel, phases * (channel + 1))
-            for other, factor in sources:
-                weight[rows, other] = math.copysign(factor, factor * sign) * kernel
-    return target
-
-
-def _reserve_outputs(layer: Conv2d | Pointwise, channels: list[int]) -> None:
-    layer.weight[channels] = 0
-    layer.bias[channels] = 0
-
-
-def _reserve_inputs(layer: Conv2d | Pointwise, channels: list[int]) -> None:
-    layer.weight[:, channels] = 0
 
 
 def _fit_means(

@@ -60,7 +60,7 @@ with ProcessGroup.join("cpu") as group:
     folder = Path({str(tmp_path)!r})
     trainer = Trainer({recipe}, folder, "cpu", group, seed=0)
     sampler = CropSampler(pictures(Path({str(data)!r})), 64, "cpu")
-    crops = sampler.batch([0.5], trainer._seed_step()).sum()
+    crops = sampler.batch([0.5], trainer._seed_step(trainer.position.step)).sum()
     trainer.run(sampler, Schedule(steps=3), Log(None, print))
     layer = torch.nn.Linear(2, 1)
     layer.weight.grad = torch.full((1, 2), 1.0 + group.rank)

@@ -75,7 +75,7 @@ def put_coarse_means(trainer: Trainer, pictures: Sequence[Tensor]) -> None:
     x = _draw_crops(trainer, pictures)
     rate = torch.linspace(0, 1, len(x), device=x.device)
     with torch.no_grad():
-        y = analyse(model, x, model.gains(rate))
+        y = analyse(model, x, model.compute_conditions(model.gains(rate).levels))
     carry_coarse_means(model, y, rate)
     trainer.restart_average()
 

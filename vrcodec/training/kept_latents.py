@@ -69,7 +69,8 @@ class KeptLatents:
 
     @torch.no_grad()
     def _latents(self, x: Tensor, rate: Tensor) -> Latents:
-        y = analyse(self._model, x, self._model.gains(rate))
+        levels = self._model.gains(rate).levels
+        y = analyse(self._model, x, self._model.compute_conditions(levels))
         return Latents(y.cpu(), rate.cpu())
 
 

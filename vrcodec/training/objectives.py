@@ -111,7 +111,9 @@ def latent_loss(model: HyperpriorModel, y: Tensor, rate: Tensor) -> Loss:
 
     ``y`` (B, M, h, w) is that of pictures, before its gains; ``rate`` as there. ``mse`` is unknown: nan.
     """
-    _, likelihoods = code_latents(model, y, model.gains(rate))
+    gains = model.gains(rate)
+    conditions = model.compute_conditions(gains.levels)
+    _, likelihoods = code_latents(model, y, gains, conditions)
     bpp = _bits_per_pixel(y.shape[-2] * y.shape[-1] * STRIDE**2, likelihoods)
     level = rate.reshape(len(rate), -1).mean(1)
     return Loss((bpp / _divisor(level)).mean(), bpp, torch.full_like(bpp, torch.nan))

@@ -6,7 +6,7 @@ are rounded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,30 +50,34 @@ def run(
     return _run_scheduled(model, x, rate) if width is None else _run_width(model, x, rate, width)
 
 
-def analyse(model: HyperpriorModel, x: Tensor, gains: Gains) -> Tensor:
-    """y (B, M, h, w), before its gains, of x (B, 3, 16h, 16w) in [0, 1]."""
-    conditions = model.compute_conditions(gains.levels)
+def analyse(model: HyperpriorModel, x: Tensor, conditions: Sequence[Tensor]) -> Tensor:
+    """y (B, M, h, w), before its gains, of x (B, 3, 16h, 16w) in [0, 1].
+
+    ``conditions``: `HyperpriorModel.compute_conditions` of the levels.
+    """
     y: Tensor = model.analysis_net(x - 0.5, *conditions)
     return y.float()
 
 
 def _run_hyperprior(model: HyperpriorModel, x: Tensor, rate: Tensor) -> Reconstruction:
     gains = model.gains(rate)
-    y = analyse(model, x, gains)
-    y_hat, likelihoods = code_latents(model, y, gains)
+    conditions = model.compute_conditions(gains.levels)
+    y = analyse(model, x, conditions)
+    y_hat, likelihoods = code_latents(model, y, gains, conditions)
     if not y.requires_grad:
         # It is y and an error of rounding, whatever the prior predicts: nothing else learns from the picture.
         y_hat = y_hat.detach()
-    conditions = model.compute_conditions(gains.levels)
     return Reconstruction(model.synthesis_net(y_hat, *conditions).float() + 0.5, likelihoods)
 
 
 def code_latents(
-    model: HyperpriorModel, y: Tensor, gains: Gains
+    model: HyperpriorModel, y: Tensor, gains: Gains, conditions: Sequence[Tensor]
 ) -> tuple[Tensor, Mapping[str, Tensor]]:
-    """y_hat of y (B, M, h, w), before its gains, same shape, and the likelihoods of y and z by name."""
+    """y_hat of y (B, M, h, w), before its gains, same shape, and the likelihoods of y and z by name.
+
+    ``conditions``: those of `analyse`.
+    """
     assert model.prior.density is not None
-    conditions = model.compute_conditions(gains.levels)
     padded = pad_to_hyper(model.hyper_input(y, gains), *conditions)
     z = model.hyper_analysis_net(*padded).float() * gains.hyper_gain
     z_hat = round_straight_through(z) * gains.hyper_inverse_gain

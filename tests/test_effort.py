@@ -64,6 +64,7 @@ def test_a_search_that_finds_nothing_better_leaves_the_plain_file(
     monkeypatch: pytest.MonkeyPatch, photograph: Pixels
 ) -> None:
     monkeypatch.setattr(descent, "_LEARNING_RATE", 50.0)
+    monkeypatch.setattr(descent, "_LONGEST_STEP", 50.0)
     encoder, picture = Encoder("qvrf"), Picture.from_array(photograph)
     assert encoder.encode(picture, CODE, effort=Effort(3)) == encoder.encode(picture, CODE)
 

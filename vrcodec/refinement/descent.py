@@ -23,9 +23,12 @@ from vrcodec.refinement.surrogate import Surrogate
 from vrcodec.regions.grid import STRIDE, Block
 from vrcodec.regions.window import crop_to, expand, intersect, relative_to
 
-# In quantisation steps, before `exploration_factor`; it decays to this share of itself.
-_LEARNING_RATE, _FINAL_SHARE = 0.04, 0.05
-_BETA1, _BETA2 = 0.8, 0.99
+# In quantisation steps for a gradient of a bit a step, before `exploration_factor`; it decays to this share of
+# itself.
+_LEARNING_RATE, _FINAL_SHARE = 0.01, 0.05
+_MOMENTUM = 0.3
+# In quantisation steps: z and the coarse latents have far larger gradients than y.
+_LONGEST_STEP = 0.1
 # More steps bring nothing, however much time there is.
 _MAX_STEPS = 4 * STEPS[-1]
 # Pixels that the synthesis sees at a time: its memory is about 1 KB for each.
@@ -103,7 +106,7 @@ class LatentOptimiser:
     ) -> None:
         variables = [v.requires_grad_() for v in self._surrogate.variables(block)]
         rounding = AnnealedRounding(self._surrogate.levels.device, budget.expected_steps)
-        optimiser = _Adam(variables, _LEARNING_RATE * exploration_factor(budget.expected_steps))
+        optimiser = _Momentum(variables, _LEARNING_RATE * exploration_factor(budget.expected_steps))
         try:
             for progress in budget.progress(number, len(self._blocks)):
                 rounding.set_progress(progress)
@@ -173,14 +176,18 @@ def _report_block(
     on_progress((number + progress) / count)
 
 
-class _Adam:
-    """Kingma and Ba, ICLR 2015. PyTorch's own takes a second to import a compiler before its first step."""
+class _Momentum:
+    """Gradient descent with momentum; no step of a sample is longer than ``_LONGEST_STEP``.
+
+    A quantisation step is about as dear everywhere in y, which is what gains learnt, so the gradient is as good
+    a direction as any that is scaled sample by sample. Steps of Adam, which are as long where there is little
+    to win as where there is much, saved half as much in 2 or 6 of them, and less in 24 and 96 (docs/EFFORT.md).
+    """
 
     def __init__(self, variables: Sequence[Tensor], initial_rate: float) -> None:
         self._variables = variables
         self._initial_rate = initial_rate
         self._means = [torch.zeros_like(v) for v in variables]
-        self._squares = [torch.zeros_like(v) for v in variables]
         self._steps = 0
 
     @torch.no_grad()
@@ -189,13 +196,9 @@ class _Adam:
         self._steps += 1
         decay = 0.5 * (1 + math.cos(math.pi * progress))
         rate = self._initial_rate * (_FINAL_SHARE + (1 - _FINAL_SHARE) * decay)
-        length = rate / (1 - _BETA1**self._steps)
-        correction = math.sqrt(1 - _BETA2**self._steps)
-        for v, mean, square in zip(self._variables, self._means, self._squares, strict=True):
-            grad = v.grad
-            assert grad is not None
-            mean.lerp_(grad, 1 - _BETA1)
-            square.mul_(_BETA2).addcmul_(grad, grad, value=1 - _BETA2)
-            scale = square.sqrt().div_(correction).add_(1e-8)
-            v.addcdiv_(mean, scale, value=-length)
+        length = rate / (1 - _MOMENTUM**self._steps)
+        for v, mean in zip(self._variables, self._means, strict=True):
+            assert v.grad is not None
+            mean.lerp_(v.grad, 1 - _MOMENTUM)
+            v.sub_((mean * length).clamp_(-_LONGEST_STEP, _LONGEST_STEP))
             v.grad = None

@@ -17,7 +17,8 @@ _FINAL_TEMPERATURE, _FEW_STEPS, _FINAL_EXPONENT = 0.25, 24, 0.18
 # The temperature at which a search of up to so many steps begins; longer ones have the time to begin warmer.
 MANY_STEPS = 96
 _INITIAL_TEMPERATURE, _INITIAL_EXPONENT = 0.5, 0.6
-# Standard deviation of the noise on the logits; that of the difference of two Gumbel variables is 1.8.
+# Standard deviation of the noise on the logits, in shorter searches as much less as they are shorter than
+# `_FEW_STEPS`: that of the difference of two Gumbel variables is 1.8.
 _NOISE = 0.45
 # Keeps logarithms finite.
 _EPSILON = 1e-5
@@ -39,7 +40,7 @@ class AnnealedRounding:
     def __init__(self, device: torch.device, steps: int, seed: int = 0) -> None:
         self._generator = torch.Generator(device).manual_seed(seed)
         exploration = exploration_factor(steps)
-        self._noise = _NOISE * exploration
+        self._noise = _NOISE * exploration * min(1.0, steps / _FEW_STEPS)
         self._initial = self._temperature = _INITIAL_TEMPERATURE * exploration**_INITIAL_EXPONENT
         final = _FINAL_TEMPERATURE * (_FEW_STEPS / max(_FEW_STEPS, steps)) ** _FINAL_EXPONENT
         self._ratio = final / self._initial

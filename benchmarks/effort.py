@@ -184,22 +184,30 @@ def measure_curves(selection: Selection, record: Record) -> None:
     codecs, curves = measure_request(
         selection.request(selection.families, selection.efforts, every=1)
     )
+    families = [codec for codec in codecs if isinstance(codec, Family)]
+    at_effort_0 = {codec.family: curves[codec.name] for codec in families if not codec.effort}
     rows = {}
-    for codec in codecs:
-        if isinstance(codec, Family):
-            plain, curve = curves[codec.family], curves[codec.name]
-            rows[codec.name] = {
-                "codec": codec.family,
-                "setting": f"effort {codec.effort}",
-                "weights": codec.weights,
-                **_sample_size(selection, curves),
-                **_bits(plain, curve, curves[ANCHOR]),
-                "bits_each": _mean_of_pictures(plain, curve),
-                "bytes": _mean_change(plain, curve, "bpp", lambda a, b: 100 * (b / a - 1)),
-                "psnr": _mean_change(plain, curve, "psnr", lambda a, b: b - a),
-            }
+    for codec in families:
+        plain, curve = at_effort_0[codec.family], curves[codec.name]
+        rows[_key(codec)] = {
+            "codec": codec.family,
+            "setting": f"effort {codec.effort}",
+            "weights": codec.weights,
+            **_sample_size(selection, curves),
+            **_bits(plain, curve, curves[ANCHOR]),
+            "bits_each": _mean_of_pictures(plain, curve),
+            "bytes": _mean_change(plain, curve, "bpp", lambda a, b: 100 * (b / a - 1)),
+            "psnr": _mean_change(plain, curve, "psnr", lambda a, b: b - a),
+        }
     all_rows = record.get("curves", {}).get("rows", {}) | rows
     record["curves"] = {"rates": list(selection.rates), "rows": dict(sorted(all_rows.items()))}
+
+
+def _key(codec: Family | Rival) -> str:
+    """Of its row: a family is called without what it aims at, for in all of these rows that is PSNR."""
+    if isinstance(codec, Family):
+        return f"{codec.family}-effort{codec.effort}" if codec.effort else codec.family
+    return codec.name
 
 
 def _bits(plain: Curve, curve: Curve, jpeg: Curve) -> dict[str, float]:
@@ -310,10 +318,11 @@ def measure_eye(selection: Selection, record: Record) -> None:
 
 def measure_seconds(selection: Selection, record: Record) -> None:
     """Seconds to encode, of each family at each effort."""
-    measure_times(
-        choose_families(selection.families, (TIMED_RATE,), "rate", Engine(), selection.efforts),
-        record,
+    points, efforts = (TIMED_RATE,), selection.efforts
+    families = choose_families(
+        selection.families, points, "rate", Engine(), efforts, tunes=("psnr",)
     )
+    measure_times(families, record)
 
 
 def measure_times(codecs: Sequence[Family | Rival], record: Record) -> None:
@@ -324,7 +333,7 @@ def measure_times(codecs: Sequence[Family | Rival], record: Record) -> None:
         record["seconds"] = {"machine": this_machine, "rows": {}}
     with progress_bar(len(codecs)) as step:
         for codec in codecs:
-            record["seconds"]["rows"][codec.name] = {
+            record["seconds"]["rows"][_key(codec)] = {
                 "family": codec.family if isinstance(codec, Family) else None,
                 "effort": codec.effort,
                 "seconds": time_encode(codec, picture),

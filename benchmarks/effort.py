@@ -184,11 +184,10 @@ def measure_curves(selection: Selection, record: Record) -> None:
     codecs, curves = measure_request(
         selection.request(selection.families, selection.efforts, every=1)
     )
-    families = [codec for codec in codecs if isinstance(codec, Family)]
-    at_effort_0 = {codec.family: curves[codec.name] for codec in families if not codec.effort}
+    families, plain_curves = _families(codecs, curves)
     rows = {}
     for codec in families:
-        plain, curve = at_effort_0[codec.family], curves[codec.name]
+        plain, curve = plain_curves[codec.family], curves[codec.name]
         rows[_key(codec)] = {
             "codec": codec.family,
             "setting": f"effort {codec.effort}",
@@ -201,6 +200,14 @@ def measure_curves(selection: Selection, record: Record) -> None:
         }
     all_rows = record.get("curves", {}).get("rows", {}) | rows
     record["curves"] = {"rates": list(selection.rates), "rows": dict(sorted(all_rows.items()))}
+
+
+def _families(
+    codecs: Sequence[Codec], curves: dict[str, Curve]
+) -> tuple[list[Family], dict[str, Curve]]:
+    """Ours of ``codecs``, at all efforts, and by family the curve of effort 0."""
+    families = [codec for codec in codecs if isinstance(codec, Family)]
+    return families, {own.family: curves[own.name] for own in families if not own.effort}
 
 
 def _key(codec: Family | Rival) -> str:
@@ -296,8 +303,7 @@ def measure_eye(selection: Selection, record: Record) -> None:
     efforts, tunes = (0, selection.tune_effort), ("ssimulacra2",)
     request = selection.request(selection.families, efforts, TUNE_EVERY, tunes, EYE_METRICS)
     codecs, curves = measure_request(request)
-    families = [codec for codec in codecs if isinstance(codec, Family)]
-    plain = {family.family: curves[family.name] for family in families if not family.effort}
+    families, plain = _families(codecs, curves)
     rows = {
         family.family: {
             "weights": family.weights,

@@ -180,8 +180,8 @@ class _Momentum:
     """Gradient descent with momentum; no step of a sample is longer than ``_LONGEST_STEP``.
 
     A quantisation step is about as dear everywhere in y, which is what gains learnt, so the gradient is as good
-    a direction as any that is scaled sample by sample. Steps of Adam, which are as long where there is little
-    to win as where there is much, saved half as much in 2 or 6 of them, and less in 24 and 96 (docs/EFFORT.md).
+    a direction as any that is scaled sample by sample. Adam, whose steps are as long where there is little to
+    win as where there is much, saved less in as many steps (docs/EFFORT.md).
     """
 
     def __init__(self, variables: Sequence[Tensor], initial_rate: float) -> None:

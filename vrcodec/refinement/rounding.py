@@ -17,8 +17,8 @@ _FINAL_TEMPERATURE, _FEW_STEPS, _FINAL_EXPONENT = 0.25, 24, 0.18
 # The temperature at which a search of up to so many steps begins; longer ones have the time to begin warmer.
 MANY_STEPS = 96
 _INITIAL_TEMPERATURE, _INITIAL_EXPONENT = 0.5, 0.6
-# Standard deviation of the noise on the logits, in shorter searches as much less as they are shorter than
-# `_FEW_STEPS`: that of the difference of two Gumbel variables is 1.8.
+# Standard deviation of the noise on the logits; that of the difference of two Gumbel variables is 1.8.
+# Searches of fewer than `_FEW_STEPS` have less, in proportion.
 _NOISE = 0.45
 # Keeps logarithms finite.
 _EPSILON = 1e-5

@@ -64,7 +64,8 @@ def test_steps_double() -> None:
 def test_a_budget_of_time_is_shared_by_blocks_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     monkeypatch.setattr(descent.time, "monotonic", lambda: clock[0])
-    budget = StepBudget(deadline=110.0)
+    budget = StepBudget.until(110.0, coding_seconds=0.25)
+    assert 16 <= budget.steps <= 64
     for block in range(4):
         began = clock[0]
         for share in budget.progress(block, 4):
@@ -73,6 +74,13 @@ def test_a_budget_of_time_is_shared_by_blocks_and_kept(monkeypatch: pytest.Monke
         assert 2.1 <= clock[0] - began <= 2.8
     assert clock[0] <= 110.3
     assert list(budget.progress(3, 4)) == []
+
+
+def test_a_short_budget_is_searched_as_a_search_of_few_steps() -> None:
+    now = descent.time.monotonic()
+    assert StepBudget.until(now + 1, coding_seconds=0.5).steps <= 4
+    assert StepBudget.until(now - 1, coding_seconds=0.5).steps == 1
+    assert StepBudget.until(now + 1e300, coding_seconds=0.0).steps == STEPS[-1]
 
 
 def test_a_budget_that_is_spent_before_it_begins_gives_the_plain_file(photograph: Pixels) -> None:

@@ -13,39 +13,45 @@ from torch import Tensor
 
 from vrcodec.refinement.distortion import Distortion
 from vrcodec.refinement.effort import STEPS
-from vrcodec.refinement.rounding import (
-    MANY_STEPS,
-    AnnealedRounding,
-    exploration_factor,
-    round_residual,
-)
+from vrcodec.refinement.rounding import AnnealedRounding, round_residual
 from vrcodec.refinement.surrogate import Surrogate
 from vrcodec.regions.grid import STRIDE, Block
 from vrcodec.regions.window import crop_to, expand, intersect, relative_to
 
-# In quantisation steps for a gradient of a bit a step, before `exploration_factor`; it decays to this share of
-# itself.
+# In quantisation steps for a gradient of a bit a step; it decays to this share of itself.
 _LEARNING_RATE, _FINAL_SHARE = 0.01, 0.05
 _MOMENTUM = 0.3
 # In quantisation steps: z and the coarse latents have far larger gradients than y.
 _LONGEST_STEP = 0.1
 # More steps bring nothing, however much time there is.
 _MAX_STEPS = 4 * STEPS[-1]
+# A step on all blocks takes about so many times what coding and decoding them took: 0.8 to 1.6 by family.
+_STEP_COST = 1.2
 # Pixels that the synthesis sees at a time: its memory is about 1 KB for each.
 _STRIP_PIXELS = 1 << 20
 
 
 @dataclass(frozen=True)
 class StepBudget:
-    """How long to search: ``steps`` a block, or until ``deadline`` on the monotonic clock for all blocks."""
+    """How long to search: ``steps`` a block, or until ``deadline`` on the monotonic clock for all blocks.
 
-    steps: int | None = None
+    With a deadline, ``steps`` is how many there will be by estimate: how boldly to begin depends on it.
+    """
+
+    steps: int
     deadline: float | None = None
+
+    @classmethod
+    def until(cls, deadline: float, coding_seconds: float) -> StepBudget:
+        """The time from now to ``deadline``. ``coding_seconds``: what coding and decoding the picture took."""
+        # Clocks with coarse ticks see no time pass while a tiny picture is coded.
+        seconds_per_step = _STEP_COST * max(coding_seconds, 1e-3)
+        steps = (deadline - time.monotonic()) / seconds_per_step
+        return cls(round(min(max(1.0, steps), STEPS[-1])), deadline)
 
     def progress(self, block: int, blocks: int) -> Iterator[float]:
         """Progress 0 .. 1, one value for each step on block number ``block`` of ``blocks``."""
         if self.deadline is None:
-            assert self.steps is not None
             yield from (k / max(1, self.steps - 1) for k in range(self.steps))
             return
         start = time.monotonic()
@@ -55,11 +61,6 @@ class StepBudget:
             if spent >= seconds:
                 return
             yield spent / seconds
-
-    @property
-    def expected_steps(self) -> int:
-        """About how many steps a block gets; a guess where the clock decides."""
-        return MANY_STEPS if self.steps is None else self.steps
 
 
 class LatentOptimiser:
@@ -105,8 +106,8 @@ class LatentOptimiser:
         on_progress: Callable[[float], None],
     ) -> None:
         variables = [v.requires_grad_() for v in self._surrogate.variables(block)]
-        rounding = AnnealedRounding(self._surrogate.levels.device, budget.expected_steps)
-        optimiser = _Momentum(variables, _LEARNING_RATE * exploration_factor(budget.expected_steps))
+        rounding = AnnealedRounding(self._surrogate.levels.device, budget.steps)
+        optimiser = _Momentum(variables)
         try:
             for progress in budget.progress(number, len(self._blocks)):
                 rounding.set_progress(progress)
@@ -181,12 +182,11 @@ class _Momentum:
 
     A quantisation step is about as dear everywhere in y, which is what gains learnt, so the gradient is as good
     a direction as any that is scaled sample by sample. Adam, whose steps are as long where there is little to
-    win as where there is much, saved less in as many steps (docs/EFFORT.md).
+    win as where there is much, saves less unless steps are many (docs/EFFORT.md).
     """
 
-    def __init__(self, variables: Sequence[Tensor], initial_rate: float) -> None:
+    def __init__(self, variables: Sequence[Tensor]) -> None:
         self._variables = variables
-        self._initial_rate = initial_rate
         self._means = [torch.zeros_like(v) for v in variables]
         self._steps = 0
 
@@ -195,7 +195,7 @@ class _Momentum:
         """One step; its length decays with ``progress`` 0 .. 1."""
         self._steps += 1
         decay = 0.5 * (1 + math.cos(math.pi * progress))
-        rate = self._initial_rate * (_FINAL_SHARE + (1 - _FINAL_SHARE) * decay)
+        rate = _LEARNING_RATE * (_FINAL_SHARE + (1 - _FINAL_SHARE) * decay)
         length = rate / (1 - _MOMENTUM**self._steps)
         for v, mean in zip(self._variables, self._means, strict=True):
             assert v.grad is not None

@@ -69,12 +69,12 @@ def refine(
     start = time.monotonic()
     plain = task.model.compress(task.latents, task.rate)
     decoded = _decode(task, plain)
-    reserve = _RESERVE_FACTOR * (time.monotonic() - start)
+    coding_seconds = time.monotonic() - start
     surrogate = create_surrogate(task.model, task.latents, task.rate, initial)
     distortion = _distortion(task, effort, surrogate, decoded)
     optimiser = LatentOptimiser(surrogate, distortion, task.model.halo)
     try:
-        optimiser.run(_step_budget(task, effort, reserve), monitor.on_progress)
+        optimiser.run(_step_budget(task, effort, coding_seconds), monitor.on_progress)
     except KeyboardInterrupt:
         if not monitor.keep_partial:
             raise
@@ -103,10 +103,11 @@ def create_surrogate(
     return QarvSurrogate(model, latents, rate, initial)
 
 
-def _step_budget(task: RefinementTask, effort: Effort, reserve: float) -> StepBudget:
+def _step_budget(task: RefinementTask, effort: Effort, coding_seconds: float) -> StepBudget:
     if effort.seconds is None:
-        return StepBudget(steps=STEPS[effort.level])
-    return StepBudget(deadline=task.start_time + effort.seconds - reserve)
+        return StepBudget(STEPS[effort.level])
+    reserve = _RESERVE_FACTOR * coding_seconds
+    return StepBudget.until(task.start_time + effort.seconds - reserve, coding_seconds)
 
 
 def _decode(task: RefinementTask, streams: Sequence[Stream]) -> Pixels:

@@ -1,7 +1,7 @@
 """Differentiable rounding: random and soft at first, annealed towards the rounding of the coder.
 
 Stochastic Gumbel annealing (Yang, Bamler and Mandt, NeurIPS 2020, section 3.2), with three differences
-(docs/EFFORT.md): a quarter of the randomness, because steps are few; noise that is Gaussian, which is cheaper;
+(docs/EFFORT.md): less of the randomness, because steps are few; noise that is Gaussian, which is cheaper;
 and the coder's own dead zone in front of it.
 """
 
@@ -14,12 +14,11 @@ from vrcodec.models.coding.entropy import dead_zone_offset
 
 # The temperature after a search of at most so few steps; longer ones end colder, by this power of their length.
 _FINAL_TEMPERATURE, _FEW_STEPS, _FINAL_EXPONENT = 0.25, 24, 0.18
-# The temperature at which a search of up to so many steps begins; longer ones have the time to begin warmer.
-MANY_STEPS = 96
-_INITIAL_TEMPERATURE, _INITIAL_EXPONENT = 0.5, 0.6
-# Standard deviation of the noise on the logits; that of the difference of two Gumbel variables is 1.8.
-# Searches of fewer than `_FEW_STEPS` have less, in proportion.
-_NOISE = 0.45
+# The temperature at which a search of up to `_MANY_STEPS` begins; longer ones begin warmer, by this power.
+_INITIAL_TEMPERATURE, _MANY_STEPS, _INITIAL_EXPONENT = 0.5, 96, 0.3
+# Standard deviation of the noise on the logits in a search of `_FEW_STEPS`; that of the difference of two
+# Gumbel variables is 1.8. Shorter searches have less, in proportion; longer ones more, by this power.
+_NOISE, _NOISE_EXPONENT = 0.45, 0.25
 # Keeps logarithms finite.
 _EPSILON = 1e-5
 
@@ -29,20 +28,16 @@ def round_residual(residual: Tensor, log2_scale: Tensor | None) -> Tensor:
     return _apply_dead_zone(residual, log2_scale).round()
 
 
-def exploration_factor(steps: int) -> float:
-    """The factor on noise and step length in a search of ``steps``: 1, and more for long ones."""
-    return max(1.0, steps / MANY_STEPS) ** 0.5
-
-
 class AnnealedRounding:
     """Rounds at a temperature that a search of about ``steps`` lowers, with noise from ``seed``."""
 
     def __init__(self, device: torch.device, steps: int, seed: int = 0) -> None:
         self._generator = torch.Generator(device).manual_seed(seed)
-        exploration = exploration_factor(steps)
-        self._noise = _NOISE * exploration * min(1.0, steps / _FEW_STEPS)
-        self._initial = self._temperature = _INITIAL_TEMPERATURE * exploration**_INITIAL_EXPONENT
-        final = _FINAL_TEMPERATURE * (_FEW_STEPS / max(_FEW_STEPS, steps)) ** _FINAL_EXPONENT
+        length = steps / _FEW_STEPS
+        self._noise = _NOISE * min(length, length**_NOISE_EXPONENT)
+        warmer = max(1.0, steps / _MANY_STEPS) ** _INITIAL_EXPONENT
+        self._initial = self._temperature = _INITIAL_TEMPERATURE * warmer
+        final = _FINAL_TEMPERATURE * max(1.0, length) ** -_FINAL_EXPONENT
         self._ratio = final / self._initial
 
     def set_progress(self, progress: float) -> None:

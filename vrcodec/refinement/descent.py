@@ -43,7 +43,10 @@ class StepBudget:
 
     @classmethod
     def until(cls, deadline: float, coding_seconds: float) -> StepBudget:
-        """The time from now to ``deadline``. ``coding_seconds``: what coding and decoding the picture took."""
+        """The time from now to ``deadline``. ``coding_seconds``: what coding and decoding the picture took.
+
+        The estimate is at most the steps of the highest level: noise and temperatures are known up to there.
+        """
         # Clocks with coarse ticks see no time pass while a tiny picture is coded.
         seconds_per_step = _STEP_COST * max(coding_seconds, 1e-3)
         steps = (deadline - time.monotonic()) / seconds_per_step

@@ -66,38 +66,51 @@ def encode(
 ) -> bytes:
     """Compress ``image`` to the bytes of a .vrc file.
 
-    ``image``: a Pillow image, the path of a picture, or an array: uint8 (H, W) or (H, W, 3), with alpha (H, W,
-    2) or (H, W, 4), bool (H, W) for a bilevel picture. An image as `PIL.Image.open` gives it is turned upright,
-    as a file is; the result of an operation is kept as it is. ``rate``: 0 (smallest) .. 1 (best), continuous;
-    by default 0.5, or the mean of the map. ``bin_size``: for experts, `qvrf` and imported networks, the
-    quantisation step in place of a rate, 1/64 .. 64. ``qmap``: for the model `qmap`, levels (h, w) in [0, 1] of
-    any size, stretched over the picture; a rate moves their mean there. ``roi``: in place of that, regions of
-    interest, as the command takes them: "X,Y,W,H", "X,Y,X,Y,X,Y", "labels.json#person", "mask.png", each with a
-    level ":Q" or not (docs/QMAP.md); ``roi_background``: the level around them; ``roi_feather``: pixels from
-    theirs to that. ``width``: for the model `slim`, channels of the networks in place of the rate's own choice;
-    the rate then runs over what that width can do; or ``max_width``: the rate chooses among widths of so many
-    channels at most, or ``max_kmac``: among those that take so many thousand multiplications a pixel to decode
-    at most, for a small decoder. ``effort``: 0 .. 9, how much time to spend on a search for fewer bits; or
-    ``time_budget`` in seconds. ``tune``: what to aim at, psnr or ssimulacra2, by weights that are tuned for it,
-    where the model has such, and by the search; msssim, by the search alone; by default what the weights are
-    tuned for. ``engine``: ``numpy``, ``torch``, or ``auto``: as ``VRCODEC_ENGINE`` says, else torch where it is
-    installed. ``device``: ``auto``, ``cpu``, ``cuda``, ``cuda:N``. ``memory``: about how many bytes to take
-    beside the pixels of the picture; with NumPy it may change the rounding of a few latents, else nothing in
-    the file. ``strip``: metadata to leave out, of "icc", "exif" and "xmp", or "all"; True is all. ``icc``: keep
-    the profile, convert colours to "srgb" by it, or "strip" it. ``reduce_depth``: round more than 8 bits a
-    sample to 8, in place of refusing. ``frame``: which one of an animation or of several pages, from 0.
-    ``lossless``: store without loss the picture, or the text and line art in it, where that is no larger
-    ("auto"), "never" or False, "always" or True; ``lossless_fallback`` is an older word for "auto". ``verify``:
-    decode the result, and compare.
+    Args:
+        image: A Pillow image, the path of a picture, or an array: uint8 (H, W) or (H, W, 3), with alpha (H, W,
+            2) or (H, W, 4), bool (H, W) for a bilevel picture. An image as `PIL.Image.open` gives it is turned
+            upright, as a file is; the result of an operation is kept as it is.
+        rate: 0 (smallest) .. 1 (best), continuous; by default 0.5, or the mean of the map.
+        bin_size: For experts, `qvrf` and imported networks: the quantisation step in place of a rate, 1/64 ..
+            64.
+        qmap: For the model `qmap`: levels (h, w) in [0, 1] of any size, stretched over the picture; a rate
+            moves their mean there.
+        roi: In place of that, regions of interest, as the command takes them: "X,Y,W,H", "X,Y,X,Y,X,Y",
+            "labels.json#person", "mask.png", each with a level ":Q" or not (docs/QMAP.md).
+        roi_background: The level around the regions.
+        roi_feather: Pixels from their level to that.
+        width: For the model `slim`: channels of the networks in place of the rate's own choice; the rate then
+            runs over what that width can do.
+        max_width: The rate chooses among widths of so many channels at most.
+        max_kmac: Among those that take so many thousand multiplications a pixel to decode at most, for a small
+            decoder.
+        model: A family, or a name of imported networks.
+        effort: 0 .. 9, how much time to spend on a search for fewer bits.
+        time_budget: Seconds, in place of an effort.
+        tune: What to aim at: psnr or ssimulacra2 by weights that are tuned for it, where the model has such,
+            and by the search; msssim by the search alone. By default what the weights are tuned for.
+        engine: ``numpy``, ``torch``, or ``auto``: as ``VRCODEC_ENGINE`` says, else torch where it is installed.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        memory: About how many bytes to take beside the pixels of the picture. With NumPy it may change the
+            rounding of a few latents, else nothing in the file.
+        strip: Metadata to leave out, of "icc", "exif" and "xmp", or "all"; True is all.
+        icc: "keep" the profile, convert colours to "srgb" by it, or "strip" it.
+        reduce_depth: Round more than 8 bits a sample to 8, in place of refusing.
+        frame: Which one of an animation or of several pages, from 0.
+        lossless: Store without loss the picture, or the text and line art in it, where that is no larger
+            ("auto"), "never" or False, "always" or True.
+        lossless_fallback: An older word for "auto".
+        verify: Decode the result, and compare.
+        limits: Pictures beyond them are refused.
 
     Raises InputError, LimitError, UsageError, WeightsError or DeviceError; with ``verify``, CorruptError. What
     is in the file and has no place in a .vrc file, such as a gain map, is told by a LeftOutWarning of
     `vrcodec.errors`.
     """
     regions = [roi] if isinstance(roi, str) else list(roi)
+    widths = [number for number in (width, max_width, max_kmac) if number is not None]
     if qmap is not None and regions:
         raise UsageError("give a map or regions, not both")
-    widths = [number for number in (width, max_width, max_kmac) if number is not None]
     if bin_size is not None and (rate is not None or qmap is not None or regions or widths):
         raise UsageError("a bin size stands in place of a rate, a map or a width")
     if len(widths) > 1:
@@ -147,14 +160,19 @@ def decode(
 ) -> Image.Image:
     """The picture of a .vrc file, a Pillow image of the mode that was encoded: 1, L, LA, RGB or RGBA.
 
-    Its ``info`` has what the file has of ``icc_profile``, ``exif`` and ``xmp``.
+    Its ``info`` has what the file has of ``icc_profile``, ``exif`` and ``xmp``; ``info["levels"]`` says how
+    many levels it shows, and how many it was made with.
 
-    ``levels``: for files of the model `qarv`, from so many levels only, 1 at least. ``partial``: the file may
-    end early; then from the levels that are complete. ``info["levels"]`` of the image says how many it shows,
-    and how many it was made with. ``crop``: left, top, width and height in pixels of the whole picture; only
-    what it needs is decoded. ``scale``: 2, 4 or 8, for a preview whose pixels are the means of so many in each
-    direction. ``memory``: about how many bytes to take beside the pixels. ``engine`` and ``device`` as in
-    `encode`.
+    Args:
+        data: The file, whole or, with ``partial``, its beginning.
+        levels: For files of the model `qarv`: from so many levels only, 1 at least.
+        partial: The file may end early; then from the levels that are complete.
+        crop: Left, top, width and height in pixels of the whole picture; only what it needs is decoded.
+        scale: 2, 4 or 8, for a preview whose pixels are the means of so many in each direction.
+        engine: As in `encode`.
+        device: As in `encode`.
+        memory: About how many bytes to take beside the pixels.
+        limits: Files beyond them are refused.
 
     Raises FormatError, CorruptError, WeightsError, LimitError, UsageError or DeviceError.
     """

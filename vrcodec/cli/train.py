@@ -13,6 +13,7 @@ from vrcodec.errors import UsageError, WeightsError
 from vrcodec.extras import require
 
 if TYPE_CHECKING:
+    from vrcodec.training.recipes import Recipe
     from vrcodec.training.schedule import Shape
 
 
@@ -217,35 +218,17 @@ def command(
     """Run the command."""
     for module in ("torch", "compressai"):
         require(module, "train", "training")
-    from vrcodec.catalog import find_by_family
-    from vrcodec.regions.grid import HYPER_STRIDE, STRIDE
-    from vrcodec.training.recipes import FAMILIES, load_recipe, own_recipe
     from vrcodec.training.schedule import Schedule
     from vrcodec.training.session import Session, train
 
-    if trunk and (branch or resume):
-        raise UsageError(
-            "--trunk begins or goes on with a trunk by itself: leave out --branch and --resume"
-        )
-    if branch and (init or transforms):
-        raise UsageError("a branch has the weights of its trunk: leave out --init and --transforms")
-    if crop and crop % (STRIDE * HYPER_STRIDE):
-        raise UsageError(f"--crop {crop}: no multiple of {STRIDE * HYPER_STRIDE}")
+    _check_start(trunk, branch, resume, init, transforms)
+    _check_crop(crop)
     if lambda_scheduling:
         _check_search(family, trunk or branch, eval_folder)
     options.set_threads(threads)
-    if family in FAMILIES:
-        recipe = load_recipe(family, small=small)
-    else:
-        try:
-            entry = find_by_family(family)
-        except WeightsError as error:
-            raise UsageError(
-                f"no recipe for {family!r}; there are: {', '.join(FAMILIES)}, and networks of your own once "
-                "they are imported"
-            ) from error
-        recipe = own_recipe(entry, small=small)
-        init = init or (None if branch else entry.path)
+    recipe, own_weights = _find_recipe(family, small)
+    if not branch:
+        init = init or own_weights
     settings = {
         "batch": batch,
         "crop": crop,
@@ -280,6 +263,47 @@ def command(
                 stop=stop,
             )
         )
+
+
+def _check_start(
+    trunk: Path | None,
+    branch: Path | None,
+    resume: bool,
+    init: Path | None,
+    transforms: Path | None,
+) -> None:
+    """Raise UsageError where two options say what a run begins with."""
+    if trunk and (branch or resume):
+        raise UsageError(
+            "--trunk begins or goes on with a trunk by itself: leave out --branch and --resume"
+        )
+    if branch and (init or transforms):
+        raise UsageError("a branch has the weights of its trunk: leave out --init and --transforms")
+
+
+def _check_crop(crop: int | None) -> None:
+    """Raise UsageError where latents of a crop would not be whole."""
+    from vrcodec.regions.grid import HYPER_STRIDE, STRIDE
+
+    if crop and crop % (STRIDE * HYPER_STRIDE):
+        raise UsageError(f"--crop {crop}: no multiple of {STRIDE * HYPER_STRIDE}")
+
+
+def _find_recipe(family: str, small: bool) -> tuple[Recipe, Path | None]:
+    """How to train ``family``, and of a network of one's own the weights that it has."""
+    from vrcodec.catalog import find_by_family
+    from vrcodec.training.recipes import FAMILIES, load_recipe, own_recipe
+
+    if family in FAMILIES:
+        return load_recipe(family, small=small), None
+    try:
+        entry = find_by_family(family)
+    except WeightsError as error:
+        raise UsageError(
+            f"no recipe for {family!r}; there are: {', '.join(FAMILIES)}, and networks of your own once "
+            "they are imported"
+        ) from error
+    return own_recipe(entry, small=small), entry.path
 
 
 def _check_search(family: str, trunk: Path | None, eval_folder: Path | None) -> None:

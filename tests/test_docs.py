@@ -144,7 +144,8 @@ def test_the_scaling_page_is_that_of_its_record() -> None:
 
 def test_the_effort_page_is_that_of_its_record() -> None:
     from benchmarks.documents import replace_blocks
-    from benchmarks.effort import DOCUMENT, blocks, read_record
+    from benchmarks.effort import read_record
+    from benchmarks.effort_page import DOCUMENT, blocks
 
     record = read_record()
     text = DOCUMENT.read_text()

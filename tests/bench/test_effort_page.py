@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import effort
+from benchmarks import effort, effort_page
 from benchmarks.timing import photograph
 from vrcodec.catalog import DEFAULT_MODEL
 
@@ -20,8 +20,9 @@ BLOCKS = ("bits", "seconds", "rivals", "tune", "eye")
 @pytest.fixture
 def script(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
     """The script on three small pictures, with a page of its own."""
-    for name, path in {"DOCUMENT": "E.md", "PLOT": "e.svg", "RECORD": "e.json"}.items():
-        monkeypatch.setattr(effort, name, tmp_path / path)
+    monkeypatch.setattr(effort_page, "DOCUMENT", tmp_path / "E.md")
+    monkeypatch.setattr(effort_page, "PLOT", tmp_path / "e.svg")
+    monkeypatch.setattr(effort, "RECORD", tmp_path / "e.json")
     monkeypatch.setattr(effort, "photograph", lambda: photograph(64, 64))
     monkeypatch.setattr(effort, "RIVALS_WITH_EFFORTS", ("avif",))
     empty = "".join(f"<!-- {b} -->\n<!-- end of {b} -->\n" for b in ("plot", *BLOCKS))

@@ -6,7 +6,8 @@
 Measured files are cached: the script can be interrupted, and run family by family and effort by effort, on
 several machines when their results.jsonl are put together. After a change of the search,
 name another --cache. The table of bits is added to, row by row, and so are seconds as long as the machine is
-the same; these want it idle, in the parts seconds and rivals. The other tables hold what was asked for last.
+the same, and the part eye as long as effort, rates and pictures are; seconds want an idle machine, in the
+parts seconds and rivals. The other tables hold what was asked for last.
 
 Every figure is of real files that were decoded again. What the tables and the picture are made of is kept in
 benchmarks/effort.json. The tables of the document are replaced; its words stay.
@@ -301,8 +302,10 @@ def measure_eye(selection: Selection, record: Record) -> None:
         for family in families
         if family.effort
     }
-    sample = _sample_size(selection, curves)
-    record["eye"] = {"effort": selection.tune_effort, **sample, "rows": rows}
+    measured = {"effort": selection.tune_effort, **_sample_size(selection, curves)}
+    before = record.get("eye", {"rows": {}})
+    comparable = measured == {key: before.get(key) for key in measured}
+    record["eye"] = {**measured, "rows": (before["rows"] if comparable else {}) | rows}
 
 
 def measure_seconds(selection: Selection, record: Record) -> None:

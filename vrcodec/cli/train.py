@@ -9,7 +9,7 @@ import click
 
 from vrcodec.cli.shared import options, output, signals
 from vrcodec.cli.shared.option_groups import MESSAGES, RUNNING, GroupedCommand, option_group
-from vrcodec.errors import UsageError, WeightsError
+from vrcodec.errors import UsageError
 from vrcodec.extras import require
 
 if TYPE_CHECKING:
@@ -291,19 +291,11 @@ def _check_crop(crop: int | None) -> None:
 
 def _find_recipe(family: str, small: bool) -> tuple[Recipe, Path | None]:
     """How to train ``family``, and of a network of one's own the weights that it has."""
-    from vrcodec.catalog import find_by_family
     from vrcodec.training.recipes import FAMILIES, load_recipe, own_recipe
 
     if family in FAMILIES:
         return load_recipe(family, small=small), None
-    try:
-        entry = find_by_family(family)
-    except WeightsError as error:
-        raise UsageError(
-            f"no recipe for {family!r}; there are: {', '.join(FAMILIES)}, and networks of your own once "
-            "they are imported"
-        ) from error
-    return own_recipe(entry, small=small), entry.path
+    return own_recipe(family, small=small)
 
 
 def _check_search(family: str, trunk: Path | None, eval_folder: Path | None) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
-from vrcodec.catalog import WeightsEntry
-from vrcodec.errors import UsageError
+from vrcodec.catalog import find_by_family
+from vrcodec.errors import UsageError, WeightsError
 from vrcodec.models import GdnHyperprior
 from vrcodec.models.networks.backbone import BackboneSize
 from vrcodec.models.weights import load_size
@@ -125,26 +126,39 @@ def load_recipe(family: str, *, small: bool = False) -> Recipe:
     Raises UsageError where the family has no small one.
     """
     if small and family not in _SMALL:
-        raise UsageError(f"{family} has no small recipe; gained has")
+        raise _no_small_recipe(family)
     return (_SMALL if small else _RECIPES)[family]
 
 
-def own_recipe(entry: WeightsEntry, *, small: bool = False) -> Recipe:
-    """The recipe that trains the weights of a network of one's own on.
+def own_recipe(model: str, *, small: bool = False) -> tuple[Recipe, Path]:
+    """What trains the network of one's own called ``model`` on, and its newest weights, to start from.
 
-    Raises UsageError for other weights, and for ``small``: it has the size that it has.
+    Raises UsageError for anything else, and for ``small``: it has the size that it has.
     """
-    if small:
-        raise UsageError(f"{entry.model} has no small recipe; gained has")
+    try:
+        entry = find_by_family(model)
+    except WeightsError as error:
+        raise _no_recipe(model) from error
     if entry.family != GdnHyperprior.family:
-        known = ", ".join(FAMILIES)
-        raise UsageError(
-            f"no recipe for {entry.model!r}; there are: {known}; and networks of your own"
-        )
-    return Recipe(
+        raise _no_recipe(model)
+    if small:
+        raise _no_small_recipe(model)
+    recipe = Recipe(
         entry.family,
         load_size(entry.path),
         learning_rate=_OWN_LEARNING_RATE,
         name=str(entry.card.get("name", "")),
         version=entry.version + 1,
     )
+    return recipe, entry.path
+
+
+def _no_recipe(model: str) -> UsageError:
+    return UsageError(
+        f"no recipe for {model!r}; there are: {', '.join(FAMILIES)}, and networks of your own once they are "
+        "imported"
+    )
+
+
+def _no_small_recipe(model: str) -> UsageError:
+    return UsageError(f"{model} has no small recipe; {', '.join(_SMALL)} has")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -74,10 +76,12 @@ def test_shards_that_are_none(text: str) -> None:
         Shard.parse(text)
 
 
-def manifest(tmp_path: Path, text: str, suffix: str = ".vrc") -> list[Item | Outcome]:
+def manifest(
+    tmp_path: Path, text: str, suffix: str = ".vrc", out: str = "out"
+) -> list[Item | Outcome]:
     path = tmp_path / "list"
     path.write_text(text)
-    return list(Manifest(str(path), "out", suffix, ENCODE_SUFFIXES).items(Shard()))
+    return list(Manifest(str(path), out, suffix, ENCODE_SUFFIXES).items(Shard()))
 
 
 def test_lines_of_a_manifest(tmp_path: Path) -> None:
@@ -93,6 +97,34 @@ def test_lines_of_a_manifest(tmp_path: Path) -> None:
     assert failed == ["../c.png", "d.png"]
     (item,) = manifest(tmp_path, "x/a.png.vrc\n", ".png")
     assert item.target == "out/x/a.png.png"
+
+
+def test_a_manifest_as_windows_writes_it(tmp_path: Path) -> None:
+    (item,) = manifest(tmp_path, "\ufeffa.png\r\n")
+    assert (item.source, item.target) == ("a.png", "out/a.png.vrc")
+    path = tmp_path / "list"
+    path.write_text("a.png\n", encoding="utf-16")
+    with pytest.raises(UsageError, match="UTF-16"):
+        list(Manifest(str(path), "out", ".vrc", ENCODE_SUFFIXES).items(Shard()))
+
+
+def test_a_manifest_from_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    listed = Manifest(str(pipe), "out", ".vrc", ENCODE_SUFFIXES)
+    with ThreadPoolExecutor(1) as writer:
+        writer.submit(pipe.write_text, "a.png\nb.png\n")
+        assert [item.source for item in listed.items(Shard())] == ["a.png", "b.png"]
+    with pytest.raises(UsageError, match="pipe"):
+        list(listed.items(Shard(1, 2)))
+
+
+def test_a_manifest_overwrites_no_source(tmp_path: Path) -> None:
+    source = tmp_path / "a.png"
+    source.touch()
+    (found,) = manifest(tmp_path, f"{source}\t../{tmp_path.name}/a.png", out=str(tmp_path))
+    assert isinstance(found, Outcome)
+    assert "overwritten" in found.error
 
 
 # Places.

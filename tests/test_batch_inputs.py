@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from vrcodec.batch.inputs import ENCODE_SUFFIXES, find_inputs, parse_list, relative_output_path
+from tests.conftest import Pixels
+from vrcodec.batch import storage
+from vrcodec.batch.inputs import (
+    ENCODE_SUFFIXES,
+    find_inputs,
+    is_pattern,
+    parse_list,
+    relative_output_path,
+)
+from vrcodec.batch.items import Outcome
+from vrcodec.batch.manifest import Manifest, Shard
 from vrcodec.batch.output_paths import choose_targets
 from vrcodec.errors import InputError, UsageError
+
+Run = Callable[..., int]
 
 # What is found.
 
@@ -46,6 +61,53 @@ def test_patterns_that_the_shell_left(tmp_path: Path) -> None:
     assert len(find_inputs([f"{tmp_path}/real[1].png"], [], ENCODE_SUFFIXES).sources) == 1
     with pytest.raises(InputError, match="nothing"):
         find_inputs([f"{tmp_path}/*.gif"], [], ENCODE_SUFFIXES)
+
+
+def test_folders_that_cannot_be_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, photograph: Pixels
+) -> None:
+    """What is in them must not be taken for done."""
+    closed = tmp_path / "in" / "closed"
+    closed.mkdir(parents=True)
+    Image.fromarray(photograph[:20, :30]).save(tmp_path / "in" / "a.png")
+    list_folder = os.scandir
+
+    def list_unless_closed(path: str) -> object:
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return list_folder(path)
+
+    monkeypatch.setattr(os, "scandir", list_unless_closed)
+    found = find_inputs([str(tmp_path / "in")], [], ENCODE_SUFFIXES)
+    assert found.unreadable == {str(closed): "cannot be listed: Permission denied"}
+    assert run("encode", "in", "-o", "out", "--model", "gained", "--jobs", 1) == 1
+    assert (tmp_path / "out" / "a.vrc").exists()
+    items = list(Manifest(str(tmp_path / "in"), "out", ".vrc", ENCODE_SUFFIXES).items(Shard()))
+    assert [item.source for item in items if isinstance(item, Outcome)] == [str(closed)]
+
+
+def test_files_that_cannot_be_looked_at_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading them says why not; a link that leads nowhere is something else."""
+    (tmp_path / "a.png").touch()
+    look = os.stat
+
+    def refuse(path: str, *rest: object, **options: object) -> os.stat_result:
+        if str(path).endswith("a.png"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return look(path, *rest, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    found = find_inputs([str(tmp_path)], [], ENCODE_SUFFIXES)
+    assert [Path(source).name for source in found.sources] == ["a.png"]
+    assert not found.left_out
+
+
+def test_what_looks_like_a_url() -> None:
+    assert storage.is_url("simplecache::s3://bucket/a.png")
+    assert not storage.is_url("std::vec.png")
+    assert not is_pattern("https://host/a.png?signed=1")
 
 
 def test_lists() -> None:
@@ -115,5 +177,9 @@ def test_the_second_of_two_keeps_its_suffix() -> None:
     sources = {"in/a.png": PurePosixPath("a.png"), "in/a.jpg": PurePosixPath("a.jpg")}
     found = choose_targets(sources, "out", ".vrc")
     assert found == {"in/a.png": "out/a.png.vrc", "in/a.jpg": "out/a.vrc"}
+    apart = {"a/x.png": PurePosixPath("x.png"), "b/x.png": PurePosixPath("x.png")}
+    assert choose_targets(apart, None, ".vrc") == {"a/x.png": "a/x.vrc", "b/x.png": "b/x.vrc"}
+    with pytest.raises(UsageError, match="two inputs"):
+        choose_targets(apart, "out", ".vrc")
     with pytest.raises(UsageError, match="one of the inputs"):
         choose_targets({"a.vrc": PurePosixPath("a.vrc")}, None, ".vrc")

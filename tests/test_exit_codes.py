@@ -29,10 +29,37 @@ Run = Callable[..., int]
         (2, ["encode", "picture.png", "--strip", "gps"]),
         (2, ["encode", "picture.png", "--icc", "adobe"]),
         (2, ["encode", "picture.png", "--frame", "-1"]),
+        (2, ["encode", "picture.png", "--strict"]),
+        (2, ["encode", "picture.png", "--null"]),
+        (2, ["encode", "picture.png", "--memory", "9" * 400]),
+        (2, ["encode", "p*.png", "-o", "pictures.vrc"]),
+        (2, ["qmap", "picture.png", "--for", "gradient", "-o", "picture.png", "-f"]),
+        (
+            2,
+            [
+                "qmap",
+                "picture.png",
+                "--for",
+                "gradient",
+                "-o",
+                "m.png",
+                "--low",
+                "1",
+                "--high",
+                "0",
+            ],
+        ),
+        (2, ["info", "levels-9.png", "--qmap-out", "levels-9.png", "-f"]),
+        (2, ["decode", "levels-9.png", "--progressive", "levels-%d.png", "-f"]),
+        (2, ["decode", "levels-9.png", "--progressive", "x-%d.png", "--jobs", "2"]),
+        (2, ["decode", "--files-from", "list", "--progressive", "x-%d.png"]),
+        (2, ["weights", "fetch", "http://[::1"]),
         (3, ["encode", "picture.png", "--frame", "1"]),
         (3, ["encode", "."]),
         (3, ["encode", ""]),
         (3, ["encode", "absent.png"]),
+        (3, ["encode", "std::absent.png"]),
+        (3, ["batch", "report", "picture.png"]),
         (3, ["encode", "photograph.vrc", "-o", "out.vrc"]),
         (3, ["decode", "absent.vrc"]),
         (4, ["decode", "picture.png", "-o", "out.png"]),
@@ -50,6 +77,7 @@ Run = Callable[..., int]
         (9, ["encode", "picture.png", "-o", "nowhere/out.vrc"]),
         (9, ["encode", "picture.png", "-o", "nowhere/"]),
         (9, ["encode", "picture.png", "-o", "taken.vrc"]),
+        (9, ["encode", "picture.png", "-o", "twin", "--log", "picture.png"]),
         (10, ["encode", "picture.png", "--device", "cuda:77"]),
     ],
 )
@@ -66,6 +94,8 @@ def test_exit_codes(
     (folder / "twin").mkdir()
     (folder / "twin" / "picture.png").write_bytes(picture_file.read_bytes())
     (folder / "cut.vrc").write_bytes(data[:-9])
+    (folder / "levels-9.png").write_bytes((GOLDEN / "qarv_photograph.vrc").read_bytes())
+    (folder / "list").write_text("levels-9.png")
     (folder / "taken.vrc").write_bytes(b"precious")
     (folder / "foreign.vrc").write_bytes(changed(data, weights_id=b"\1" * 8))
     (folder / "future.vrc").write_bytes(changed(data, method=9))

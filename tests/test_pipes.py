@@ -60,6 +60,29 @@ def test_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     assert process.wait(60) == 141
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("models",), ("encode", "a.png", "b.png", "-o", ".", "--model", "gained", "--log", "-")],
+)
+def test_tables_and_logs_end_quietly_too(
+    tmp_path: Path, picture_file: Path, arguments: tuple[str, ...]
+) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(picture_file.read_bytes())
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = subprocess.run(
+        [sys.executable, "-m", "vrcodec", *arguments],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        check=False,
+    )
+    os.close(writer)
+    assert (result.returncode, result.stderr) == (141, b"")
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 128 + signal.SIGTERM)]

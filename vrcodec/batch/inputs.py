@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import glob
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from vrcodec.batch import storage
+from vrcodec.batch.items import Outcome
 from vrcodec.errors import InputError, UsageError
 from vrcodec.picture.folders import PICTURE_SUFFIXES, missing_extra
 
@@ -17,27 +20,41 @@ from vrcodec.picture.folders import PICTURE_SUFFIXES, missing_extra
 ENCODE_SUFFIXES = PICTURE_SUFFIXES | {".gif", ".pbm", ".apng", ".jpe", ".jfif"}
 DECODE_SUFFIXES = frozenset({".vrc"})
 
+_BROKEN_LINK = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+
 
 @dataclass
 class FoundInputs:
     """``sources``: by each, its path below what was named, and so below the output folder.
 
     ``left_out``: files of folders that are not taken, each with its kind: its suffix, and the extra that it
-    needs; "broken link", or what else it is.
+    needs; "broken link", or what else it is. ``unreadable``: folders whose files nobody can list, and why.
     """
 
     sources: dict[str, PurePosixPath] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    def failures(self) -> list[Outcome]:
+        """An outcome for each folder that is unreadable."""
+        return [
+            Outcome(folder, "", "failed", error=f"{folder}: {why}", error_class=InputError.__name__)
+            for folder, why in sorted(self.unreadable.items())
+        ]
 
 
 def find_inputs(
-    inputs: Sequence[str], listed: Sequence[str], suffixes: frozenset[str]
+    inputs: Sequence[str],
+    listed: Sequence[str],
+    suffixes: frozenset[str],
+    *,
+    beside_sources: bool = False,
 ) -> FoundInputs:
     """Files and folders among ``inputs`` and ``listed``, what lies below the folders, and what patterns match.
 
     Files that are named are taken whatever their names; of folders, those with one of ``suffixes`` that are
     not hidden. A file that is ``listed`` keeps its folders below the output; one of ``inputs`` goes there by
-    its name alone.
+    its name alone. ``beside_sources``: there is no output folder, and so no way out of it. Raises InputError.
     """
     found = FoundInputs()
     for name in inputs:
@@ -46,14 +63,14 @@ def find_inputs(
         else:
             _add(found, name, PurePosixPath(Path(name).name), suffixes, PurePosixPath())
     for name in listed:
-        relative = relative_output_path(name)
+        relative = PurePosixPath(Path(name).name) if beside_sources else relative_output_path(name)
         _add(found, name, relative, suffixes, relative)
     return found
 
 
 def is_pattern(name: str) -> bool:
-    """Whether ``name`` is a glob pattern, and no file that happens to have such a name."""
-    return _has_wildcard(name) and not os.path.lexists(name)
+    """Whether ``name`` is a glob pattern: no URL, and no file that happens to have such a name."""
+    return _has_wildcard(name) and not storage.is_url(name) and not os.path.lexists(name)
 
 
 def _has_wildcard(text: str) -> bool:
@@ -99,7 +116,7 @@ def _add(
     if not os.path.isdir(name):
         found.sources.setdefault(name, relative)
         return
-    for path in _walk(name):
+    for path in _walk(name, found.unreadable):
         if kind := _kind_left_out(path, suffixes):
             found.left_out[path] = kind
         else:
@@ -113,15 +130,21 @@ def _kind_left_out(path: str, suffixes: frozenset[str]) -> str:
         return suffix or "without a suffix"
     if extra := missing_extra(suffix):
         return f"{suffix} without vrcodec[{extra}]"
-    if os.path.isfile(path):
-        return ""
-    return "special file" if os.path.exists(path) else "broken link"
+    try:
+        return "" if stat.S_ISREG(os.stat(path).st_mode) else "special file"
+    except OSError as error:
+        # Whoever reads another file that cannot be looked at says why.
+        return "broken link" if error.errno in _BROKEN_LINK else ""
 
 
-def _walk(folder: str) -> Iterator[str]:
+def _walk(folder: str, unreadable: dict[str, str]) -> Iterator[str]:
     """Files that are not hidden, sorted; links are followed, but into no folder twice."""
     visited: set[tuple[int, int]] = set()
-    for root, folders, names in os.walk(folder, followlinks=True):
+
+    def note(error: OSError) -> None:
+        unreadable[error.filename] = f"cannot be listed: {error.strerror}"
+
+    for root, folders, names in os.walk(folder, onerror=note, followlinks=True):
         status = os.stat(root)
         if (status.st_dev, status.st_ino) in visited:
             folders.clear()

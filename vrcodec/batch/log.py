@@ -63,6 +63,11 @@ def _as_output_error(location: str) -> Iterator[None]:
     """Errors of the body, which opens or writes a log, as OutputError."""
     try:
         yield
+    except BrokenPipeError:
+        # The reader of stdout has what it wanted.
+        if _descriptor(location) == 1:
+            raise
+        raise OutputError(f"{location}: cannot be written: its reader is gone") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"{location}: cannot be written: {reason}") from error
@@ -80,10 +85,19 @@ def _open_to_append(location: str) -> IO[bytes]:
             return os.fdopen(os.dup(handle), "wb")
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("ab+")
+        _check_is_log(file, location)
         # A killed run may have left an unfinished line, which would swallow the next one.
         if file.tell() and not _ends_with_newline(file):
             file.write(b"\n")
     return file
+
+
+def _check_is_log(file: IO[bytes], location: str) -> None:
+    """Raise OutputError where there is something else, which lines of a log would spoil."""
+    file.seek(0)
+    if file.read(1) not in (b"", b"{", b"\n"):
+        raise OutputError(f"{location}: is there already, and is no log; name another")
+    file.seek(0, os.SEEK_END)
 
 
 def _ends_with_newline(file: IO[bytes]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,6 +59,9 @@ class Manifest:
         """
         sources: dict[str, str] = {}
         for line in self._lines(shard):
+            if isinstance(line, Outcome):
+                yield line
+                continue
             source, _, named = line.partition("\t")
             try:
                 target = storage.join(self.out, named) if named else self._target(source)
@@ -67,6 +71,9 @@ class Manifest:
             other = sources.setdefault(target, source)
             if other != source:
                 message = f"{source}: would be written to {target}, as {other}"
+                yield Item(source, target).failure(message, UsageError.__name__)
+            elif storage.is_same_file(source, target):
+                message = f"{source}: would be overwritten by what becomes of it"
                 yield Item(source, target).failure(message, UsageError.__name__)
             elif line not in sources:
                 sources[line] = source
@@ -78,26 +85,33 @@ class Manifest:
         name = relative.removesuffix(".vrc") if self.suffix != ".vrc" else relative
         return storage.join(self.out, name + self.suffix)
 
-    def _lines(self, shard: Shard) -> Iterator[str]:
+    def _lines(self, shard: Shard) -> Iterator[str | Outcome]:
         if storage.is_folder(self.location):
             yield from self._files()[shard.index - 1 :: shard.count]
             return
-        for line in read_shard_lines(self.location, shard):
+        for number, line in enumerate(read_shard_lines(self.location, shard)):
+            if shard.index == 1 and number == 0:
+                line = _without_byte_order_mark(line, self.location)
             if text := os.fsdecode(line.rstrip(b"\r\n")):
                 yield text
 
-    def _files(self) -> list[str]:
-        if not storage.is_url(self.location):
-            return sorted(find_inputs([self.location], [], self.suffixes).sources)
-        files = storage.list_files(self.location)
-        return [name for name in files if PurePosixPath(name).suffix.lower() in self.suffixes]
+    def _files(self) -> list[str | Outcome]:
+        """Names, and a failure for each folder that cannot be listed."""
+        if storage.is_url(self.location):
+            files = storage.list_files(self.location)
+            return [name for name in files if PurePosixPath(name).suffix.lower() in self.suffixes]
+        found = find_inputs([self.location], [], self.suffixes)
+        return [*sorted(found.sources), *found.failures()]
 
 
 def read_shard_lines(location: str, shard: Shard) -> Iterator[bytes]:
-    """The lines that begin in this shard's share of the bytes of a list. Raises InputError.
+    """The lines that begin in this shard's share of the bytes of a list. Raises InputError or UsageError.
 
     So every line is in one shard, and a shard reads no more than its share.
     """
+    if storage.is_pipe(location):
+        yield from _read_all_lines(location, shard)
+        return
     size = storage.size(location)
     if size is None:
         raise InputError(f"{location}: cannot be read: no such file")
@@ -119,3 +133,16 @@ def read_shard_lines(location: str, shard: Shard) -> Iterator[bytes]:
         if in_shard:
             yield line
         in_shard = True
+
+
+def _without_byte_order_mark(line: bytes, location: str) -> bytes:
+    """The first line of a list. Raises UsageError for one in UTF-16, of which no shard can find its lines."""
+    if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UsageError(f"{location}: is in UTF-16; a manifest is in UTF-8")
+    return line.removeprefix(codecs.BOM_UTF8)
+
+
+def _read_all_lines(location: str, shard: Shard) -> Iterator[bytes]:
+    if shard.count > 1:
+        raise UsageError(f"{location}: of a pipe nobody can read a share; name a file")
+    yield from storage.read(location).split(b"\n")

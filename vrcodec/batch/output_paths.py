@@ -20,11 +20,11 @@ def choose_targets(
     and the others keep their own suffix: a.jpg and a.png become a.vrc and a.png.vrc. Raises UsageError where
     that does not help, or a target is a source.
     """
-    if len(set(sources.values())) < len(sources):
+    if folder is not None and len(set(sources.values())) < len(sources):
         twice = [path for path, count in Counter(sources.values()).items() if count > 1]
         raise UsageError(f"{twice[0]}: two inputs would be written to one file")
     taken: dict[str, str] = {}
-    for source in sorted(sources, key=lambda source: str(sources[source])):
+    for source in sorted(sources, key=lambda source: (str(sources[source]), source)):
         relative = sources[source]
         names = (relative.with_suffix(suffix), relative.with_name(relative.name + suffix))
         candidates = [_target_location(source, name, folder) for name in names]

@@ -9,6 +9,7 @@ import signal
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
@@ -191,10 +192,28 @@ def _start_worker(processor: ItemProcessor) -> _Worker:
     context = multiprocessing.get_context("spawn")
     parent_end, child_end = context.Pipe()
     process = context.Process(target=run_worker, args=(processor, child_end), daemon=True)
-    with _default_environment(_ONE_THREAD):
+    with _default_environment(_ONE_THREAD), _blocked_interrupts():
         process.start()
     child_end.close()
     return _Worker(process, parent_end)
+
+
+@contextlib.contextmanager
+def _blocked_interrupts() -> Iterator[None]:
+    """Ctrl-C, which reaches all processes of a terminal, waits behind the body, and passes by who begins there.
+
+    Until it is told to ignore it (`run_worker`), a worker would show a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # When this helper of multiprocessing starts, it lets all signals pass.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

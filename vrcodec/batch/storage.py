@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from vrcodec.errors import InputError, LimitError, OutputError, UsageError
 from vrcodec.files import read_at_most, write_atomically
 from vrcodec.limits import DEFAULT_LIMITS
 
-# A single letter is a drive.
-_URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)(?:://|::)")
+# A single letter is a drive; fsspec chains file systems by ::, which a file may have in its name.
+_URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)(?:://|::.*://)", re.DOTALL)
 # Stores where an object appears as a whole or not at all.
 _ATOMIC_SCHEMES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci", "memory"})
 
@@ -91,6 +91,22 @@ def check_absent(location: str) -> None:
     """Raise OutputError when ``location`` exists."""
     if size(location) is not None:
         raise OutputError(f"{location}: exists already; add -f to overwrite it")
+
+
+def is_same_file(location: str, other: str) -> bool:
+    """Whether both are one local file."""
+    if is_url(location) or is_url(other):
+        return False
+    # Names that nothing has, or may have, are no file.
+    with suppress(OSError, ValueError):
+        return os.path.samefile(local_path(location), local_path(other))
+    return False
+
+
+def is_pipe(location: str) -> bool:
+    """Whether ``location`` is local, and can be read but once: <(...), /dev/stdin."""
+    path = local_path(location)
+    return not is_url(location) and os.path.exists(path) and not os.path.isfile(path)
 
 
 def is_folder(location: str) -> bool:

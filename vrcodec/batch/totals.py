@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from vrcodec.batch import storage
 from vrcodec.batch.items import Outcome
 from vrcodec.batch.log import read_log
+from vrcodec.errors import InputError
 
 # A report names as many failures.
 _MAX_NAMED_FAILURES = 100
@@ -119,4 +121,8 @@ def merge_logs(logs: Sequence[str]) -> dict[str, Any]:
 
 
 def _last_outcomes(log: str) -> dict[tuple[str, str], Outcome]:
-    return {(outcome.source, outcome.target): outcome for outcome in read_log(log)}
+    outcomes = {(outcome.source, outcome.target): outcome for outcome in read_log(log)}
+    # One that has just begun is empty.
+    if not outcomes and storage.size(log):
+        raise InputError(f"{log}: no log of vrcodec")
+    return outcomes

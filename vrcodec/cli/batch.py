@@ -192,7 +192,7 @@ def _run(
     elapsed = round(totals.elapsed, 3)
     document = {**run.as_dict(), "interrupted": interrupted, "elapsed_seconds": elapsed}
     _write_report({**document, **totals.as_dict()}, report)
-    return exit_code(totals, interrupted)
+    return exit_code(totals, interrupted, "the same command goes on")
 
 
 _REPORT_HELP = """Sum up the LOGS of all shards, as JSON. Exit code 1 when a picture has failed."""

@@ -149,7 +149,9 @@ def command(
     """Run the command."""
     region = parse_region(crop, scale)
     engine = Engine(device, precision, tiling, library, single=len(inputs) == 1, fetch=fetch)
-    if many.needs_workers(inputs, target) and pattern is None:
+    if pattern is not None:
+        _check_progressive(inputs, many, target, levels, pattern)
+    elif many.needs_workers(inputs, target):
         writing = WriteOptions(output_format or "png", quality, flatten)
         decode_work = DecodeWork(engine, threads or 1, limits, writing, region, levels, partial)
         return run_many(
@@ -167,10 +169,8 @@ def command(
         )
     writing = WriteOptions(output_format or _choose_format(pattern or target), quality, flatten)
     get_decoder = make_lazy_decoder(engine, threads, limits)
-    if pattern is not None:
-        _check_progressive(inputs, target, levels, pattern)
-        destinations: dict[str, Destination] = {}
-    else:
+    destinations: dict[str, Destination] = {}
+    if pattern is None:
         destinations = choose_destinations(inputs, target, writing.suffix, force)
 
     def work(name: str) -> list[dict[str, Any]]:
@@ -190,10 +190,16 @@ def command(
 
 
 def _check_progressive(
-    inputs: tuple[str, ...], target: str | None, levels: int | None, pattern: str
+    inputs: tuple[str, ...],
+    many: ManyOptions,
+    target: str | None,
+    levels: int | None,
+    pattern: str,
 ) -> None:
-    if len(inputs) > 1:
-        raise UsageError("--progressive takes a single file")
+    if many.needs_workers(inputs, None):
+        raise UsageError(
+            "--progressive takes a single file, and none of --files-from, --jobs, --resume, --log"
+        )
     if target is not None or levels is not None:
         raise UsageError("--progressive stands in place of -o and --levels")
     check_pattern(pattern)

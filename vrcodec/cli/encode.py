@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -26,7 +27,7 @@ from vrcodec.cli.shared.paths import choose_destinations
 from vrcodec.errors import UsageError
 from vrcodec.picture.intake.read_options import IccChoice, parse_strip
 from vrcodec.rate import BACKGROUND_LEVEL, DEFAULT_RATE, MAX_FEATHER, REGION_LEVEL
-from vrcodec.refinement.effort import MAX_EFFORT
+from vrcodec.refinement.effort import MAX_EFFORT, SearchMonitor
 
 if TYPE_CHECKING:
     from vrcodec.maps.regions import RegionWords
@@ -281,20 +282,34 @@ def command(
         """Encode and write one input; returns the fields for --json."""
         destination = destinations[name]
         destination.check()
-        # An interrupted search keeps its best result.
-        with signals.as_exceptions() if job.monitor.keep_partial else nullcontext():
+        with _interruptible_search(job.monitor):
             result = job.encode(name)
-        destination.write(result.pop("data"))
-        result["output"] = str(destination)
-        _print_result(result)
-        if job.monitor.interrupted:
-            raise KeyboardInterrupt
+            destination.write(result.pop("data"))
+            result["output"] = str(destination)
+            _print_result(result)
         return result
 
     exit_code, results = output.for_each(inputs, work, parts=job.effort.searches)
     if as_json:
         output.print_json(results, err=any(d.path is None for d in destinations.values()))
     return exit_code
+
+
+@contextmanager
+def _interruptible_search(monitor: SearchMonitor) -> Iterator[None]:
+    """With --keep-partial, a signal ends the search of the body behind its step, and is raised in the end."""
+    if not monitor.keep_partial:
+        yield
+        return
+    with signals.as_requests(twice_ends=True) as stop:
+
+        def on_progress(share: float) -> None:
+            output.part_done(share)
+            if stop():
+                raise KeyboardInterrupt
+
+        monitor.on_progress = on_progress
+        yield
 
 
 def _print_result(result: dict[str, Any]) -> None:

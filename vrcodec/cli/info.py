@@ -11,7 +11,13 @@ from vrcodec.bitstream.inspection import Info, inspect
 from vrcodec.catalog import find_release, installed_weights, shipped_index
 from vrcodec.cli.shared import options, output
 from vrcodec.cli.shared.option_groups import MESSAGES, OUTPUT, RUNNING, GroupedCommand, option_group
-from vrcodec.cli.shared.paths import Destination, display_name, prefix_errors, read_vrc_file
+from vrcodec.cli.shared.paths import (
+    Destination,
+    display_name,
+    prefix_errors,
+    read_vrc_file,
+    refuse_same_file,
+)
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
 
@@ -38,7 +44,7 @@ def command(
     """Run the command."""
     if qmap_out and len(inputs) > 1:
         raise UsageError("--qmap-out takes a single file")
-    destination = _map_destination(qmap_out, force) if qmap_out else None
+    destination = _map_destination(inputs[0], qmap_out, force) if qmap_out else None
 
     def work(name: str) -> dict[str, Any]:
         data = read_vrc_file(name)
@@ -107,10 +113,11 @@ def _with_alpha(info: Info) -> str:
     return "" if info.alpha_bytes is None else " with alpha"
 
 
-def _map_destination(target: Path, force: bool) -> Destination:
+def _map_destination(name: str, target: Path, force: bool) -> Destination:
     from vrcodec.maps.levels import check_map_suffix
 
     check_map_suffix(target)
+    refuse_same_file(target, name)
     destination = Destination(target, force)
     destination.check()
     return destination

@@ -11,7 +11,13 @@ import click
 
 from vrcodec.cli.shared import options, output
 from vrcodec.cli.shared.option_groups import MESSAGES, OUTPUT, RUNNING, GroupedCommand, option_group
-from vrcodec.cli.shared.paths import Destination, display_name, prefix_errors, read_picture_file
+from vrcodec.cli.shared.paths import (
+    Destination,
+    display_name,
+    prefix_errors,
+    read_picture_file,
+    refuse_same_file,
+)
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
 
@@ -99,8 +105,11 @@ def command(
     from vrcodec.maps.levels import build_map_file, check_map_suffix
     from vrcodec.picture.reading import read_colours
 
+    if low > high:
+        raise UsageError("--low is above --high")
     destination = Destination(target, force)
     destination.check()
+    refuse_same_file(target, picture)
     check_map_suffix(target)
     source = io.BytesIO(read_picture_file(picture))
     subject = read_colours(source, display_name(picture), limits=limits)

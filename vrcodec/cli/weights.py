@@ -274,7 +274,7 @@ def export_command(weights: tuple[str, ...], target: Path, hugging_face: bool, f
 
     entries = [_find(name) for name in weights] or installed_weights()
     if not hugging_face:
-        write_mirror(entries, target)
+        write_mirror(entries, target, overwrite=force)
     elif len(entries) == 1:
         hub.export(entries[0], target, overwrite=force)
     else:

@@ -13,6 +13,8 @@ from typing import TypeVar
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from vrcodec.errors import LimitError
+
 Piece = TypeVar("Piece")
 
 # What OpenBLAS takes for each thread that multiplies, and keeps.
@@ -76,8 +78,16 @@ def _libraries() -> ThreadpoolController:
 
 @cache
 def _check_buffers() -> None:
-    """Raise MemoryError where OpenBLAS would get no memory for its buffers: it asks for them for ever."""
-    np.empty((WORKERS.count + 1, _BUFFER_BYTES), np.uint8)
+    """Raise MemoryError where OpenBLAS would get no memory for its buffers: it asks for them for ever.
+
+    LimitError, where that is for want of modesty.
+    """
+    try:
+        np.empty((WORKERS.count + 1, _BUFFER_BYTES), np.uint8)
+    except MemoryError:
+        if WORKERS.count <= _available_threads():
+            raise
+        raise LimitError(f"not enough memory for {WORKERS.count} threads; take fewer") from None
 
 
 @contextmanager
@@ -85,7 +95,7 @@ def computing() -> Iterator[None]:
     """Inside, a product of matrices takes one thread: the workers are as many as there should be.
 
     Numbers that leave all bounds are no news here: whoever takes them to a file checks them. Raises
-    MemoryError.
+    MemoryError, or LimitError.
     """
     _check_buffers()
     with _libraries().limit(limits=1, user_api="blas"), np.errstate(all="ignore"):

@@ -64,9 +64,9 @@ def _choose_library(engine: Engine, pixels: int | None) -> tuple[str, str]:
     """The library, and why it is chosen. Raises UsageError for an unknown name."""
     library, why = engine.library, "as --engine says"
     if library == "auto":
-        library, why = os.environ.get(LIBRARY_VARIABLE, "auto"), f"as {LIBRARY_VARIABLE} says"
+        library, why = os.environ.get(LIBRARY_VARIABLE) or "auto", f"as {LIBRARY_VARIABLE} says"
     if library not in LIBRARIES:
-        raise UsageError(f"unknown engine {library!r}; use {', '.join(LIBRARIES)}")
+        raise UsageError(f"unknown engine {library!r}, {why}; use {', '.join(LIBRARIES)}")
     if library != "auto":
         return library, why
     if engine.device.startswith("cuda") or engine.precision == "bfloat16":

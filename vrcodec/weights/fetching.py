@@ -80,7 +80,10 @@ def _add_one(path: Path) -> WeightsEntry:
 
 def _fetch_url(address: str, progress: Progress) -> WeightsEntry:
     """The weights file at a URL, with the card and the encoder that lie beside it, if there are any."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        raise UsageError(f"{address}: is no address: {error}") from error
     name = PurePosixPath(unquote(parts.path)).name
     if not name.endswith(_SUFFIX):
         raise UsageError(f"{address}: not the address of a weights file (*{_SUFFIX})")

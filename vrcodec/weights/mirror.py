@@ -21,11 +21,13 @@ from vrcodec.models.weights import read_bytes
 from vrcodec.weights.store import as_output_errors
 
 
-def write_mirror(entries: Sequence[WeightsEntry], folder: Path) -> Index:
+def write_mirror(
+    entries: Sequence[WeightsEntry], folder: Path, *, overwrite: bool = False
+) -> Index:
     """Add weights to the hub at ``folder``, which is made if there is none; returns its index.
 
-    Files come before the index, so that a reader never finds a name without a file. Raises WeightsError or
-    OutputError.
+    Files come before the index, so that a reader never finds a name without a file. Raises WeightsError, or
+    OutputError, also where a file of another content has such a name, unless ``overwrite``.
     """
     with as_output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -33,11 +35,17 @@ def write_mirror(entries: Sequence[WeightsEntry], folder: Path) -> Index:
     for entry in entries:
         release = describe_release(entry)
         for part, path in part_paths(entry).items():
-            write_atomically(folder / release.files[part].name, read_bytes(path), overwrite=True)
+            _put(folder / release.files[part].name, read_bytes(path), overwrite)
         releases[entry.id] = release
     index = sort_index(releases.values())
     write_atomically(folder / INDEX_NAME, build_index(index), overwrite=True)
     return index
+
+
+def _put(path: Path, data: bytes, overwrite: bool) -> None:
+    """Write a file, unless it is there as it should be."""
+    if not (path.is_file() and read_bytes(path) == data):
+        write_atomically(path, data, overwrite=overwrite)
 
 
 def sort_index(releases: Iterable[Release]) -> Index:

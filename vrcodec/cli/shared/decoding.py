@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vrcodec.cli.shared import options, output
-from vrcodec.cli.shared.paths import Destination, display_name, prefix_errors
+from vrcodec.cli.shared.paths import (
+    Destination,
+    display_name,
+    prefix_errors,
+    refuse_same_file,
+)
 from vrcodec.engine import Engine
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
@@ -89,7 +94,7 @@ class DecodeJob:
         with prefix_errors(self._name):
             first = self._decoder.first_visible_level(self._coded)
         levels = range(first, self._coded.available_levels + 1)
-        destinations = _level_destinations(pattern, levels, force)
+        destinations = _level_destinations(self._name, pattern, levels, force)
         return [self.write(path, level) for level, path in zip(levels, destinations, strict=True)]
 
     def write(self, destination: Destination, levels: int | None) -> dict[str, Any]:
@@ -145,9 +150,12 @@ def check_pattern(pattern: str) -> None:
         raise UsageError(f"{pattern}: needs one %d or %02d, for the number of the level")
 
 
-def _level_destinations(pattern: str, levels: Iterable[int], force: bool) -> list[Destination]:
-    """The files of ``levels``, checked before any is written. Raises OutputError."""
-    destinations = [Destination(Path(pattern % level), force) for level in levels]
-    for destination in destinations:
-        destination.check()
-    return destinations
+def _level_destinations(
+    name: str, pattern: str, levels: Iterable[int], force: bool
+) -> list[Destination]:
+    """The files of ``levels`` of an input, checked before any is written. Raises UsageError or OutputError."""
+    paths = [Path(pattern % level) for level in levels]
+    for path in paths:
+        refuse_same_file(path, name)
+        Destination(path, force).check()
+    return [Destination(path, force) for path in paths]

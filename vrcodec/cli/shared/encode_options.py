@@ -67,6 +67,8 @@ def make_encode_job(
     target = _choose_target(
         rate, bin_size, bpp=bpp, size=size, psnr=psnr, ssim=ssim, ssimulacra2=ssimulacra2
     )
+    if strict and target is None:
+        raise UsageError("--strict goes with a target, such as --size or --ssimulacra2")
     make_map = _choose_map(map_file, regions, roi_background, roi_feather, limits)
     widths = (width, max_width, max_kmac)
     if sum(value is not None for value in (make_map, bin_size, *widths)) > 1:

@@ -27,7 +27,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 LOG_NAME = "vrcodec-log.jsonl"
 # Options that do not affect the result.
-_WITHOUT_EFFECT = frozenset({"device", "threads", "limits", "tiling", "keep_partial", "strict"})
+_WITHOUT_EFFECT = frozenset({"device", "threads", "limits", "tiling", "keep_partial"})
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class ManyOptions:
         """Whether worker processes do it: not for a single file, stdin or stdout. Raises UsageError."""
         if not inputs and self.files_from is None:
             raise click.UsageError("name an input, or a list of inputs with --files-from")
+        if self.null and self.files_from is None:
+            raise UsageError("--null is about the list of --files-from")
         asked = self.files_from or self.jobs or self.resume or self.log
         several = len(inputs) > 1 or any(map(_is_several, inputs)) or storage.is_url(target or "")
         stdio = STDIO in (*inputs, target)
@@ -117,8 +119,11 @@ def many_options(function: Function) -> Callable[..., Any]:
 
 
 def hash_settings(options: Mapping[str, Any]) -> str:
-    """A hash of the options of a command that affect the result."""
+    """A hash of the options of a command that affect the result, or whether there is one."""
     chosen = {name: value for name, value in options.items() if name not in _WITHOUT_EFFECT}
+    # Without it, the hash is that of logs from before it counted.
+    if not chosen.get("strict"):
+        chosen.pop("strict", None)
     text = json.dumps(chosen, sort_keys=True, default=_as_plain)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -157,7 +162,7 @@ def run_many(request: ManyFilesRequest) -> int:
     from vrcodec.batch.pool import default_jobs, run_in_pool
     from vrcodec.batch.processor import ItemProcessor
 
-    targets, left_out = _find_targets(request)
+    targets, others = _find_targets(request)
     log = _choose_log(request)
     previous = read_last_results(log) if log and request.options.resume else {}
     items = [Item(source, target, previous.get(target)) for source, target in targets.items()]
@@ -166,7 +171,7 @@ def run_many(request: ManyFilesRequest) -> int:
     results: list[Outcome] | None = [] if request.as_json else None
 
     def outcomes() -> Iterator[Outcome]:
-        yield from left_out
+        yield from others
         yield from run_in_pool(processor, items, jobs)
 
     totals, interrupted = track_outcomes(outcomes(), len(items), log, results)
@@ -175,18 +180,21 @@ def run_many(request: ManyFilesRequest) -> int:
         order = {item.source: number for number, item in enumerate(items)}
         results.sort(key=lambda outcome: order[outcome.source])
         output.print_json([outcome.result for outcome in results])
-    return exit_code(totals, interrupted)
+    return exit_code(totals, interrupted, "--resume goes on")
 
 
 def _find_targets(request: ManyFilesRequest) -> tuple[dict[str, str], list[Outcome]]:
-    """By source, where its result goes; and the files that are left out."""
+    """By source, where its result goes; and outcomes of what is left out, or cannot be listed."""
     from vrcodec.batch.output_paths import choose_targets
 
     _check_output(request)
     if len(set(request.inputs)) < len(request.inputs):
         raise UsageError("an input is named twice")
-    found = find_inputs(request.inputs, request.options.read_list(), request.suffixes)
-    if not found.sources:
+    listed = request.options.read_list()
+    found = find_inputs(
+        request.inputs, listed, request.suffixes, beside_sources=request.target is None
+    )
+    if not found.sources and not found.unreadable:
         kinds = Counter(found.left_out.values())
         words = f"; {format_kinds(kinds)}" if kinds else ""
         named = ", ".join(map(click.format_filename, request.inputs)) or "the list"
@@ -194,7 +202,8 @@ def _find_targets(request: ManyFilesRequest) -> tuple[dict[str, str], list[Outco
     left_out = [
         Outcome(path, "", "left out", error_class=kind) for path, kind in found.left_out.items()
     ]
-    return choose_targets(found.sources, request.target, request.suffix), left_out
+    targets = choose_targets(found.sources, request.target, request.suffix)
+    return targets, left_out + found.failures()
 
 
 def _check_output(request: ManyFilesRequest) -> None:
@@ -211,6 +220,10 @@ def _check_output(request: ManyFilesRequest) -> None:
     if not tree or os.path.exists(target):
         raise UsageError(
             f"{target}: with several inputs, or --jobs, --resume or --log, -o must name an existing folder"
+        )
+    if Path(target).suffix.lower() == request.suffix:
+        raise UsageError(
+            f"{target}: is called as a file is; with a URL, a pattern, a folder or a list, -o names a folder"
         )
 
 
@@ -272,9 +285,9 @@ def _print_outcome(outcome: Outcome) -> None:
         output.say(f"{click.format_filename(outcome.target)}: {status}", output.VERBOSE)
 
 
-def exit_code(totals: Totals, interrupted: bool) -> int:
-    """The exit code of a command with such outcomes; says how to go on after an interruption."""
+def exit_code(totals: Totals, interrupted: bool, advice: str) -> int:
+    """The exit code of a command with such outcomes. ``advice``: how to go on after an interruption."""
     if interrupted:
-        output.error("interrupted; --resume goes on")
+        output.error(f"interrupted; {advice}")
         return signals.EXIT_INTERRUPTED
     return 1 if totals.failed else 0

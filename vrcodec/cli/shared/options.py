@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar, get_args
@@ -51,12 +52,16 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]
         match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(|[kmg]i?)b?", str(value).lower())
         if not match:
             self.fail(f"{value!r} is not a size such as 40000, 40kB, 39KiB or 1.5MB", param, ctx)
-        return float(match[1]) * _UNITS[match[2]]
+        size = float(match[1]) * _UNITS[match[2]]
+        if not math.isfinite(size):
+            self.fail("no file or memory has so many bytes", param, ctx)
+        return size
 
 
 def inputs_argument(metavar: str, *, required: bool = True) -> Callable[[Function], Function]:
     """Input files, or - for stdin; at least one, if ``required``."""
-    path = click.Path(allow_dash=True)
+    # One that cannot be read must not keep others from being so.
+    path = click.Path(allow_dash=True, readable=False)
     return click.argument("inputs", nargs=-1, required=required, metavar=metavar, type=path)
 
 
@@ -65,7 +70,7 @@ output_option = click.option(
     "--output",
     "target",
     metavar="PATH",
-    type=click.Path(allow_dash=True),
+    type=click.Path(allow_dash=True, readable=False),
     help="Output file, a folder for several inputs, or - for stdout. Default: the input's name with "
     "another suffix; stdout when the input is stdin.",
 )

@@ -166,8 +166,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_column(column)
     for row in rows:
         table.add_row(*row)
-    with to_stdout():
-        Console(width=None if sys.stdout.isatty() else 200).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    # Rich would end the program where a pipe is closed.
+    with console.capture() as capture:
+        console.print(table)
+    echo(capture.get().rstrip("\n"))
 
 
 def print_fields(fields: Mapping[str, str]) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
+from vrcodec.batch import storage
 from vrcodec.bitstream.schema import MAGIC
 from vrcodec.bitstream.source import FileSource, Source
 from vrcodec.cli.shared.output import to_stdout
@@ -199,13 +200,13 @@ def _choose_destination(name: str, target: str | None, suffix: str, force: bool)
             raise InputError(f"{name or repr(name)}: is not a file")
         path = source.with_suffix(suffix)
         path = Path(target, path.name) if target else path
-    if name != STDIO and _is_same_file(path, name):
-        raise UsageError(f"{name}: input and output are the same file; name another with -o")
+    refuse_same_file(path, name)
     return Destination(path, force)
 
 
-def _is_same_file(path: Path, name: str) -> bool:
-    # Names that nothing has, or may have, are no file.
-    with suppress(OSError, ValueError):
-        return os.path.samefile(path, name)
-    return False
+def refuse_same_file(path: Path, name: str) -> None:
+    """Raise UsageError where the output would overwrite the input called ``name``, be that forced or not."""
+    if name != STDIO and storage.is_same_file(str(path), name):
+        raise UsageError(
+            f"{display_name(name)}: input and output are the same file; name another for the output"
+        )

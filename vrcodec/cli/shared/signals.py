@@ -51,16 +51,17 @@ def as_exceptions() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def as_requests() -> Iterator[Callable[[], bool]]:
+def as_requests(*, twice_ends: bool = False) -> Iterator[Callable[[], bool]]:
     """The first signal is only noted: the body asks whether there was one, and ends when it suits it.
 
-    A second one raises in the body; the first one does behind it.
+    A second one raises in the body, or with ``twice_ends`` ends the program; the first one raises behind it.
     """
+    at_second = _end_process if twice_ends else _raise
     noted: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         if noted:
-            _raise(number, frame)
+            at_second(number, frame)
         noted.append(number)
         if output.verbosity >= output.NORMAL:
             _write_unbuffered(b"vrcodec: stopping behind this step; once more to stop at once\n")

@@ -228,6 +228,14 @@ def with_header_byte(data: bytes, position: int, value: int) -> bytes:
     return sealed(header) + data[end + 4 :]
 
 
+def with_long_width(data: bytes) -> bytes:
+    """The same width, below 128, in six bytes in place of one."""
+    end = 9 + data[8]
+    width = bytes([data[18] | 0x80, 0x80, 0x80, 0x80, 0x80, 0])
+    header = data[:8] + bytes([data[8] + len(width) - 1]) + data[9:18] + width + data[19:end]
+    return sealed(header) + data[end + 4 :]
+
+
 def with_byte(data: bytes, position: int) -> bytes:
     """Flip the bits of a byte; no checksum is mended."""
     position %= len(data)
@@ -282,6 +290,7 @@ def refused_files(accepted: Mapping[str, bytes]) -> dict[str, bytes]:
             gained, build_stream(replace(stream, data=stream.data[:8] + stream.data))
         ),
         "no_width": with_header_byte(gained, 18, 0),
+        "long_width": with_long_width(gained),
         "unknown_method": with_header_byte(gained, 9, 9),
         "unknown_mode": with_header_byte(gained, 20, 7),
         "bilevel_model": with_header_byte(gained, 20, 2),

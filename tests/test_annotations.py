@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.pictures import shallow_png
 from vrcodec.errors import InputError, LimitError, UsageError, VrcError
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.maps.annotations import read_shape
@@ -239,6 +240,15 @@ def test_labels_of_other_modes(labels: Path) -> None:
     assert covered(labels.with_name("bilevel.png")).tolist() == expected
     with pytest.raises(UsageError, match="no indices: choose one such as #ff0000"):
         covered(labels.with_name("colours.png"), "1")
+
+
+def test_labels_of_few_bits(labels: Path) -> None:
+    """Pillow stretches them to 8."""
+    indices = np.asarray(Image.open(labels))
+    for bits in (2, 4):
+        path = labels.with_name(f"{bits}.png")
+        path.write_bytes(shallow_png(indices, bits).getvalue())
+        assert covered(path, "2").tolist() == covered(labels, "2").tolist()
 
 
 @pytest.mark.parametrize("selection", ["3", "00ff00", "red", "-1"])

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import vrcodec
-from tests.conftest import Pixels
+from tests.conftest import GOLDEN, Pixels
 from vrcodec.errors import (
     FormatError,
     InputError,
+    LimitError,
     UsageError,
     VrcError,
     WeightsError,
 )
+from vrcodec.limits import DEFAULT_LIMITS
+
+GENERATIONS = GOLDEN.parent / "generations"
 
 
 def test_exported_names_are_there() -> None:
@@ -90,6 +97,57 @@ def test_errors_are_of_one_family(photograph: Pixels, tmp_path: Path) -> None:
         vrcodec.decode(b"GIF89a")
     with pytest.raises(WeightsError, match="'absent'"):
         vrcodec.encode(photograph, model="absent")
+    for unreadable in (vrcodec.encode, vrcodec.open):
+        with pytest.raises(InputError, match="cannot be read"):
+            unreadable("a\0b")
+    with pytest.raises(InputError, match="rows"):
+        vrcodec.encode(photograph, model="qmap", qmap=[[0.1], [0.2, 0.3]])
+    with pytest.raises(UsageError, match="effort"):
+        vrcodec.encode(photograph, effort=1.5)
+
+
+@pytest.mark.parametrize("read", [vrcodec.decode, vrcodec.inspect, vrcodec.quality_map])
+@pytest.mark.parametrize("given", ["photograph.vrc", Path("photograph.vrc"), 12, None])
+def test_what_takes_bytes_takes_no_names(read: Callable[..., object], given: object) -> None:
+    with pytest.raises(UsageError, match=r"vrcodec\.open"):
+        read(given)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"crop": (0, 0, 5)},
+        {"crop": (0.5, 0, 5, 5)},
+        {"crop": "1,2,3,4"},
+        {"scale": 2.0},
+        {"levels": 1.5},
+    ],
+)
+def test_numbers_that_are_none(wrong: dict[str, Any]) -> None:
+    data = (GOLDEN / "qarv_photograph.vrc").read_bytes()
+    for read, subject in ((vrcodec.decode, data), (vrcodec.open, GOLDEN / "qarv_photograph.vrc")):
+        with pytest.raises(UsageError):
+            read(subject, **wrong)
+
+
+def test_a_crop_may_be_an_array(vrc_file: Path) -> None:
+    crop = np.array([10, 20, 30, 40])
+    assert vrcodec.open(vrc_file, crop=crop).size == (30, 40)
+
+
+def test_a_file_without_an_end_is_refused(vrc_file: Path) -> None:
+    limits = replace(DEFAULT_LIMITS, max_file_bytes=100)
+    with pytest.raises(LimitError, match="more than 100 bytes"):
+        vrcodec.open(vrc_file, limits=limits)
+
+
+def test_an_error_says_which_weights_are_missing() -> None:
+    path = GENERATIONS / "gained-1.vrc"
+    weights = vrcodec.inspect(path.read_bytes()).weights_id
+    for read in (lambda: vrcodec.open(path), lambda: vrcodec.decode(path.read_bytes())):
+        with pytest.raises(WeightsError) as caught:
+            read()
+        assert caught.value.id == weights
 
 
 def test_exit_codes_are_those_of_the_documentation() -> None:

@@ -82,6 +82,14 @@ def test_profiles_that_do_not_fit_are_refused(
     assert read_picture(source, "x", options=DROPPED).metadata.empty
 
 
+def test_a_profile_of_colours_that_no_letters_name(photograph: Pixels) -> None:
+    icc = bytearray(_srgb_profile())
+    icc[16:20] = b"\xff\xfe\xfd\xfc"
+    source = stored(Image.fromarray(photograph), "PNG", icc_profile=bytes(icc))
+    with pytest.raises(InputError, match="leave it out with --icc strip"):
+        read_picture(source, "x")
+
+
 def test_greys_of_a_palette_stay_rgb_beside_a_profile_for_rgb(photograph: Pixels) -> None:
     icc = rgb_profile(SRGB_CURVE, P3)
     indexed = Image.fromarray(photograph).convert("L").convert("P")

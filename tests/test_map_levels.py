@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,40 @@ def test_a_moved_map_keeps_its_shape_and_has_the_rate_as_its_mean(cells: Cells, 
 def test_no_level_falls_as_the_rate_rises(cells: Cells, codes: list[int]) -> None:
     low, high = (QualityMap(cells).levels(code) for code in codes)
     assert (low <= high).all()
+
+
+@pytest.mark.parametrize(("bits", "inverted"), [(12, False), (16, False), (16, True)])
+def test_maps_of_more_than_8_bits(tmp_path: Path, bits: int, inverted: bool) -> None:
+    maxval = (1 << bits) - 1
+    samples = np.linspace(0, maxval, 64).astype(np.uint16).reshape(8, 8)
+    levels = samples / maxval
+    path = tmp_path / "map.tif"
+    if bits == 16:
+        tags = {262: 0 if inverted else 1}
+        Image.fromarray(samples).save(path, tiffinfo=tags)
+    else:
+        pairs = samples.reshape(-1, 2).astype(int)
+        packed = [[a >> 4, (a & 15) << 4 | b >> 8, b & 255] for a, b in pairs]
+        write_tiff(path, 8, 8, 12, inverted, bytes(np.array(packed, np.uint8)))
+    assert np.allclose(read_levels(path, DEFAULT_LIMITS), 1 - levels if inverted else levels)
+
+
+def test_maps_of_floating_point_numbers(tmp_path: Path) -> None:
+    levels = np.linspace(0, 1, 64).astype(np.float32).reshape(8, 8)
+    Image.fromarray(levels).save(tmp_path / "map.tif")
+    assert np.allclose(read_levels(tmp_path / "map.tif", DEFAULT_LIMITS), levels)
+    Image.fromarray(levels * 255).save(tmp_path / "map.tif")
+    with pytest.raises(InputError, match="between 0 and 1"):
+        read_levels(tmp_path / "map.tif", DEFAULT_LIMITS)
+
+
+def write_tiff(path: Path, width: int, height: int, bits: int, inverted: bool, data: bytes) -> None:
+    """A TIFF file of grey samples in one strip."""
+    tags = [(256, width), (257, height), (258, bits), (259, 1), (262, 0 if inverted else 1)]
+    tags += [(273, 8), (277, 1), (278, height), (279, len(data))]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    head = b"II*\0" + struct.pack("<I", 8 + len(data))
+    path.write_bytes(head + data + struct.pack("<H", len(tags)) + entries + bytes(4))
 
 
 def test_maps_from_files(tmp_path: Path) -> None:

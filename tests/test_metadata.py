@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps, TiffImagePlugin
 
 import vrcodec
 from tests.conftest import Pixels
 from tests.pictures import chunk, deep_tiff, stored, with_chunk
 from vrcodec.errors import InputError, LimitError
+from vrcodec.picture.intake.exif_block import ExifBlock
 from vrcodec.picture.intake.orientation import (
     reset_exif_orientation,
     reset_xmp_orientation,
     rotate_upright,
 )
 from vrcodec.picture.intake.read_options import ReadOptions
+from vrcodec.picture.metadata import Metadata
+from vrcodec.picture.picture import Picture
 from vrcodec.picture.reading import picture_from_image, read_picture
+from vrcodec.picture.tiff import build_tiff
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF")
 XMP = (
@@ -143,6 +149,73 @@ def test_a_deep_tiff_is_turned_once() -> None:
         picture = read_picture(source, "x", options=ReadOptions(reduce_depth=True))
         turned_once = np.rot90(np.floor(own / 257 + 0.5), -1)
         assert (picture.colours() == turned_once).all()
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_bytes_and_types_of_a_tiff_are_kept(order: str) -> None:
+    """Texts that are no ASCII, and tags whose type Pillow would guess."""
+    made = Image.Exif()
+    made.endian = order
+    maker_note, comment = b"\1\2maker\xff", b"UNICODE\0" + "\u00fc".encode("utf-16")
+    made[0x8298] = "\u00a9 J\u00fcrgen".encode("latin-1")
+    made[0x8769] = {0x927C: maker_note, 0x9286: comment, 0x829A: 0.008, 0xA005: {1: "R98"}}
+    made[0x8825] = {1: "N", 2: (1.0, 2.0, 3.5)}
+    block = made.tobytes()[6:]
+    picture = Picture.from_array(np.asarray(gradient()))
+    source = io.BytesIO(build_tiff(replace(picture, metadata=Metadata(exif=block))))
+    kept = ExifBlock(read_picture(source, "x").metadata.exif or b"")
+    assert kept.order == order
+    assert kept.text(kept.main, 0x8298) == "\u00a9 J\u00fcrgen".encode("latin-1")
+    assert kept.text(kept.interop, 1) == b"R98"
+    given = ExifBlock(block)
+    for ours, theirs in ((kept.exif, given.exif), (kept.gps, given.gps)):
+        found, expected = (
+            [(e.tag, e.type, e.count, b.values(e)) for e in b.entries(directory) if e.tag != 0xA005]
+            for b, directory in ((kept, ours), (given, theirs))
+        )
+        assert found == expected
+        assert found
+
+
+def test_an_image_with_edited_exif_of_a_tiff() -> None:
+    made = Image.Exif()
+    made[0x8298] = "\u00a9 J\u00fcrgen".encode("latin-1")
+    source = stored(gradient(), "TIFF", exif=made)
+    with Image.open(source) as image:
+        image.getexif()[0x010F] = "edited"
+        kept = ExifBlock(picture_from_image(image).metadata.exif or b"")
+    assert kept.text(kept.main, 0x010F) == b"edited"
+    assert kept.text(kept.main, 0x8298) == "\u00a9 J\u00fcrgen".encode("latin-1")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_damaged_directories_of_a_tiff() -> None:
+    """Whatever they point to: an answer, or an InputError."""
+    made = Image.Exif()
+    made[0x010F], made[0x8769] = "maker" * 9, {0x927C: b"note" * 9}
+    picture = replace(
+        Picture.from_array(np.asarray(gradient())), metadata=Metadata(exif=made.tobytes()[6:])
+    )
+    data = build_tiff(picture)
+    # The directories of EXIF at the beginning, and that of the file at the end.
+    for position in (*range(8, 140), *range(len(data) - 160, len(data))):
+        for value in (0, 0xFF, position & 0xFF):
+            changed = data[:position] + bytes([value]) + data[position + 1 :]
+            with contextlib.suppress(InputError, LimitError):
+                read_picture(io.BytesIO(changed), "x")
+
+
+def test_a_page_has_no_profile_of_another(photograph: Pixels) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    pages = io.BytesIO()
+    first, second = Image.fromarray(photograph[:20]), Image.fromarray(photograph[20:40])
+    with TiffImagePlugin.AppendingTiffWriter(pages, new=True) as writer:
+        first.save(writer, "TIFF", icc_profile=profile)
+        writer.newFrame()
+        second.save(writer, "TIFF")
+        writer.newFrame()
+    for frame, expected in ((0, profile), (1, None)):
+        assert read_picture(pages, "x", options=ReadOptions(frame=frame)).metadata.icc == expected
 
 
 def test_a_tiff_without_words_has_no_exif() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from threadpoolctl import ThreadpoolController
 
 import vrcodec
 import vrcodec.pillow_plugin
 from tests.conftest import ROOT, Pixels
 from tests.pictures import stored
 from vrcodec import api
+from vrcodec.bitstream.assembly import AuxiliaryChunkCache, auxiliary_chunks
 from vrcodec.catalog import find_by_family
 from vrcodec.codec import Decoder, Encoder
+from vrcodec.kernels.workers import computing
 from vrcodec.maps.tasks import task_map
 from vrcodec.metrics import METRICS
 from vrcodec.picture.picture import Picture
@@ -171,6 +175,69 @@ def test_a_forked_child_does_not_wait_for_ever(tmp_path: Path) -> None:
         check=True,
         timeout=300,
     )
+
+
+HELD = """
+import os, threading, time
+from PIL import Image
+from vrcodec.limits import DEFAULT_LIMITS
+from vrcodec.kernels.workers import computing
+from vrcodec.picture.intake.pixel_limit import pillow_pixel_limit
+
+limit = Image.MAX_IMAGE_PIXELS
+begun = threading.Event()
+
+def hold():
+    with pillow_pixel_limit(DEFAULT_LIMITS, "x"), computing():
+        begun.set()
+        time.sleep(1)
+
+threading.Thread(target=hold).start()
+begun.wait()
+child = os.fork()
+if not child:
+    with pillow_pixel_limit(DEFAULT_LIMITS, "x"), computing():
+        pass
+    os._exit(Image.MAX_IMAGE_PIXELS != limit)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_nor_for_what_another_thread_held() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", HELD], env=environment, check=True, timeout=60)
+
+
+def test_numpy_has_its_threads_again() -> None:
+    """Whoever leaves last restores what the first one found."""
+    controller = ThreadpoolController().select(user_api="blas")
+    before = [library["num_threads"] for library in controller.info()]
+    first, second = computing(), computing()
+    first.__enter__()
+    second.__enter__()
+    assert all(library["num_threads"] == 1 for library in controller.info())
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    assert [library["num_threads"] for library in controller.info()] == before
+
+
+def test_threads_share_a_cache_of_what_goes_with_a_picture() -> None:
+    """Each gets the alpha of its own."""
+    cache = AuxiliaryChunkCache()
+    interval = sys.getswitchinterval()
+
+    def work(value: int) -> bool:
+        picture = Picture.from_array(np.full((2, 2, 4), value, np.uint8))
+        expected = auxiliary_chunks(picture)
+        return all(cache.chunks(picture) == expected for _ in range(100))
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(work, range(64)))
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_threads_code_side_by_side(photograph: Pixels) -> None:

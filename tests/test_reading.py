@@ -110,10 +110,14 @@ def test_few_bits_of_grey_are_stretched_and_their_key_with_them(bits: int) -> No
     highest = (1 << bits) - 1
     values = np.tile(np.arange(highest + 1, dtype=np.uint8), (2, 1))
     key = chunk(b"tRNS", struct.pack(">H", 1))
-    picture = read_picture(shallow_png(values, bits, key), "x")
-    assert picture.mode == "L"
-    assert (picture.colours() == values * (255 // highest)).all()
-    assert ((picture.alpha == 0) == (values == 1)).all()
+    source = shallow_png(values, bits, key)
+    with Image.open(source) as image:
+        image.load()
+        pictures = read_picture(source, "x"), picture_from_image(image)
+    for picture in pictures:
+        assert picture.mode == "L"
+        assert (picture.colours() == values * (255 // highest)).all()
+        assert ((picture.alpha == 0) == (values == 1)).all()
 
 
 def test_bilevel_stays_bilevel(photograph: Pixels) -> None:

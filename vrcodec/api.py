@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from operator import index
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from vrcodec.bitstream.source import FileSource
 from vrcodec.catalog import DEFAULT_MODEL, find_by_family
 from vrcodec.engine import Engine
 from vrcodec.errors import InputError, LeftOutWarning, UsageError, VrcError
+from vrcodec.files import open_to_read, read_whole
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.picture.intake.read_options import IccChoice, ReadOptions, parse_strip
 from vrcodec.rate import BACKGROUND_LEVEL
@@ -177,20 +179,46 @@ def decode(
     Raises FormatError, CorruptError, WeightsError, LimitError, UsageError or DeviceError.
     """
     decoder = _load_decoder(engine, device, memory, limits)
-    return _decode_image(decoder, bytes(data), levels, partial, _make_region(crop, scale))
+    return _decode_image(decoder, _as_bytes(data), levels, partial, _make_region(crop, scale))
+
+
+def _as_bytes(data: bytes) -> bytes:
+    """The bytes of a file. Raises UsageError for its name, or anything else."""
+    try:
+        return bytes(memoryview(data))
+    except TypeError:
+        raise UsageError(
+            f"takes the bytes of a file, not a {type(data).__name__}; vrcodec.open takes its path"
+        ) from None
 
 
 def _decode_image(
     decoder: Decoder, source: Source, levels: int | None, partial: bool, region: Region
 ) -> Image.Image:
+    if levels is not None:
+        levels = _as_count(levels, "levels")
     coded = decoder.read(source, partial=partial)
     image = decoder.reconstruct(coded, levels, region).to_image()
     image.info["levels"] = (levels or coded.available_levels, coded.level_count)
     return image
 
 
+def _as_count(value: int, name: str) -> int:
+    """``value`` as a whole number. Raises UsageError."""
+    try:
+        return index(value)
+    except TypeError:
+        raise UsageError(f"{name} is a whole number, not {value!r}") from None
+
+
 def _make_region(crop: tuple[int, int, int, int] | None, scale: int) -> Region:
-    return Region(None if crop is None else Rectangle(*crop), scale)
+    try:
+        sides = None if crop is None else Rectangle(*map(index, crop))
+        return Region(sides, index(scale))
+    except TypeError:
+        raise UsageError(
+            f"a crop is left, top, width and height in pixels, not {crop!r}, and a scale is 1, 2, 4 or 8"
+        ) from None
 
 
 def inspect(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
@@ -198,7 +226,7 @@ def inspect(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Info:
 
     Raises FormatError, CorruptError or LimitError.
     """
-    return _inspect(bytes(data), limits)
+    return _inspect(_as_bytes(data), limits)
 
 
 def open(
@@ -219,15 +247,16 @@ def open(
     """
     region = _make_region(crop, scale)
     try:
-        with Path(path).open("rb") as file:
-            source = FileSource(file) if crop and os.path.isfile(path) else file.read()
-            return _decode_image(
-                _load_decoder(engine, device, memory, limits), source, levels, partial, region
-            )
+        decoder = _load_decoder(engine, device, memory, limits)
+        with open_to_read(path) as file:
+            in_parts = region.crop and os.path.isfile(path)
+            source = FileSource(file) if in_parts else read_whole(file, limits.max_file_bytes)
+            return _decode_image(decoder, source, levels, partial, region)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except VrcError as error:
-        raise type(error)(f"{path}: {error}") from error
+        error.prefix(str(path))
+        raise
 
 
 def quality_map(data: bytes, limits: Limits = DEFAULT_LIMITS) -> npt.NDArray[np.float64]:
@@ -238,7 +267,7 @@ def quality_map(data: bytes, limits: Limits = DEFAULT_LIMITS) -> npt.NDArray[np.
     """
     from vrcodec.maps.levels import read_coded_levels
 
-    return read_coded_levels(bytes(data), limits)
+    return read_coded_levels(_as_bytes(data), limits)
 
 
 def _parse_quality_map(levels: npt.ArrayLike | None, picture: Picture) -> QualityMap | None:

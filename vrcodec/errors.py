@@ -27,6 +27,10 @@ class VrcError(Exception):
 
     exit_code = 1
 
+    def prefix(self, name: str) -> None:
+        """Put the ``name`` of what the error is about in front of its message."""
+        self.args = (f"{name}: {self}", *self.args[1:])
+
 
 class UsageError(VrcError, ValueError):
     """Options that contradict each other or lie outside their range."""

@@ -8,9 +8,9 @@ import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
-from vrcodec.errors import OutputError
+from vrcodec.errors import InputError, LimitError, OutputError
 
 _STEM_LENGTH = 40
 _PIECE_BYTES = 1 << 20
@@ -25,7 +25,7 @@ _NAMELESS = getattr(os, "O_TMPFILE", 0)
 _partials: set[str] = set()
 
 
-def read_at_most(file: BinaryIO, limit: int) -> bytes:
+def read_at_most(file: IO[bytes], limit: int) -> bytes:
     """What is left of ``file``, up to ``limit`` bytes, in as much memory as that takes.
 
     A single call of `read` asks for memory for the whole limit first.
@@ -40,6 +40,22 @@ def read_at_most(file: BinaryIO, limit: int) -> bytes:
         pieces.append(piece)
         left -= len(piece)
     return b"".join(pieces)
+
+
+def open_to_read(path: str | os.PathLike[str]) -> BinaryIO:
+    """The file at ``path``. Raises InputError where no file can have such a name, or OSError."""
+    try:
+        return Path(path).open("rb")
+    except ValueError as error:
+        raise InputError(f"{os.fspath(path)!r}: cannot be read: {error}") from error
+
+
+def read_whole(file: IO[bytes], limit: int) -> bytes:
+    """What is left of ``file``. Raises LimitError where that is more than ``limit`` bytes."""
+    data = read_at_most(file, limit + 1)
+    if len(data) > limit:
+        raise LimitError(f"more than {limit} bytes")
+    return data
 
 
 def check_absent(path: Path) -> None:

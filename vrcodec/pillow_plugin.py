@@ -22,6 +22,7 @@ from vrcodec.bitstream.container import parse_container
 from vrcodec.bitstream.inspection import check_structure, describe
 from vrcodec.bitstream.schema import MAGIC
 from vrcodec.errors import UsageError, VrcError
+from vrcodec.files import read_whole
 from vrcodec.limits import DEFAULT_LIMITS
 from vrcodec.regions.region import SCALES
 
@@ -47,8 +48,8 @@ class VrcImageFile(ImageFile.ImageFile):
 
     def _open(self) -> None:
         assert self.fp is not None
-        data = self.fp.read()
         with _as_os_error():
+            data = read_whole(self.fp, _LIMITS.max_file_bytes)
             container = parse_container(data, _LIMITS, partial=ImageFile.LOAD_TRUNCATED_IMAGES)
             info, metadata = describe(container, len(data)), parse_metadata(container, _LIMITS)
         self._size = (info.width, info.height)
@@ -136,9 +137,9 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     if getattr(image, "n_frames", 1) > 1:
         # As Pillow's other formats of one picture do.
         given.setdefault("frame", image.tell())
-    subject = _with_metadata(image, metadata) if metadata else image
     try:
         with _as_os_error():
+            subject = _with_metadata(image, metadata) if metadata else image
             data = vrcodec.encode(subject, **given)
     except OSError as error:
         if image.mode in _WRITABLE_MODES:

@@ -59,21 +59,23 @@ def auxiliary_chunks(picture: Picture) -> list[Chunk]:
 class AuxiliaryChunkCache:
     """The `auxiliary_chunks` of the last picture, which a search packs many times.
 
-    What they are made from is held by weak references, so the picture is not kept alive.
+    What they are made from is held by weak references, so the picture is not kept alive. Threads may share it:
+    each gets the chunks of its own picture.
     """
 
     def __init__(self) -> None:
-        self._sources: list[_WeakReference] = []
-        self._chunks: list[Chunk] = []
+        # Sources and chunks in one attribute, so that no thread sees those of different pictures.
+        self._last: tuple[list[_WeakReference], list[Chunk]] = [], []
 
     def chunks(self, picture: Picture) -> list[Chunk]:
         """The chunks of ``picture``, or of another one with the same alpha, metadata and lossless cells."""
         sources = picture.alpha, picture.metadata, picture.lossless_cells
-        known = zip(self._sources, sources, strict=False)
-        if not self._sources or not all(last.refers_to(source) for last, source in known):
-            self._chunks = auxiliary_chunks(picture)
-            self._sources = [_WeakReference(source) for source in sources]
-        return self._chunks
+        known, chunks = self._last
+        pairs = zip(known, sources, strict=False)
+        if not known or not all(last.refers_to(source) for last, source in pairs):
+            chunks = auxiliary_chunks(picture)
+            self._last = [_WeakReference(source) for source in sources], chunks
+        return chunks
 
 
 class _WeakReference:

@@ -10,11 +10,15 @@ from construct import (
     Byte,
     Bytes,
     Const,
+    Container,
+    ExprAdapter,
     Int16sl,
     Int16ul,
     Int32ul,
     Prefixed,
+    RawCopy,
     Struct,
+    ValidationError,
     VarInt,
 )
 
@@ -84,12 +88,27 @@ Preamble = Struct(
     "minor" / Byte,
 )
 
+# 35 bits: more than any number in this version needs.
+VARINT_MAX_BYTES = 5
+
+
+def _bounded(parsed: Container, context: Container) -> int:
+    """The value of a VarInt that was parsed. Raises ValidationError where it is too long."""
+    if parsed.length > VARINT_MAX_BYTES:
+        raise ValidationError("a number is too long")
+    return int(parsed.value)
+
+
+_BoundedVarInt = ExprAdapter(
+    RawCopy(VarInt), _bounded, lambda value, context: Container(value=value)
+)
+
 # A later minor version may add fields behind these; the prefix tells how many bytes there are.
 HeaderBody = Struct(
     "method" / Byte,
     "weights_id" / Bytes(8),
-    "width" / VarInt,
-    "height" / VarInt,
+    "width" / _BoundedVarInt,
+    "height" / _BoundedVarInt,
     "mode" / Byte,
     "rate" / Int16ul,
 )
@@ -117,9 +136,6 @@ CHUNK_METHODS = {
 }
 
 ChunkPrefix = Struct("type" / Byte, "length" / VarInt)
-
-# 35 bits: more than any number in this version needs.
-VARINT_MAX_BYTES = 5
 
 
 def read_varint(data: bytes, position: int) -> tuple[int, int]:

@@ -82,7 +82,7 @@ def read_card(card_path: Path) -> WeightsEntry:
         encoder_id = bytes.fromhex(card["encoder_id"]) if "encoder_id" in card else None
         path = card_path.with_suffix(".safetensors")
         return WeightsEntry(str(card["family"]), bytes.fromhex(card["id"]), path, card, encoder_id)
-    except (KeyError, TypeError) as error:
+    except (KeyError, RecursionError, TypeError) as error:
         raise ValueError(f"no card of weights: {error!r}") from error
 
 

@@ -227,7 +227,7 @@ def remove_command(weights: tuple[str, ...]) -> int:
 
 _PATH_HELP = """Print the folder of the store; of WEIGHTS, the folder that has them.
 
-With that folder in VRCODEC_WEIGHTS, those weights encode.
+With that folder in VRCODEC_WEIGHTS, those weights encode, as long as --tune is what they are tuned for.
 """
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -26,10 +25,8 @@ class TorchKernels(Kernels):
     xp = torch
 
     def array(self, values: npt.NDArray[Any]) -> Tensor:
-        with warnings.catch_warnings():
-            # PyTorch warns of read-only arrays, such as those of Pillow; nothing writes to them here.
-            warnings.simplefilter("ignore", UserWarning)
-            return torch.from_numpy(values)
+        # PyTorch warns of read-only arrays, such as those of Pillow, and no thread has filters of its own.
+        return torch.from_numpy(values if values.flags.writeable else values.copy())
 
     def put(self, x: Any, device: Any, dtype: str | None) -> Tensor:
         tensor = x if isinstance(x, Tensor) else self.array(x)

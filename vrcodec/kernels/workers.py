@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import TypeVar
 
@@ -90,6 +90,42 @@ def _check_buffers() -> None:
         raise LimitError(f"not enough memory for {WORKERS.count} threads; take fewer") from None
 
 
+class _SingleThreadedProducts:
+    """Products of matrices take one thread as long as any thread is inside; then as many as before."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Nobody is inside."""
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._limits = ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._limits.enter_context(_libraries().limit(limits=1, user_api="blas"))
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._limits.close()
+
+    def leave_in_child(self) -> None:
+        """In a forked child: those who were inside are threads of its parent."""
+        self._limits.close()
+        self.forget()
+
+
+_SINGLE_THREADED_PRODUCTS = _SingleThreadedProducts()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_SINGLE_THREADED_PRODUCTS.leave_in_child)
+
+
 @contextmanager
 def computing() -> Iterator[None]:
     """Inside, a product of matrices takes one thread: the workers are as many as there should be.
@@ -98,5 +134,5 @@ def computing() -> Iterator[None]:
     MemoryError, or LimitError.
     """
     _check_buffers()
-    with _libraries().limit(limits=1, user_api="blas"), np.errstate(all="ignore"):
+    with _SINGLE_THREADED_PRODUCTS, np.errstate(all="ignore"):
         yield

@@ -16,6 +16,8 @@ from vrcodec.errors import InputError, UsageError, VrcError
 from vrcodec.limits import Limits
 from vrcodec.maps.levels import read_levels
 from vrcodec.maps.shapes import Box, Group, Mask, Points, Polygon, Shape, as_coordinates
+from vrcodec.picture.intake.depth import find_stretch
+from vrcodec.picture.intake.file_header import read_file_header
 from vrcodec.picture.reading import open_image
 
 # What Python raises on a structure that is another one.
@@ -52,7 +54,9 @@ def _read_label(path: Path, selection: str, limits: Limits) -> Mask:
         elif len(image.getbands()) > 1:
             raise UsageError(f"{path}: has colours, no indices: choose one such as #ff0000")
         else:
-            chosen = np.asarray(image) == int(selection)
+            # Pillow stretches grey of 2 and 4 bits to 8.
+            step = find_stretch(opened, read_file_header(file, str(path)))
+            chosen = np.asarray(image) == int(selection) * step
     if not chosen.any():
         raise UsageError(f"{path}: nothing in it has the label {selection}")
     return Mask(chosen.astype(np.float64))

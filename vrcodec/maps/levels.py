@@ -16,11 +16,13 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from vrcodec.bitstream.container import parse_container
+from vrcodec.bitstream.inspection import parse_supported_setting
 from vrcodec.bitstream.quality_map import COARSE_STRIDE, MAP_STRIDE, Cells, QualityMap
-from vrcodec.bitstream.rate_setting import parse_rate_setting
 from vrcodec.bitstream.schema import METHOD_LOSSLESS
 from vrcodec.errors import InputError, UsageError
 from vrcodec.limits import Limits
+from vrcodec.picture.intake.depth import find_maxval, is_inverted
+from vrcodec.picture.intake.file_header import read_file_header
 from vrcodec.picture.reading import open_image
 from vrcodec.rate import rate_from_code
 
@@ -39,7 +41,8 @@ _STEPS_16_BIT = 65535
 def read_levels(path: Path, limits: Limits) -> Levels:
     """A map from a picture or an .npy file of numbers in [0, 1].
 
-    Of a picture, white is 1; black, and what is transparent, is 0. It is turned upright, as pictures are.
+    Of a picture, white is 1; black, and what is transparent, is 0; one of floating point numbers has levels
+    themselves. It is turned upright, as pictures are.
     Raises InputError or LimitError.
     """
     try:
@@ -51,7 +54,10 @@ def read_levels(path: Path, limits: Limits) -> Levels:
 
 def check_levels(values: npt.ArrayLike, name: str) -> Levels:
     """``values`` as levels (rows, columns). Raises InputError unless they are numbers in 0 .. 1."""
-    levels = np.asarray(values)
+    try:
+        levels = np.asarray(values)
+    except ValueError:
+        raise InputError(f"{name}: the rows of a quality map are of one length") from None
     if levels.ndim != 2 or not levels.size or levels.dtype.kind not in "fiub":
         raise InputError(f"{name}: a quality map is a two-dimensional array of numbers")
     levels = levels.astype(np.float64)
@@ -79,9 +85,17 @@ def _read_array(path: Path, limits: Limits) -> npt.NDArray[np.generic]:
 
 def _read_image(path: Path, limits: Limits) -> Levels:
     with path.open("rb") as file, open_image(file, str(path), limits) as image:
+        maxval, inverted = find_maxval(image, read_file_header(file, str(path))), is_inverted(image)
         upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith("I"):
+        if upright.mode == "F":
+            # Levels already, as those of an array.
+            return np.asarray(upright)
+        if upright.mode == "I":
+            # Of a PPM, scaled by Pillow; of other files no others would lie in range.
             return np.asarray(upright) / _STEPS_16_BIT
+        if upright.mode.startswith("I;"):
+            levels = np.asarray(upright) / maxval
+            return 1 - levels if inverted else levels
         if upright.has_transparency_data:
             # Editors leave out what is not selected: whatever colour lies beneath, it is black.
             grey, alpha = upright.convert("LA").split()
@@ -144,7 +158,7 @@ def read_coded_levels(data: bytes, limits: Limits) -> Levels:
     Raises FormatError, CorruptError, LimitError, or UsageError for a file that has no rate.
     """
     container = parse_container(data, limits)
-    header, setting = container.header, parse_rate_setting(container)
+    header, setting = container.header, parse_supported_setting(container)
     if header.method == METHOD_LOSSLESS:
         raise UsageError("stored without loss: there is no rate, and no quality map")
     shape, qmap = QualityMap.grid_shape(header.width, header.height), setting.qmap

@@ -51,6 +51,8 @@ class Picture:
 
         Raises InputError for anything else.
         """
+        # A matrix has two dimensions whatever is taken of it.
+        array = array.view(np.ndarray)
         if array.ndim == 2 and array.dtype == np.bool_ and array.size:
             return replace(Picture.from_array(array.astype(np.uint8) * np.uint8(255)), mode="1")
         if array.dtype != np.uint8 or array.ndim not in (2, 3) or not array.size:

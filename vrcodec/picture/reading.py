@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from vrcodec.errors import InputError, LimitError, VrcError
+from vrcodec.files import open_to_read
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.picture.intake.colour_description import (
     build_declared_profile,
@@ -88,7 +89,7 @@ def picture_from_image(
     with _damage_as_input_error(name):
         try:
             header = read_file_header(source, name)
-            return _import_image(image, source, header, name, options)
+            return _import_image(image, source, header, name, options, of_caller=True)
         finally:
             if _current_frame(image) != frame:
                 image.seek(frame)
@@ -121,7 +122,7 @@ def open_colours(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Picture:
 @contextmanager
 def _open_file(path: Path) -> Iterator[BinaryIO]:
     try:
-        with path.open("rb") as file:
+        with open_to_read(path) as file:
             yield file
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
@@ -173,8 +174,13 @@ def _import_image(
     header: FileHeader,
     name: str,
     options: ReadOptions,
+    *,
+    of_caller: bool = False,
 ) -> Picture:
+    """``of_caller``: who may have changed the metadata that Pillow has of the image."""
     contents = read_contents(image, source, options.frame)
+    if of_caller:
+        contents = replace(contents, exif=None)
     if contents.problem:
         raise InputError(f"{name}: {contents.problem}; convert it to a plain PNG first")
     if source is not None and len(contents.parts) > 1:
@@ -292,7 +298,7 @@ def _read_exif_and_xmp(
     image: Image.Image, contents: FileContents, name: str, options: ReadOptions
 ) -> tuple[Metadata, int]:
     """EXIF and XMP, with orientation 1 from now on, and the orientation that they told."""
-    exif = read_metadata(image, "exif", "exif" not in options.strip, name)
+    exif = read_metadata(image, "exif", "exif" not in options.strip, name, contents.exif)
     xmp = read_metadata(image, "xmp", "xmp" not in options.strip, name, contents.xmp)
     exif, exif_orientation = reset_exif_orientation(exif) if exif else (None, None)
     xmp, xmp_orientation = reset_xmp_orientation(xmp) if xmp else (None, None)

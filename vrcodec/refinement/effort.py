@@ -29,7 +29,7 @@ class Effort:
     tune: Tune = "psnr"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.level <= MAX_EFFORT:
+        if not (isinstance(self.level, int) and 0 <= self.level <= MAX_EFFORT):
             raise UsageError(f"an effort is 0 to {MAX_EFFORT}, and {self.level} is not")
         if self.seconds is not None and not (self.seconds > 0 and math.isfinite(self.seconds)):
             raise UsageError(f"{self.seconds:g} seconds is no time to spend")

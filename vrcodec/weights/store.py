@@ -122,11 +122,12 @@ def check(card_path: Path) -> WeightsEntry:
     return entry
 
 
-def add(path: Path) -> list[WeightsEntry]:
+def add(path: str | os.PathLike[str]) -> list[WeightsEntry]:
     """Copy weights into the store: a weights file, or all in a folder. Raises WeightsError or OutputError.
 
     Cards lie beside them, with the suffix .json, or as `CONFIG_NAME`; a file needs none.
     """
+    path = Path(path)
     if not path.is_dir():
         return [_add_file(path)]
     files = [p for p in sorted(path.glob(f"*{_SUFFIX}")) if ".encoder" not in p.suffixes]

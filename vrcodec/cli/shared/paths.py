@@ -117,7 +117,8 @@ def prefix_errors(name: str) -> Iterator[None]:
     try:
         yield
     except VrcError as error:
-        raise type(error)(f"{display_name(name)}: {error}") from error
+        error.prefix(display_name(name))
+        raise
 
 
 @dataclass(frozen=True)

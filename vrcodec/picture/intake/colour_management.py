@@ -71,11 +71,11 @@ def _open_profile(icc: bytes, space: ColourSpace, name: str) -> ImageCms.ImageCm
     """The profile, opened. Raises InputError where it is damaged, or for another colour space."""
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-    except (OSError, ImageCms.PyCMSError):
+        profile_space = profile.profile.xcolor_space.strip()
+    except (OSError, UnicodeDecodeError, ImageCms.PyCMSError):
         raise InputError(
             f"{name}: the ICC profile is damaged; leave it out with --icc strip"
         ) from None
-    profile_space = profile.profile.xcolor_space.strip()
     if profile_space != _ICC_SPACES[space]:
         raise InputError(
             f"{name}: the ICC profile is one for {profile_space}, and the samples are "

@@ -51,6 +51,18 @@ def find_maxval(image: Image.Image, header: FileHeader) -> int:
     return 255 if depth <= 8 else (1 << depth) - 1
 
 
+def find_stretch(image: Image.Image, header: FileHeader) -> int:
+    """What Pillow multiplies the samples of a PNG by: those of grey of 2 and 4 bits fill 8 bits then."""
+    if image.format != "PNG" or image.mode != "L" or header.depth not in (2, 4):
+        return 1
+    return 255 // ((1 << header.depth) - 1)
+
+
+def is_inverted(image: Image.Image) -> bool:
+    """Whether white is zero in samples of more than 8 bits, as Pillow gives them."""
+    return tiff_tag(image, _PHOTOMETRIC) == (_WHITE_IS_ZERO,)
+
+
 def _ppm_maxval(image: Image.Image) -> int:
     arguments = [tile[3] for tile in getattr(image, "tile", [])]
     if "I;16B" in repr(arguments):
@@ -76,8 +88,7 @@ def read_deep_samples(
         return _rescale(np.asarray(image), 65535, maxval)
     if image.mode[:2] == "I;":
         samples: Deep = np.asarray(image).astype(np.uint32)
-        inverted = tiff_tag(image, _PHOTOMETRIC) == (_WHITE_IS_ZERO,)
-        return np.uint32(maxval) - samples if inverted else samples
+        return np.uint32(maxval) - samples if is_inverted(image) else samples
     return _read_16_bits(image, source, name, limits)
 
 

@@ -7,6 +7,7 @@ import re
 from PIL import ExifTags, Image
 
 from vrcodec.errors import InputError, LimitError
+from vrcodec.picture.intake.containers.tiff_exif import DESCRIPTIVE_TAGS, RESOLUTION_TAGS
 from vrcodec.picture.intake.exif_block import TIFF_MAGICS
 from vrcodec.picture.metadata import EXIF_PREFIX
 
@@ -15,9 +16,7 @@ MAX_METADATA_BYTES = 1 << 24
 _LABELS = {"icc": "ICC profile", "exif": "EXIF data", "xmp": "XMP data"}
 _APP1_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/"
-# Tags of a TIFF file that describe the picture rather than the layout of the file, as EXIF has them.
-_DESCRIPTIVE_TAGS = (270, 271, 272, 305, 306, 315, 316, 318, 319, 33432, 34665, 34853)
-_RESOLUTION_TAGS = (282, 283, 296)
+_TIFF_ICC = 34675
 
 
 class DamagedError(Exception):
@@ -49,6 +48,10 @@ def read_metadata(
 
 def _read_icc(image: Image.Image) -> bytes | None:
     content = image.info.get("icc_profile")
+    if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
+        # Pillow goes on to tell the profile of a page that it has shown before.
+        content = getattr(image, "tag_v2", {}).get(_TIFF_ICC)
+        return content if isinstance(content, bytes) else None
     if content is None and "icc_profile" in image.info:
         raise DamagedError("is damaged")
     return content or _read_raw_profile(image, "icc", "icm")
@@ -107,20 +110,29 @@ def _read_raw_profile(image: Image.Image, *names: str) -> bytes | None:
 
 
 def _build_tiff_exif(image: Image.Image) -> bytes | None:
-    """An EXIF block of those tags of a TIFF file that describe the picture; None where it has none."""
+    """An EXIF block of those tags of a TIFF file that describe the picture; None where it has none.
+
+    As Pillow knows them: of an image of the caller's, or a file that is damaged. `tiff_exif` copies the bytes.
+    """
     tags = image.getexif()
-    descriptive = [tag for tag in _DESCRIPTIVE_TAGS if tag in tags]
+    descriptive = [tag for tag in DESCRIPTIVE_TAGS if tag in tags]
     if not descriptive:
         return None
     block = Image.Exif()
+    block.endian = tags.endian
     try:
-        for tag in (*descriptive, *(tag for tag in _RESOLUTION_TAGS if tag in tags)):
+        for tag in (*descriptive, *(tag for tag in RESOLUTION_TAGS if tag in tags)):
             nested = tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
-            block[tag] = _copy_directory(tags, tag) if nested else tags[tag]
+            block[tag] = _copy_directory(tags, tag) if nested else _as_bytes(tags[tag])
         return block.tobytes()[len(EXIF_PREFIX) :]
     except Exception as error:
         # Pillow raises exceptions of any type on damaged tags.
         raise DamagedError(f"cannot be copied: {error}") from None
+
+
+def _as_bytes(value: object) -> object:
+    """A text in the bytes that it had: Pillow reads Latin-1, and would write ASCII."""
+    return value.encode("latin-1", "replace") if isinstance(value, str) else value
 
 
 def _copy_directory(tags: Image.Exif, tag: int) -> dict[int, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import warnings
@@ -15,6 +16,12 @@ from vrcodec.limits import Limits
 
 # Pillow's limit is a global of its module.
 _lock = threading.RLock()
+
+if hasattr(os, "register_at_fork"):
+    # A child must neither find it locked by a thread that it does not have, nor Pillow's limit changed.
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+    )
 
 
 @contextmanager

@@ -10,7 +10,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from vrcodec.errors import InputError
-from vrcodec.picture.intake.depth import Deep, find_maxval, read_deep_samples, tiff_tag, to_8_bits
+from vrcodec.picture.intake.depth import (
+    Deep,
+    find_maxval,
+    find_stretch,
+    read_deep_samples,
+    tiff_tag,
+    to_8_bits,
+)
 from vrcodec.picture.intake.file_header import FileHeader
 from vrcodec.picture.intake.read_options import ReadOptions
 
@@ -153,11 +160,24 @@ def _colour_key(image: Image.Image) -> tuple[int, ...]:
 
 def _colour_key_in_8_bits(image: Image.Image, header: FileHeader) -> tuple[int, ...]:
     key = _colour_key(image)
-    if image.mode == "L" and header.depth in (2, 4):
+    stretch = find_stretch(image, header) if header.depth else _guess_stretch(image, key)
+    if stretch > 1:
         # Pillow scales the samples to 8 bits, but not this colour.
-        maxval = (1 << header.depth) - 1
-        return tuple((value & maxval) * 255 // maxval for value in key)
+        maxval = 255 // stretch
+        return tuple((value & maxval) * stretch for value in key)
     return tuple(value & 255 for value in key)
+
+
+def _guess_stretch(image: Image.Image, key: tuple[int, ...]) -> int:
+    """`find_stretch` of a PNG that is loaded, whose depth nobody knows any more."""
+    if image.format != "PNG" or image.mode != "L" or not key:
+        return 1
+    samples = np.asarray(image)
+    # Of 8 bits, the transparent colour would be one that the picture does not have.
+    if (samples == key[0]).any():
+        return 1
+    steps = (step for step in (255 // 3, 255 // 15) if key[0] * step <= 255)
+    return next((step for step in steps if not (samples % step).any()), 1)
 
 
 def _alpha_from_key(array: Bytes | Deep, key: tuple[int, ...]) -> Bytes | None:

@@ -34,9 +34,10 @@ class FileContents:
     ``parts``: the whole pictures that lie one behind the other, where a file of this format may have several.
     ``page``: the page that is the picture, where the others are versions or layers of it. ``problem``: why the
     file cannot be read as it is meant; ``colour_problem``: why what it says of its colours cannot be kept.
-    ``icc``: a profile. ``colours``: tone curve and primaries. ``xmp``: a packet. ``clean_aperture``: left, top,
-    width and height of what is to be shown, in pixels as they are coded. ``left_out``: what a file has and a
-    picture cannot have. ``copies``: what is left out with no loss: smaller versions of the same picture.
+    ``icc``: a profile. ``colours``: tone curve and primaries. ``exif``: a block. ``xmp``: a packet.
+    ``clean_aperture``: left, top, width and height of what is to be shown, in pixels as they are coded.
+    ``left_out``: what a file has and a picture cannot have. ``copies``: what is left out with no loss: smaller
+    versions of the same picture.
     """
 
     parts: tuple[Part, ...] = ()
@@ -45,6 +46,7 @@ class FileContents:
     colour_problem: str | None = None
     icc: bytes | None = None
     colours: Colours | None = None
+    exif: bytes | None = None
     xmp: bytes | None = None
     clean_aperture: tuple[int, int, int, int] | None = None
     left_out: tuple[str, ...] = ()

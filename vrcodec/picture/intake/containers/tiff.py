@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -11,6 +11,8 @@ from typing import BinaryIO
 from PIL import Image
 
 from vrcodec.picture.intake.containers.contents import C2PA, FileContents, read_at
+from vrcodec.picture.intake.containers.tiff_exif import Field, build_exif, split_fields
+from vrcodec.picture.intake.embedded_metadata import MAX_METADATA_BYTES
 
 _HEADER_BYTES = 16
 _BIG = 43
@@ -27,8 +29,9 @@ _MAX_DIRECTORIES = 1 << 12
 
 @dataclass(frozen=True)
 class _Page:
-    """A directory: its tags, with their numbers where they are of `_READ_TAGS`; and where the next one is."""
+    """A directory: its tags, with numbers where they are of `_READ_TAGS`; its offset, and the next one's."""
 
+    offset: int
     tags: dict[int, tuple[int, ...]]
     next_offset: int
 
@@ -77,14 +80,38 @@ class _Directories:
 
     def load(self, offset: int) -> _Page:
         """Raises struct.error where it is not there."""
-        (count,) = self._read(offset, self._count)
-        entries = offset + struct.calcsize(self._order + self._count)
-        size = struct.calcsize(self._order + self._entry)
-        content = read_at(self._source, entries, size * min(count, 1 << 16))
+        content, end = self._entries(offset)
         tags = {}
         for tag, kind, values, field in struct.iter_unpack(self._order + self._entry, content):
             tags[tag] = self._numbers(kind, values, field) if tag in _READ_TAGS else ()
-        return _Page(tags, self._read(entries + size * count, self._pointer)[0])
+        return _Page(offset, tags, self._read(end, self._pointer)[0])
+
+    def _entries(self, offset: int) -> tuple[bytes, int]:
+        """The entries of a directory, and where they end. Raises struct.error where it is not there."""
+        (count,) = self._read(offset, self._count)
+        start = offset + struct.calcsize(self._order + self._count)
+        size = struct.calcsize(self._order + self._entry)
+        return read_at(self._source, start, size * min(count, 1 << 16)), start + size * count
+
+    def exif(self, page: _Page) -> bytes | None:
+        """What the tags of ``page`` say of the picture; None where they say nothing, or are damaged."""
+        left = MAX_METADATA_BYTES
+
+        def read_value(offset: int, size: int) -> bytes:
+            nonlocal left
+            left -= size
+            if left < 0:
+                raise struct.error("more metadata than there may be")
+            return read_at(self._source, offset, size)
+
+        def read_fields(offset: int, tags: Collection[int] | None) -> list[Field]:
+            entries, _ = self._entries(offset)
+            return list(split_fields(self._order, self._entry, entries, tags, read_value))
+
+        with suppress(struct.error):
+            return build_exif(self._order, page.offset, read_fields)
+        # Pillow may know more of it, or has words for what is wrong.
+        return None
 
     def _numbers(self, kind: int, count: int, field: bytes) -> tuple[int, ...]:
         form = _NUMBERS.get(kind)
@@ -115,6 +142,7 @@ def read_tiff(image: Image.Image, source: BinaryIO, frame: int | None) -> FileCo
     return FileContents(
         page=single,
         problem=_RAW if page.reduced and pictures else None,
+        exif=directories.exif(page),
         left_out=tuple(left_out),
         copies=("a smaller version",) * copies,
     )

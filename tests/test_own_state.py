@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from threadpoolctl import ThreadpoolController
 
 import vrcodec
 import vrcodec.pillow_plugin
@@ -26,7 +25,6 @@ from vrcodec import api
 from vrcodec.bitstream.assembly import AuxiliaryChunkCache, auxiliary_chunks
 from vrcodec.catalog import find_by_family
 from vrcodec.codec import Decoder, Encoder
-from vrcodec.kernels.workers import computing
 from vrcodec.maps.tasks import task_map
 from vrcodec.metrics import METRICS
 from vrcodec.picture.picture import Picture
@@ -209,17 +207,45 @@ def test_nor_for_what_another_thread_held() -> None:
     subprocess.run([sys.executable, "-c", HELD], env=environment, check=True, timeout=60)
 
 
+OVERLAP = """
+import threading
+from threadpoolctl import ThreadpoolController
+from vrcodec.kernels.workers import computing
+
+controller = ThreadpoolController().select(user_api="blas")
+counts = lambda: {library["num_threads"] for library in controller.info()}
+first_in, second_in, first_out = (threading.Event() for _ in range(3))
+
+def first():
+    with computing():
+        first_in.set()
+        second_in.wait(10)
+    first_out.set()
+
+def second():
+    first_in.wait(10)
+    with computing():
+        second_in.set()
+        first_out.wait(10)
+
+before = counts()
+threads = [threading.Thread(target=work) for work in (first, second)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert counts() == before, counts()
+with computing():
+    assert counts() <= {1}
+assert counts() == before, counts()
+"""
+
+
 def test_numpy_has_its_threads_again() -> None:
-    """Whoever leaves last restores what the first one found."""
-    controller = ThreadpoolController().select(user_api="blas")
-    before = [library["num_threads"] for library in controller.info()]
-    first, second = computing(), computing()
-    first.__enter__()
-    second.__enter__()
-    assert all(library["num_threads"] == 1 for library in controller.info())
-    first.__exit__(None, None, None)
-    second.__exit__(None, None, None)
-    assert [library["num_threads"] for library in controller.info()] == before
+    """Whoever leaves last, as many as the first one found."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "2")
+    environment = {**os.environ, **threads, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", OVERLAP], env=environment, check=True, timeout=60)
 
 
 def test_threads_share_a_cache_of_what_goes_with_a_picture() -> None:

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
 
@@ -91,7 +91,10 @@ def _check_buffers() -> None:
 
 
 class _SingleThreadedProducts:
-    """Products of matrices take one thread as long as any thread is inside; then as many as before."""
+    """Products of matrices take one thread inside; behind the last thread that is, as many as before the first.
+
+    A limit of threadpoolctl restores what its own thread found: behind overlapping ones, that may be one.
+    """
 
     def __init__(self) -> None:
         self.forget()
@@ -100,23 +103,41 @@ class _SingleThreadedProducts:
         """Nobody is inside."""
         self._lock = threading.Lock()
         self._inside = 0
-        self._limits = ExitStack()
+        # Threads of each library.
+        self._before: dict[str, int] = {}
 
-    def __enter__(self) -> None:
+    @contextmanager
+    def limit(self) -> Iterator[None]:
+        """For the body."""
         with self._lock:
             if not self._inside:
-                self._limits.enter_context(_libraries().limit(limits=1, user_api="blas"))
+                self._before = self._counts()
             self._inside += 1
+        try:
+            with _libraries().limit(limits=1, user_api="blas"):
+                yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if not self._inside:
+                    self._restore()
 
-    def __exit__(self, *error: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if not self._inside:
-                self._limits.close()
+    def _counts(self) -> dict[str, int]:
+        blas = _libraries().select(user_api="blas").info()
+        return {library["filepath"]: library["num_threads"] for library in blas}
+
+    def _restore(self) -> None:
+        if self._counts() == self._before:
+            return
+        _libraries().limit(limits=self._before)
+        # One that changes nothing: at its end, this thread no longer is the only one that may set limits.
+        with _libraries().limit():
+            pass
 
     def leave_in_child(self) -> None:
         """In a forked child: those who were inside are threads of its parent."""
-        self._limits.close()
+        if self._inside:
+            self._restore()
         self.forget()
 
 
@@ -134,5 +155,5 @@ def computing() -> Iterator[None]:
     MemoryError, or LimitError.
     """
     _check_buffers()
-    with _SINGLE_THREADED_PRODUCTS, np.errstate(all="ignore"):
+    with _SINGLE_THREADED_PRODUCTS.limit(), np.errstate(all="ignore"):
         yield

@@ -16,7 +16,7 @@ from vrcodec import catalog
 from vrcodec.catalog import INDEX_NAME, parse_index
 from vrcodec.codec import Decoder
 from vrcodec.engine import Engine
-from vrcodec.errors import WeightsError
+from vrcodec.errors import OutputError, WeightsError
 
 Run = Callable[..., int]
 Captured = pytest.CaptureFixture[str]
@@ -128,3 +128,16 @@ def test_what_a_lab_exports_another_adds(
     capsys.readouterr()
     assert run("weights", "list", "--here", "--json") == 0
     assert ID in {row["id"] for row in json.loads(capsys.readouterr().out)}
+
+
+def test_a_hub_keeps_what_others_have_put_there(run: Run, tmp_path: Path) -> None:
+    """The same again is no news; another file of such a name stays, unless --force is given."""
+    assert run("weights", "add", GAINED.path) == 0
+    for _ in range(2):
+        assert run("weights", "export", ID, "-o", "mirror") == 0
+    (file,) = (tmp_path / "mirror").glob("*.safetensors")
+    file.write_bytes(b"precious")
+    assert run("weights", "export", ID, "-o", "mirror") == OutputError.exit_code
+    assert file.read_bytes() == b"precious"
+    assert run("weights", "export", ID, "-o", "mirror", "-f") == 0
+    assert file.read_bytes() == GAINED.path.read_bytes()

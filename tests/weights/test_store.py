@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def test_damaged_weights_are_not_added(tmp_path: Path, family: str) -> None:
     data = bytearray(path.read_bytes())
     data[-3] ^= 4
     path.write_bytes(data)
-    with pytest.raises(WeightsError):
+    with pytest.raises(WeightsError, match=f"^{re.escape(str(path))}: "):
         add(path)
     assert not list(store_folder().glob("[0-9a-f]*"))
     assert not [

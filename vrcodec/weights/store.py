@@ -184,7 +184,12 @@ def _add_file(path: Path) -> WeightsEntry:
             return entry
         for suffix, data in (*contents.items(), (".json", json.dumps(card, indent=1).encode())):
             write_atomically(folder / f"{identity.hex()}{suffix}", data, overwrite=True)
-        return install(folder, identity)
+        try:
+            return install(folder, identity)
+        except WeightsError as error:
+            # Who added it knows it by its own name.
+            message = str(error).replace(str(folder / identity.hex()), str(path.with_suffix("")))
+            raise WeightsError(message, error.id) from error
 
 
 def _read_card_beside(path: Path) -> dict[str, Any] | None:

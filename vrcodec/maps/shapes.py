@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 from vrcodec.bitstream.quality_map import MAP_STRIDE, QualityMap
 from vrcodec.errors import UsageError
@@ -135,20 +136,17 @@ class Group:
 def feather(covered: Coverage, pixels: float) -> Coverage:
     """``covered`` as it was, and around it less and less, down to nothing behind ``pixels``."""
     reach = int(pixels / MAP_STRIDE) + 1
-    result = covered
-    for down in range(-reach, reach + 1):
-        for right in range(-reach, reach + 1):
-            share = 1 - MAP_STRIDE * float(np.hypot(down, right)) / (pixels + MAP_STRIDE)
-            if share > 0:
-                result = np.maximum(result, share * _shift(covered, down, right))
-    return result
+    steps = np.arange(-reach, reach + 1)
+    shares = 1 - MAP_STRIDE * np.hypot(steps[:, None], steps) / (pixels + MAP_STRIDE)
+    result = np.pad(covered, reach)
+    # Of any other cell, one of its neighbours is nearer to whatever is outside, and covered as much.
+    for row, column in np.argwhere(_has_less_beside(covered)):
+        window = result[row : row + len(steps), column : column + len(steps)]
+        np.maximum(window, covered[row, column] * shares, out=window)
+    return result[reach:-reach, reach:-reach]
 
 
-def _shift(covered: Coverage, down: int, right: int) -> Coverage:
-    """``covered``, moved; from beyond the border comes 0."""
-    rows, columns = covered.shape
-    moved = np.zeros_like(covered)
-    window = covered[max(0, -down) : max(0, rows - down), max(0, -right) : max(0, columns - right)]
-    top, left = max(0, down), max(0, right)
-    moved[top : top + window.shape[0], left : left + window.shape[1]] = window
-    return moved
+def _has_less_beside(covered: Coverage) -> npt.NDArray[np.bool_]:
+    """Where one of the eight cells around is covered less."""
+    around = sliding_window_view(np.pad(covered, 1, mode="edge"), (3, 3))
+    return around.min(axis=(2, 3)) < covered

@@ -86,6 +86,8 @@ def test_a_mask_of_any_size_fits_unless_it_lies_on_its_side() -> None:
     mask = Mask(np.pad(np.ones((25, 33)), ((0, 25), (0, 0))))
     assert mask.coverage(66, 100)[0].tolist() == [1] * 5
     assert mask.coverage(67, 100)[-1].tolist() == [0] * 5
+    # Of a picture that was made smaller, with its sides rounded.
+    assert Mask(np.ones((1500, 2000))).coverage(333, 250).min() == 1
     with pytest.raises(UsageError, match="33x50 does not fit the picture, which is 100x66"):
         mask.coverage(100, 66)
 

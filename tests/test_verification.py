@@ -149,3 +149,12 @@ def test_options_of_the_command(
     assert run("decode", "flat.vrc", "-o", "again.png") == 0
     with Image.open(picture_file.with_name("again.png")) as image:
         assert image.getcolors() == [(90 * 70, (3, 200, 9))]
+
+
+@pytest.mark.parametrize("model", ["qvrf", "gained", "slim"])
+def test_a_thin_cell_at_the_edge_says_little(model: str) -> None:
+    """A dot in a cell of one pixel is not what breaks a model."""
+    pixels = np.full((49, 65, 3), 255, np.uint8)
+    pixels[-1, -1] = 0
+    for rate in (0.0, 0.2):
+        vrcodec.encode(pixels, rate, model=model, lossless="never", verify=True)

@@ -24,6 +24,12 @@ _CONSTANT, _PNG, _WEBP = 0, 1, 2
 # Slower settings of WebP take thirty times as long for hundredths of a per cent.
 _WEBP_OPTIONS = {"lossless": True, "exact": True, "method": 6, "quality": 75}
 
+# Of an estimate: bands of rows, at regular distances.
+_SAMPLE_BANDS, _BAND_ROWS, _SAMPLE_COLUMNS = 3, 16, 512
+# What the rows take beside their samples, and all of a picture no more.
+_OVERHEAD = 64
+_HASTY_WEBP_OPTIONS = {**_WEBP_OPTIONS, "method": 2, "quality": 30}
+
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Length, type and checksum of a chunk.
 _PNG_CHUNK_OVERHEAD = 12
@@ -47,6 +53,16 @@ def pack(samples: Samples) -> bytes:
     png = _compress(image.convert("1") if bilevel else image, "PNG", optimize=True)
     webp = _compress(image, "WEBP", **_WEBP_OPTIONS)
     return min(bytes([_PNG]) + png, bytes([_WEBP]) + webp, key=len)
+
+
+def estimate_bpp(samples: Samples) -> float:
+    """About how many bits a pixel `pack` takes for ``samples`` (H, W, 3), from some of its rows, in haste."""
+    height = len(samples)
+    bands = min(_SAMPLE_BANDS, -(-height // _BAND_ROWS))
+    tops = np.linspace(0, max(height - _BAND_ROWS, 0), bands).astype(int)
+    rows = np.concatenate([samples[top : top + _BAND_ROWS, :_SAMPLE_COLUMNS] for top in tops])
+    packed = len(_compress(Image.fromarray(rows), "WEBP", **_HASTY_WEBP_OPTIONS))
+    return 8 * max(0, packed - _OVERHEAD) / (rows.shape[0] * rows.shape[1])
 
 
 def _compress(image: Image.Image, name: str, **options: object) -> bytes:

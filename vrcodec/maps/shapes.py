@@ -103,8 +103,9 @@ class Mask:
 
     def coverage(self, width: int, height: int) -> Coverage:
         rows, columns = self.values.shape
-        # The ratio of sides is the picture's, to the nearest pixel, unless one of the two lies on its side.
-        if abs(columns * height - rows * width) > max(width, height):
+        # The ratio of sides is the picture's, to the nearest pixel of either, unless one of the two lies on its
+        # side.
+        if abs(columns * height - rows * width) > max(width, height, columns, rows):
             raise UsageError(
                 f"a mask of {columns}x{rows} does not fit the picture, which is {width}x{height} when upright"
             )

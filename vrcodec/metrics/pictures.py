@@ -28,12 +28,18 @@ SSIMULACRA2_MIN_SIDE = 8
 HAARPSI_MIN_SIDE = 16
 # In dB: the value of two equal pictures.
 MAX_DECIBELS = 100.0
+_STRIP_SAMPLES = 1 << 20
 
 
 def psnr(a: Pixels, b: Pixels) -> float:
     """Peak signal-to-noise ratio in dB of two uint8 arrays of one shape; infinity when equal."""
-    error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
-    return float("inf") if error == 0 else float(10 * np.log10(255.0**2 / error))
+    # Strip by strip: squares of all samples at once would take many times the memory of the pictures.
+    rows = max(1, _STRIP_SAMPLES * len(a) // a.size)
+    squares = 0
+    for top in range(0, len(a), rows):
+        difference = np.subtract(a[top : top + rows], b[top : top + rows], dtype=np.int32)
+        squares += int(np.square(difference).sum(dtype=np.int64))
+    return float("inf") if squares == 0 else float(10 * np.log10(255.0**2 * a.size / squares))
 
 
 def capped_psnr(a: Pixels, b: Pixels) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.codec import Encoder
 from vrcodec.errors import InputError, UsageError
+from vrcodec.lossless.packing import estimate_bpp
 from vrcodec.models.base import Latents
 from vrcodec.picture.graphics import find_graphics, has_few_colours, reduce_cells
 from vrcodec.picture.picture import Picture
@@ -27,6 +28,9 @@ LosslessMode = Literal["auto", "never", "always"]
 # From so many bits a pixel on, a model's file is compared with one without loss, whatever the picture looks
 # like: it is tiny, or noise, or bins are very small. A photograph takes half as much at rate 1.
 _EXPENSIVE_BPP = 8.0
+# So is it where a few rows of the picture, packed in haste, take at most so many times the bits a pixel of the
+# model's file: gradients and patterns that were computed, which `picture.graphics` does not tell.
+_HASTE = 1.25
 # A search takes off less than this share of a model's file.
 _MAX_SEARCH_GAIN = 0.5
 
@@ -69,7 +73,7 @@ def encode_smallest(
         return encoder.encode_lossless(picture)
     return (
         min(encoder.encode_lossless(picture), data, key=len)
-        if is_expensive(picture, data)
+        if may_be_smaller_exact(picture, data)
         else data
     )
 
@@ -105,6 +109,12 @@ def with_lossless_cells(picture: Picture) -> Picture | None:
     return None if cells is None else replace(fill_transparent(picture), lossless_cells=cells)
 
 
-def is_expensive(picture: Picture, data: bytes) -> bool:
-    """Whether a model's file ``data`` is so large that one without loss may be no larger."""
-    return 8 * len(data) >= _EXPENSIVE_BPP * picture.width * picture.height
+def may_be_smaller_exact(picture: Picture, data: bytes) -> bool:
+    """Whether a file without loss may be no larger than a model's file ``data``: a guess, in milliseconds."""
+    bpp = 8 * len(data) / (picture.width * picture.height)
+    return bpp >= _EXPENSIVE_BPP or may_be_stored_in(picture, bpp)
+
+
+def may_be_stored_in(picture: Picture, bpp: float) -> bool:
+    """Whether so many bits a pixel may do for ``picture`` without loss: the same guess."""
+    return estimate_bpp(picture.pixels) <= _HASTE * bpp

@@ -20,9 +20,14 @@ from vrcodec.own_state import in_own_state
 from vrcodec.picture.graphics import has_few_colours
 from vrcodec.picture.picture import Picture
 from vrcodec.picture.transparency import fill_transparent
-from vrcodec.rate import rate_from_code
+from vrcodec.rate import RATE_CODE_MAX, rate_from_code
 from vrcodec.refinement.effort import NO_EFFORT, Effort, SearchMonitor
-from vrcodec.search.lossless_choice import LosslessMode, is_expensive, with_lossless_cells
+from vrcodec.search.lossless_choice import (
+    LosslessMode,
+    may_be_smaller_exact,
+    may_be_stored_in,
+    with_lossless_cells,
+)
 from vrcodec.search.rate_search import find_rate_code
 from vrcodec.search.refined_trials import refine_near
 from vrcodec.search.target import Target, derive_band
@@ -122,11 +127,24 @@ class _TargetSearch:
         except InputError:
             # The model breaks down on the picture.
             return exact or self._store_without_loss(picture)
-        if exact is None and (not result.met or is_expensive(picture, result.data)):
+        has_room = result.code == RATE_CODE_MAX and self._may_fit_exact(picture)
+        if exact is None and (
+            has_room or not result.met or may_be_smaller_exact(picture, result.data)
+        ):
             exact = self._store_without_loss(picture)
-        if exact and (len(exact.data) <= len(result.data) or (exact.met and not result.met)):
+        if exact and (
+            len(exact.data) <= len(result.data) or (exact.met and (has_room or not result.met))
+        ):
             return exact
         return result
+
+    def _may_fit_exact(self, picture: Picture) -> bool:
+        """Whether the size that is asked for may do for all of the picture: then no rate is as good."""
+        if not self._target.limits_size:
+            return False
+        pixels = picture.width * picture.height
+        bpp = self._target.value * (8 / pixels if self._target.kind == "size" else 1)
+        return may_be_stored_in(picture, bpp)
 
     def _search_graphics(self, picture: Picture, graphics: Picture) -> RateControlResult:
         """The better of ``picture`` and ``graphics``, which is the same with lossless cells."""
@@ -161,7 +179,7 @@ class _TargetSearch:
         target, auxiliary_bytes = self._target, self._encoder.auxiliary_bytes(picture)
         if not target.limits_size:
             best = {"psnr": MAX_DECIBELS, "ssim": 1.0, "ssimulacra2": 100.0}[target.kind]
-            return RateControlResult(data, None, best, best >= target.value, auxiliary_bytes)
+            return RateControlResult(data, None, best, True, auxiliary_bytes)
         achieved: float = len(data)
         if target.kind == "bpp":
             achieved = 8 * len(data) / (picture.width * picture.height)

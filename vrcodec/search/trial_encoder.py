@@ -8,7 +8,7 @@ from dataclasses import replace
 from vrcodec.bitstream.latent_stream import Stream
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.codec import Decoder, Encoder
-from vrcodec.errors import UsageError
+from vrcodec.errors import LimitError, UsageError
 from vrcodec.metrics import (
     MS_SSIM_MIN_SIDE,
     SSIMULACRA2_MIN_SIDE,
@@ -97,7 +97,12 @@ class TrialEncoder:
     def _quality_at(self, code: int) -> float:
         if code not in self._qualities:
             decoded = self.decoder.decode(self.file(code))
-            self._qualities[code] = self._compare(decoded)
+            try:
+                self._qualities[code] = self._compare(decoded)
+            except MemoryError as error:
+                raise LimitError(
+                    f"not enough memory to compute {self.kind} of a picture of this size"
+                ) from error
         return self._qualities[code]
 
     def _compare(self, decoded: Picture) -> float:

@@ -93,7 +93,12 @@ def _has_comparable_pixels(coded: CodedPicture) -> bool:
 
 def _look_alike(one: Picture, other: Picture) -> bool:
     """Whether the means of their cells are about the same."""
+    height, width = one.pixels.shape[:2]
+    counts = np.outer(_cell_sides(height), _cell_sides(width))
     differences = np.abs(_cell_means(one.colours()) - _cell_means(other.colours()))
+    # A mean of few pixels, in a cell at the edge, says less.
+    weights = np.sqrt(counts / _CELL**2)
+    differences *= weights.reshape(weights.shape + (1,) * (differences.ndim - 2))
     return bool(
         differences.max() <= _MAX_CELL_DIFFERENCE and differences.mean() <= _MAX_MEAN_DIFFERENCE
     )

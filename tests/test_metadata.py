@@ -197,12 +197,33 @@ def test_damaged_directories_of_a_tiff() -> None:
         Picture.from_array(np.asarray(gradient())), metadata=Metadata(exif=made.tobytes()[6:])
     )
     data = build_tiff(picture)
+    answers = 0
     # The directories of EXIF at the beginning, and that of the file at the end.
     for position in (*range(8, 140), *range(len(data) - 160, len(data))):
         for value in (0, 0xFF, position & 0xFF):
             changed = data[:position] + bytes([value]) + data[position + 1 :]
             with contextlib.suppress(InputError, LimitError):
                 read_picture(io.BytesIO(changed), "x")
+                answers += 1
+    assert answers
+
+
+def test_a_tiff_of_thousands_of_pointers() -> None:
+    """Each to a directory of as many entries: only one of them is read."""
+    count = 60000
+    data = stored(gradient(), "TIFF").getvalue()
+    (start,) = struct.unpack_from("<I", data, 4)
+    (own,) = struct.unpack_from("<H", data, start)
+    entries = data[start + 2 : start + 2 + 12 * own]
+    notes = struct.pack("<HHII", 0x927C, 7, 255, 8) * count
+    directory = struct.pack("<H", count) + notes + bytes(4)
+    pointers = struct.pack("<HHII", 0x8769, 4, 1, len(data)) * count
+    main = struct.pack("<H", own + count) + entries + pointers + bytes(4)
+    head = data[:4] + struct.pack("<I", len(data) + len(directory))
+    source = io.BytesIO(head + data[8:] + directory + main)
+    kept = ExifBlock(read_picture(source, "x").metadata.exif or b"")
+    assert [entry.tag for entry in kept.entries(kept.main)] == [0x8769]
+    assert [entry.tag for entry in kept.entries(kept.exif)] == [0x927C]
 
 
 def test_a_page_has_no_profile_of_another(photograph: Pixels) -> None:

@@ -85,7 +85,6 @@ def _read_array(path: Path, limits: Limits) -> npt.NDArray[np.generic]:
 
 def _read_image(path: Path, limits: Limits) -> Levels:
     with path.open("rb") as file, open_image(file, str(path), limits) as image:
-        maxval, inverted = find_maxval(image, read_file_header(file, str(path))), is_inverted(image)
         upright = ImageOps.exif_transpose(image)
         if upright.mode == "F":
             # Levels already, as those of an array.
@@ -94,8 +93,9 @@ def _read_image(path: Path, limits: Limits) -> Levels:
             # Of a PPM, scaled by Pillow; of other files no others would lie in range.
             return np.asarray(upright) / _STEPS_16_BIT
         if upright.mode.startswith("I;"):
+            maxval = find_maxval(image, read_file_header(file, str(path)))
             levels = np.asarray(upright) / maxval
-            return 1 - levels if inverted else levels
+            return 1 - levels if is_inverted(image) else levels
         if upright.has_transparency_data:
             # Editors leave out what is not selected: whatever colour lies beneath, it is black.
             grey, alpha = upright.convert("LA").split()

@@ -54,9 +54,9 @@ def build_exif(order: str, page: int, read: ReadFields) -> bytes | None:
 
 def _pack(order: str, fields: Sequence[Field], read: ReadFields, offset: int) -> bytes:
     """A directory for this ``offset`` in the block, and behind it values and directories that it points to."""
-    entries = struct.pack(order + "H", len(fields))
+    entries = bytearray(struct.pack(order + "H", len(fields)))
     start = offset + _COUNT_BYTES + _ENTRY_BYTES * len(fields) + _NEXT_BYTES
-    behind = b""
+    behind = bytearray()
     for field in sorted(fields, key=lambda field: field.tag):
         kind, count, content = field.type, field.count, field.content
         position = start + len(behind)
@@ -70,7 +70,7 @@ def _pack(order: str, fields: Sequence[Field], read: ReadFields, offset: int) ->
             behind += content + bytes(len(content) % 2)
             content = struct.pack(order + "I", position)
         entries += struct.pack(order + "HHI", field.tag, kind, count) + content.ljust(4, b"\0")
-    return entries + bytes(_NEXT_BYTES) + behind
+    return bytes(entries + bytes(_NEXT_BYTES) + behind)
 
 
 def _pointer(order: str, field: Field) -> int:
@@ -94,11 +94,14 @@ def split_fields(
 ) -> Iterator[Field]:
     """The fields of the entries ``content`` with certain ``tags``, or all; no types that EXIF does not have.
 
-    ``read``: bytes of the file, from an offset on so many. Raises struct.error where it has fewer.
+    Of several with one tag the first: a hostile file has thousands of pointers to one directory. ``read``:
+    bytes of the file, from an offset on so many. Raises struct.error where it has fewer.
     """
+    seen = set[int]()
     for tag, kind, count, packed in struct.iter_unpack(order + entry_form, content):
-        if tags is not None and tag not in tags:
+        if tag in seen or (tags is not None and tag not in tags):
             continue
+        seen.add(tag)
         sizes = _POINTER_BYTES if tag in _POINTERS else TYPE_BYTES
         size = sizes.get(kind, 0) * count
         if not size:

@@ -72,8 +72,8 @@ if hasattr(os, "register_at_fork"):
 
 
 @cache
-def _libraries() -> ThreadpoolController:
-    return ThreadpoolController()
+def _blas_libraries() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
 
 
 @cache
@@ -114,7 +114,7 @@ class _SingleThreadedProducts:
                 self._before = self._counts()
             self._inside += 1
         try:
-            with _libraries().limit(limits=1, user_api="blas"):
+            with _blas_libraries().limit(limits=1, user_api="blas"):
                 yield
         finally:
             with self._lock:
@@ -123,15 +123,15 @@ class _SingleThreadedProducts:
                     self._restore()
 
     def _counts(self) -> dict[str, int]:
-        blas = _libraries().select(user_api="blas").info()
-        return {library["filepath"]: library["num_threads"] for library in blas}
+        libraries = _blas_libraries().info()
+        return {library["filepath"]: library["num_threads"] for library in libraries}
 
     def _restore(self) -> None:
         if self._counts() == self._before:
             return
-        _libraries().limit(limits=self._before)
+        _blas_libraries().limit(limits=self._before)
         # One that changes nothing: at its end, this thread no longer is the only one that may set limits.
-        with _libraries().limit():
+        with _blas_libraries().limit():
             pass
 
     def leave_in_child(self) -> None:

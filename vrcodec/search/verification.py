@@ -93,12 +93,10 @@ def _has_comparable_pixels(coded: CodedPicture) -> bool:
 
 def _look_alike(one: Picture, other: Picture) -> bool:
     """Whether the means of their cells are about the same."""
-    height, width = one.pixels.shape[:2]
-    counts = np.outer(_cell_sides(height), _cell_sides(width))
-    differences = np.abs(_cell_means(one.colours()) - _cell_means(other.colours()))
+    ours, theirs = one.colours(), other.colours()
+    differences = np.abs(_cell_means(ours) - _cell_means(theirs))
     # A mean of few pixels, in a cell at the edge, says less.
-    weights = np.sqrt(counts / _CELL**2)
-    differences *= weights.reshape(weights.shape + (1,) * (differences.ndim - 2))
+    differences *= np.sqrt(_cell_counts(ours) / _CELL**2)
     return bool(
         differences.max() <= _MAX_CELL_DIFFERENCE and differences.mean() <= _MAX_MEAN_DIFFERENCE
     )
@@ -110,9 +108,15 @@ def _cell_means(samples: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     # Sums along rows stay small: no copy of the picture in wider numbers.
     rows = np.add.reduceat(samples, range(0, height, _CELL), axis=0, dtype=np.uint32)
     sums = np.add.reduceat(rows, range(0, width, _CELL), axis=1)
-    counts = np.outer(_cell_sides(height), _cell_sides(width))
-    means: npt.NDArray[np.float64] = sums / counts.reshape(counts.shape + (1,) * (sums.ndim - 2))
+    means: npt.NDArray[np.float64] = sums / _cell_counts(samples)
     return means
+
+
+def _cell_counts(samples: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Pixels of each cell of samples (H, W) or (H, W, 3): (rows, columns) or (rows, columns, 1)."""
+    height, width = samples.shape[:2]
+    counts = np.outer(_cell_sides(height), _cell_sides(width))
+    return counts.reshape(counts.shape + (1,) * (samples.ndim - 2))
 
 
 def _cell_sides(length: int) -> npt.NDArray[np.int64]:

@@ -17,10 +17,10 @@ COLOUR_SPACE, INTEROP_INDEX = 0xA001, 0x0001
 UNCALIBRATED, DCF_OPTION_FILE = 0xFFFF, b"R03"
 
 # Pointers to further directories.
-_EXIF, _GPS, _INTEROP = 0x8769, 0x8825, 0xA005
+EXIF, GPS, INTEROP = 0x8769, 0x8825, 0xA005
 # Where the thumbnail lies, and bytes of it; as JPEG, and as strips of samples.
 _THUMBNAIL_DATA = ((0x0201, 0x0202), (0x0111, 0x0117))
-_COUNT_BYTES, _ENTRY_BYTES, _POINTER_BYTES = 2, 12, 4
+COUNT_BYTES, ENTRY_BYTES, POINTER_BYTES = 2, 12, 4
 SHORT, LONG = 3, 4
 _NUMBERS = {1: "B", SHORT: "H", LONG: "I"}
 # Bytes a value, by its type.
@@ -49,24 +49,24 @@ class ExifBlock:
         readable = content[:4] in TIFF_MAGICS and len(content) >= 8
         # The first directory, and those that it points to; None where there is none.
         self.main = self._number(4, "I") if readable else None
-        self.exif = self.number(self.main, _EXIF)
-        self.gps = self.number(self.main, _GPS)
-        self.interop = self.number(self.exif, _INTEROP)
+        self.exif = self.number(self.main, EXIF)
+        self.gps = self.number(self.main, GPS)
+        self.interop = self.number(self.exif, INTEROP)
 
     def _number(self, offset: int, form: str) -> int:
         return int(struct.unpack_from(self.order + form, self.content, offset)[0])
 
     def entries(self, directory: int | None) -> Iterator[Entry]:
         """The entries of the directory at this offset, as far as it is there."""
-        if directory is None or directory + _COUNT_BYTES > len(self.content):
+        if directory is None or directory + COUNT_BYTES > len(self.content):
             return
-        start = directory + _COUNT_BYTES
-        end = min(self._entries_end(directory), len(self.content) - _ENTRY_BYTES + 1)
-        for offset in range(start, end, _ENTRY_BYTES):
+        start = directory + COUNT_BYTES
+        end = min(self._entries_end(directory), len(self.content) - ENTRY_BYTES + 1)
+        for offset in range(start, end, ENTRY_BYTES):
             yield Entry(offset, *struct.unpack_from(self.order + "HHI", self.content, offset))
 
     def _entries_end(self, directory: int) -> int:
-        return directory + _COUNT_BYTES + _ENTRY_BYTES * self._number(directory, "H")
+        return directory + COUNT_BYTES + ENTRY_BYTES * self._number(directory, "H")
 
     def find(self, directory: int | None, tag: int) -> Entry | None:
         """The first entry with ``tag``."""
@@ -124,11 +124,11 @@ class ExifBlock:
         entry = self.find(directory, tag)
         if directory is None or entry is None:
             return False
-        end = self._entries_end(directory) + _POINTER_BYTES
+        end = self._entries_end(directory) + POINTER_BYTES
         if end > len(self.content):
             return False
-        behind = self.content[entry.offset + _ENTRY_BYTES : end]
-        self.content[entry.offset : end] = behind + bytes(_ENTRY_BYTES)
+        behind = self.content[entry.offset + ENTRY_BYTES : end]
+        self.content[entry.offset : end] = behind + bytes(ENTRY_BYTES)
         count = self._number(directory, "H") - 1
         struct.pack_into(self.order + "H", self.content, directory, count)
         return True
@@ -138,10 +138,10 @@ class ExifBlock:
 
         At the end of the block they are cut off, elsewhere set to zero.
         """
-        if self.main is None or self.main + _COUNT_BYTES > len(self.content):
+        if self.main is None or self.main + COUNT_BYTES > len(self.content):
             return False
         pointer = self._entries_end(self.main)
-        if pointer + _POINTER_BYTES > len(self.content) or not self._number(pointer, "I"):
+        if pointer + POINTER_BYTES > len(self.content) or not self._number(pointer, "I"):
             return False
         thumbnail = self._number(pointer, "I")
         own = [part for part in self._ranges(thumbnail) if part[0] < part[1]]
@@ -160,9 +160,9 @@ class ExifBlock:
 
     def _ranges(self, directory: int | None) -> list[_Range]:
         """The bytes of a directory, and those of values that lie outside of it."""
-        if directory is None or directory + _COUNT_BYTES > len(self.content):
+        if directory is None or directory + COUNT_BYTES > len(self.content):
             return []
-        ranges = [(directory, self._entries_end(directory) + _POINTER_BYTES)]
+        ranges = [(directory, self._entries_end(directory) + POINTER_BYTES)]
         for entry in self.entries(directory):
             size = TYPE_BYTES.get(entry.type, 1) * entry.count
             if size > 4:

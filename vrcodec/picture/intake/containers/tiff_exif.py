@@ -10,19 +10,25 @@ import struct
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from vrcodec.picture.intake.exif_block import TYPE_BYTES
+from vrcodec.picture.intake.exif_block import (
+    COUNT_BYTES,
+    ENTRY_BYTES,
+    EXIF,
+    GPS,
+    INTEROP,
+    LONG,
+    POINTER_BYTES,
+    TYPE_BYTES,
+)
 
-# The directories of EXIF, of GPS, and within EXIF that on interoperability.
-EXIF, GPS, INTEROP = 0x8769, 0x8825, 0xA005
 # Tags of a TIFF file that describe the picture rather than the layout of the file, as EXIF has them.
 DESCRIPTIVE_TAGS = (270, 271, 272, 305, 306, 315, 316, 318, 319, 33432, EXIF, GPS)
 RESOLUTION_TAGS = (282, 283, 296)
 
-_LONG = 4
-# Of numbers that point to a directory: LONG, IFD, and those of BigTIFF.
-_POINTER_BYTES = {_LONG: 4, 13: 4, 16: 8, 18: 8}
+# Bytes of numbers that point to a directory, by their type: LONG, IFD, and those of BigTIFF.
+_DIRECTORY_TYPES = {LONG: 4, 13: 4, 16: 8, 18: 8}
 _POINTERS = frozenset({EXIF, GPS, INTEROP})
-_HEADER_BYTES, _COUNT_BYTES, _ENTRY_BYTES, _NEXT_BYTES = 8, 2, 12, 4
+_HEADER_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -55,13 +61,13 @@ def build_exif(order: str, page: int, read: ReadFields) -> bytes | None:
 def _pack(order: str, fields: Sequence[Field], read: ReadFields, offset: int) -> bytes:
     """A directory for this ``offset`` in the block, and behind it values and directories that it points to."""
     entries = bytearray(struct.pack(order + "H", len(fields)))
-    start = offset + _COUNT_BYTES + _ENTRY_BYTES * len(fields) + _NEXT_BYTES
+    start = offset + COUNT_BYTES + ENTRY_BYTES * len(fields) + POINTER_BYTES
     behind = bytearray()
     for field in sorted(fields, key=lambda field: field.tag):
         kind, count, content = field.type, field.count, field.content
         position = start + len(behind)
         if field.tag in _POINTERS:
-            kind, count = _LONG, 1
+            kind, count = LONG, 1
             inner = [f for f in read(_pointer(order, field), None) if _belongs(f, field.tag)]
             content = struct.pack(order + "I", position)
             behind += _pack(order, inner, read, position)
@@ -70,7 +76,7 @@ def _pack(order: str, fields: Sequence[Field], read: ReadFields, offset: int) ->
             behind += content + bytes(len(content) % 2)
             content = struct.pack(order + "I", position)
         entries += struct.pack(order + "HHI", field.tag, kind, count) + content.ljust(4, b"\0")
-    return bytes(entries + bytes(_NEXT_BYTES) + behind)
+    return bytes(entries + bytes(POINTER_BYTES) + behind)
 
 
 def _pointer(order: str, field: Field) -> int:
@@ -102,7 +108,7 @@ def split_fields(
         if tag in seen or (tags is not None and tag not in tags):
             continue
         seen.add(tag)
-        sizes = _POINTER_BYTES if tag in _POINTERS else TYPE_BYTES
+        sizes = _DIRECTORY_TYPES if tag in _POINTERS else TYPE_BYTES
         size = sizes.get(kind, 0) * count
         if not size:
             continue

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import skimage.data
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vrcodec.catalog import find_by_family
 from vrcodec.errors import UsageError
@@ -12,6 +15,7 @@ from vrcodec.models import Slim
 from vrcodec.models.learning.trainable import load_trainable
 from vrcodec.models.trade_off import LAMBDA_MIN, rate_to_lambda
 from vrcodec.training.objectives import (
+    _flat_areas,
     choose_objective,
     patch_loss,
     perceptual_loss,
@@ -101,6 +105,22 @@ def test_flat_areas_are_held_to_their_colours() -> None:
     lined = flat.clone()
     lined[..., 32] = 0.1
     assert cost(noise) < cost(lined) < cost(flat)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(17, 60), st.integers(17, 60), st.integers(0, 4))
+def test_flat_areas_are_those_whose_squares_have_one_colour(
+    seed: int, height: int, width: int, changes: int
+) -> None:
+    random = np.random.default_rng(seed)
+    x = torch.full((2, 3, height, width), 0.5)
+    for _ in range(changes):
+        batch, channel, row, column = random.integers((2, 3, height, width))
+        rows = slice(row, row + 1 if random.random() < 0.5 else None)
+        x[batch, channel, rows, column:] += 1 / 255
+    highest = torch.nn.functional.max_pool2d(x, 17, 1, 8)
+    lowest = -torch.nn.functional.max_pool2d(-x, 17, 1, 8)
+    expected = (highest == lowest).all(1, keepdim=True).float()
+    assert torch.equal(_flat_areas(x), expected)
 
 
 @pytest.mark.parametrize("family", ["gained", "qvrf", "qmap", "slim", "qarv"])

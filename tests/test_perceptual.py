@@ -12,7 +12,7 @@ from PIL import Image
 from ssimulacra2 import compute_ssimulacra2
 from torch import Tensor
 
-from vrcodec.metrics.differentiable import ssimulacra2_score
+from vrcodec.metrics.perceptual import measure_ssimulacra2, ssimulacra2_score
 
 # Even and odd sides; fewer than six scales; sides longer than what is blurred in one block.
 PICTURES = {
@@ -49,6 +49,21 @@ def test_scores_are_those_of_the_package(name: str, quality: int) -> None:
     x, x_hat = as_tensor(picture), as_tensor(decoded)
     assert float(ssimulacra2_score(x, x_hat)) == pytest.approx(expected, abs=0.2)
     assert float(ssimulacra2_score(x.double(), x_hat)) == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["fur", "coffee", "small", "wide"])
+@pytest.mark.parametrize("pixels", [1, 3000, 1 << 17])
+def test_measured_in_strips(name: str, pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strips of two rows at the least, by either library."""
+    monkeypatch.setattr("vrcodec.metrics.perceptual._STRIP_PIXELS", pixels)
+    picture = PICTURES[name]
+    noise = np.random.default_rng(0).integers(-9, 10, picture.shape)
+    worse = np.clip(picture + noise, 0, 255).astype(np.uint8)
+    expected = float(ssimulacra2_score(as_tensor(picture), as_tensor(worse)))
+    batches = [p.transpose(2, 0, 1)[None] for p in (picture, worse)]
+    assert measure_ssimulacra2(*batches) == pytest.approx(expected, abs=0.01)
+    tensors = [torch.from_numpy(batch.copy()) for batch in batches]
+    assert measure_ssimulacra2(*tensors) == pytest.approx(expected, abs=0.01)
 
 
 def test_scores_are_the_same_where_networks_compute_in_bfloat16() -> None:

@@ -17,13 +17,19 @@ from tests.extent import extent, photographs
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import TargetError, UsageError
-from vrcodec.metrics import as_decibels, ms_ssim, psnr
+from vrcodec.metrics import as_decibels, ms_ssim, psnr, ssimulacra2
 from vrcodec.picture.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX
 from vrcodec.search.rate_control import encode_to_target
 from vrcodec.search.rate_search import find_rate_code
 from vrcodec.search.size_forecast import SizeForecast, total_table_usage
-from vrcodec.search.target import BYTES_TOLERANCE, QUALITY_TOLERANCE, Target, TargetBand
+from vrcodec.search.target import (
+    BYTES_TOLERANCE,
+    POINTS_TOLERANCE,
+    QUALITY_TOLERANCE,
+    Target,
+    TargetBand,
+)
 
 # What a search may cost on any smooth curve, and on average on those of photographs.
 FEW_PROBES = 9
@@ -179,6 +185,36 @@ def test_ssim_targets(encoder: Encoder, decoder: Decoder) -> None:
     assert found.achieved == pytest.approx(similarity(found.data))
     assert wanted <= found.achieved
     assert as_decibels(found.achieved) <= as_decibels(wanted) + QUALITY_TOLERANCE
+
+
+@pytest.mark.parametrize("share", [0.2, 0.7])
+def test_ssimulacra2_targets(
+    encoder: Encoder, decoder: Decoder, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where there is no PyTorch."""
+    monkeypatch.setattr("vrcodec.metrics.pictures.is_installed", lambda name: False)
+    picture = PICTURES["photograph"]
+
+    def score(data: bytes) -> float:
+        value = ssimulacra2(picture.pixels, decoder.decode(data).pixels)
+        assert value is not None
+        return value
+
+    low, high = (score(encoder.encode(picture, code)) for code in (0, RATE_CODE_MAX))
+    wanted = low + share * (high - low)
+    found = search(encoder, decoder, picture, Target("ssimulacra2", wanted))
+    assert found.achieved == pytest.approx(score(found.data))
+    assert wanted <= found.achieved <= wanted + POINTS_TOLERANCE
+
+
+def test_ssimulacra2_without_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The score of the package `ssimulacra2` 0.3.0."""
+    monkeypatch.setattr("vrcodec.metrics.pictures.is_installed", lambda name: False)
+    cat = skimage.data.chelsea()[40:173, 90:291]
+    noise = np.random.default_rng(0).integers(-20, 21, cat.shape)
+    noisy = np.clip(cat + noise, 0, 255).astype(np.uint8)
+    assert ssimulacra2(cat, noisy) == pytest.approx(24.7417, abs=0.01)
+    assert ssimulacra2(cat, cat) == 100
 
 
 @needs_torch

@@ -1,4 +1,4 @@
-"""Quality metrics: of 8-bit pictures (`pictures`), and SSIMULACRA 2 with gradients (`differentiable`)."""
+"""Quality metrics: of 8-bit pictures (`pictures`), and SSIMULACRA 2 of arrays (`perceptual`)."""
 
 from vrcodec.metrics.pictures import (
     MAX_DECIBELS,

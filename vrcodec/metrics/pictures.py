@@ -58,7 +58,7 @@ def ms_ssim(a: Pixels, b: Pixels) -> float | None:
 
     if min(a.shape[:2]) < MS_SSIM_MIN_SIDE:
         return None
-    return float(compute_ms_ssim(_as_tensor(a), _as_tensor(b), data_range=255))
+    return float(compute_ms_ssim(_as_tensor(a).float(), _as_tensor(b).float(), data_range=255))
 
 
 @in_own_state
@@ -67,15 +67,12 @@ def ssimulacra2(a: Pixels, b: Pixels) -> float | None:
 
     None for pictures with a side below `SSIMULACRA2_MIN_SIDE`.
     """
-    require("torch", "torch", "SSIMULACRA 2")
-    import torch
-
-    from vrcodec.metrics.differentiable import ssimulacra2_score
+    from vrcodec.metrics.perceptual import measure_ssimulacra2
 
     if min(a.shape[:2]) < SSIMULACRA2_MIN_SIDE:
         return None
-    with torch.inference_mode():
-        return float(ssimulacra2_score(_as_tensor(a) / 255, _as_tensor(b) / 255))
+    as_batch = _as_tensor if is_installed("torch") else _as_array
+    return measure_ssimulacra2(as_batch(a), as_batch(b))
 
 
 @in_own_state
@@ -90,15 +87,22 @@ def haarpsi(a: Pixels, b: Pixels) -> float | None:
     if min(a.shape[:2]) < HAARPSI_MIN_SIDE:
         return None
     # Rounding takes it beyond 1.
-    return min(float(compute_haarpsi(_as_tensor(b), _as_tensor(a), data_range=255.0)), 1.0)
+    return min(
+        float(compute_haarpsi(_as_tensor(b).float(), _as_tensor(a).float(), data_range=255.0)), 1.0
+    )
+
+
+def _as_array(pixels: Pixels) -> Pixels:
+    """(1, 3, H, W)."""
+    return pixels.transpose(2, 0, 1)[None]
 
 
 def _as_tensor(pixels: Pixels) -> Tensor:
-    """(1, 3, H, W) float32, 0 .. 255, on a GPU where there is one."""
+    """(1, 3, H, W) uint8, on a GPU where there is one."""
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.from_numpy(pixels.copy()).to(device).permute(2, 0, 1).unsqueeze(0).float()
+    return torch.from_numpy(pixels.copy()).to(device).permute(2, 0, 1).unsqueeze(0)
 
 
 def as_decibels(similarity: float) -> float:
@@ -122,7 +126,7 @@ METRICS = {
     for metric in (
         Metric("psnr", "PSNR (dB)", capped_psnr),
         Metric("ms-ssim", "MS-SSIM (dB)", ms_ssim, "pytorch_msssim", as_decibels),
-        Metric("ssimulacra2", "SSIMULACRA 2", ssimulacra2, "torch"),
+        Metric("ssimulacra2", "SSIMULACRA 2", ssimulacra2),
         Metric("haarpsi", "HaarPSI (dB)", haarpsi, "piq", as_decibels),
     )
 }

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vrcodec.metrics import MS_SSIM_MIN_SIDE, SSIMULACRA2_MIN_SIDE, ms_ssim
-from vrcodec.metrics.differentiable import ssimulacra2_score
+from vrcodec.metrics.perceptual import ssimulacra2_score
 from vrcodec.metrics.squared_error import squared_errors
 from vrcodec.models.base import Pixels
 from vrcodec.models.trade_off import perceptual_distortion, rate_to_lambda

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vrcodec.errors import UsageError
-from vrcodec.metrics.differentiable import ssimulacra2_score
+from vrcodec.metrics.perceptual import ssimulacra2_score
 from vrcodec.metrics.squared_error import squared_errors
 from vrcodec.models import VariableRateModel
 from vrcodec.models.families.slim import Slim
@@ -100,10 +100,24 @@ def _weigh_flat_areas(x: Tensor, errors: Tensor) -> Tensor:
 
 def _flat_areas(x: Tensor) -> Tensor:
     """1 where the pixels of x (B, 3, H, W) around are of one colour, else 0: (B, 1, H, W)."""
+    # Where neighbours differ, counted along one axis after the other: extremes of whole squares would take as
+    # long as all else in a training step.
+    across = (x[..., 1:] != x[..., :-1]).any(1, keepdim=True)
+    down = (x[..., 1:, :] != x[..., :-1, :]).any(1, keepdim=True)
+    return (~(_in_squares_around(across) | _in_squares_around(down.mT).mT)).float()
+
+
+def _in_squares_around(steps: Tensor) -> Tensor:
+    """Whether one of ``steps`` (B, 1, H, W - 1), from pixel to pixel, is in the square around a pixel."""
     padding = _FLAT_SIDE // 2
-    highest = F.max_pool2d(x, _FLAT_SIDE, 1, padding)
-    lowest = -F.max_pool2d(-x, _FLAT_SIDE, 1, padding)
-    return (highest == lowest).all(1, keepdim=True).float()
+    in_rows = _any_of_next(F.pad(steps, (padding, padding)), _FLAT_SIDE - 1)
+    return _any_of_next(F.pad(in_rows.mT, (padding, padding)), _FLAT_SIDE).mT
+
+
+def _any_of_next(true: Tensor, count: int) -> Tensor:
+    """Whether any is true of so many along the last axis, from each on of which there are as many."""
+    before = F.pad(true.cumsum(-1, dtype=torch.int32), (1, 0))
+    return before[..., count:] > before[..., :-count]
 
 
 def latent_loss(model: HyperpriorModel, y: Tensor, rate: Tensor) -> Loss:

@@ -69,6 +69,7 @@ def test_wrong_parameters_leave_no_file(photograph: Pixels, tmp_path: Path) -> N
         ),
         ({"rate": 7}, "rate"),
         ({"strip": "gps"}, "cannot strip 'gps'"),
+        ({"image": 3}, "not parameters of a .vrc file: image$"),
     ):
         with pytest.raises(ValueError, match=message):
             image.save(path, **wrong)
@@ -155,6 +156,21 @@ def test_the_current_frame_is_written(photograph: Pixels, tmp_path: Path) -> Non
     assert not (tmp_path / "x.vrc").exists()
     frames[0].save(tmp_path / "x.vrc", save_all=True, model="gained")
     assert (tmp_path / "x.vrc").exists()
+
+
+def test_exif_that_is_none_is_what_pillow_expects(photograph: Pixels) -> None:
+    with pytest.raises(OSError, match="exif: not a TIFF file"):
+        Image.fromarray(photograph).save(io.BytesIO(), "VRC", exif=b"garbage")
+
+
+def test_info_is_the_callers_to_clear(vrc_file: Path) -> None:
+    expected = Image.open(vrc_file).convert("RGB").tobytes()
+    image = Image.open(vrc_file)
+    image.info.clear()
+    image.load()
+    image = Image.open(vrc_file)
+    image.info = {}
+    assert image.convert("RGB").tobytes() == expected
 
 
 def test_damage_is_what_pillow_calls_it(vrc_file: Path) -> None:

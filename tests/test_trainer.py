@@ -199,7 +199,7 @@ def test_foreign_weights_are_no_start(tmp_path: Path) -> None:
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
-    for content in (b"", b"nonsense"):
+    for content in (b"", b"nonsense", b"hello", b"\x80\x02}("):
         (tmp_path / "checkpoint.pt").write_bytes(content)
         with pytest.raises(CorruptError, match="checkpoint"):
             read_checkpoint(tmp_path, "cpu", ProcessGroup())

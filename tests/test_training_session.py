@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +17,11 @@ from tests.conftest import GOLDEN, Pixels
 from tests.recipes import TINY, TINY_SLIM, rows, save_pictures
 from vrcodec.catalog import encoder_path, find_by_family, weights_id
 from vrcodec.codec import Decoder, Encoder
-from vrcodec.errors import UsageError
+from vrcodec.errors import OutputError, UsageError
 from vrcodec.models.learning.trainable import load_state
 from vrcodec.models.weights import load_frozen_state, load_size
 from vrcodec.picture.picture import Picture
+from vrcodec.training.log import Log
 from vrcodec.training.recipes import Part
 from vrcodec.training.schedule import Schedule
 from vrcodec.training.session import Session, train
@@ -76,9 +78,39 @@ def test_the_command_trains_and_resumes(data: Path, tmp_path: Path) -> None:
     assert card["id"] == weights_id((out / "gained.safetensors").read_bytes()).hex()
 
 
+def test_weights_that_are_there_are_not_replaced(data: Path, tmp_path: Path) -> None:
+    for suffix in (".safetensors", ".json"):
+        shutil.copy(GOLDEN / f"gained{suffix}", tmp_path)
+    start = tmp_path / "gained.safetensors"
+    before = start.read_bytes()
+    session = Session(TINY, (data,), tmp_path, Schedule(steps=1), init=start, device="cpu")
+    with pytest.raises(OutputError, match=r"gained\.safetensors: exists already"):
+        train(session)
+    assert start.read_bytes() == before
+
+
+def test_a_plot_that_cannot_be_drawn_costs_a_message(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "log.png").mkdir()
+    (tmp_path / "log.csv").write_text(",".join(Log.COLUMNS) + "\n0" + ",1" * (len(Log.COLUMNS) - 1))
+    said: list[str] = []
+    train(Session(TINY, (data,), tmp_path, Schedule(steps=1), device="cpu", say=said.append))
+    assert any("log.png: was not drawn" in line for line in said)
+    assert (tmp_path / "gained.safetensors").exists()
+
+
 @pytest.mark.parametrize(
     ("code", "arguments"),
     [
+        *(
+            (2, ["gained", "--steps", "1", option, value])
+            for option, value in (
+                ("--learning-rate", "nan"),
+                ("--learning-rate", "inf"),
+                ("--graphics", "nan"),
+                ("--seed", str(2**63)),
+            )
+        ),
+        (2, ["gained", "--minutes", "nan"]),
         (3, ["gained", "--steps", "1"]),  # no picture is large enough for the real recipe
         (2, ["nonsense", "--steps", "1"]),
         (2, ["gained"]),

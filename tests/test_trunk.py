@@ -17,7 +17,7 @@ import skimage.data
 import torch
 from PIL import Image
 
-from tests.conftest import ROOT
+from tests.conftest import GOLDEN, ROOT
 from tests.extent import extent
 from tests.recipes import TINY, pictures, rows, save_pictures, tensors, trainer_in
 from vrcodec import files
@@ -118,6 +118,25 @@ def test_a_branch_makes_weights_and_leaves_the_trunk_alone(train: Train, tmp_pat
     assert train("--trunk", trunk, "--steps", 1) == 0
 
 
+def test_the_card_tells_what_each_stage_learnt_from(
+    train: Train, data: Path, tmp_path: Path
+) -> None:
+    trunk, branch = tmp_path / "trunk", tmp_path / "branch"
+    (tmp_path / "other").mkdir()
+    other = save_pictures(tmp_path / "other")
+    start = GOLDEN / "gained.safetensors"
+    assert train("--trunk", trunk, "--steps", 1, "--init", start, "--batch", 3) == 0
+    arguments = ("--branch", trunk, "-o", branch, "--steps", 2, "--data", other)
+    assert train(*arguments, "--pause", 0, "--batch", 1, "--learning-rate", 1e-5) == 0
+    assert train(*arguments, "--resume") == 0
+    stages = json.loads((branch / "gained.json").read_text())["training"][-2:]
+    keys = ("data", "init", "batch", "learning_rate")
+    assert [tuple(stage.get(key) for key in keys) for stage in stages] == [
+        ([data.name], start.name, 3, TINY.learning_rate),
+        ([data.name, "other"], None, 1, 1e-5),
+    ]
+
+
 def test_runs_of_one_kind_are_not_taken_for_another(train: Train, tmp_path: Path) -> None:
     trunk, run = tmp_path / "trunk", tmp_path / "run"
     assert train("--trunk", trunk, "--steps", 1) == 0
@@ -131,8 +150,10 @@ def test_runs_of_one_kind_are_not_taken_for_another(train: Train, tmp_path: Path
         ("--branch", trunk, "-o", tmp_path / "b"),
         ("--branch", trunk, "--init", trunk / "checkpoint.pt", "-o", tmp_path / "c", "--steps", 1),
         ("--branch", tmp_path / "nothing", "-o", tmp_path / "d", "--steps", 1),
+        ("--branch", trunk, "-o", trunk / "." / "", "--resume", "--steps", 1),
     ):
         assert train(*arguments) == 2, arguments
+    assert train("--trunk", trunk, "--steps", 1) == 0
 
 
 def test_another_family_does_not_go_on(train: Train, data: Path, tmp_path: Path) -> None:
@@ -230,10 +251,13 @@ def test_two_processes_do_not_share_a_folder(train: Train, tmp_path: Path) -> No
 def test_rows_behind_the_checkpoint_are_not_kept(data: Path, tmp_path: Path) -> None:
     """A process that is killed has logged steps which the next one takes again."""
     log = Log(tmp_path / "log.csv", lambda line: None)
-    (tmp_path / "log.csv").write_text(",".join(Log.COLUMNS) + "\n50,1,2\n100,1,2\n150,1")
+    row = ",1" * (len(Log.COLUMNS) - 1)
+    # The last one is cut off where the disk was full.
+    lines = [",".join(Log.COLUMNS), f"50{row}", f"100{row}", f"150{row}", "60,1"]
+    (tmp_path / "log.csv").write_text("\n".join(lines))
     assert log.record is not None
     log.record.forget_after(100)
-    assert (tmp_path / "log.csv").read_text().splitlines()[1:] == ["50,1,2", "100,1,2"]
+    assert (tmp_path / "log.csv").read_text().splitlines() == lines[:3]
 
 
 def test_training_says_nothing_of_libraries(data: Path, tmp_path: Path) -> None:

@@ -55,6 +55,8 @@ class VrcImageFile(ImageFile.ImageFile):
         self._size = (info.width, info.height)
         self._mode = info.image_mode
         self.info.update(metadata.to_info(), vrc=info.as_dict())
+        # The info is the caller's, who may clear it.
+        self._within_ours = info.width * info.height <= DEFAULT_LIMITS.max_pixels
         self._data, self._lock = data, threading.Lock()
 
     def draft(
@@ -82,15 +84,13 @@ class VrcImageFile(ImageFile.ImageFile):
         if self._data is None:
             # Another thread has done it.
             return
-        header = self.info["vrc"]
-        within_ours = header["width"] * header["height"] <= DEFAULT_LIMITS.max_pixels
         with _as_os_error():
             image = vrcodec.decode(
                 self._data,
                 partial=ImageFile.LOAD_TRUNCATED_IMAGES,
                 scale=self.decoderconfig[0] if self.decoderconfig else 1,
                 # Those by which `vrcodec.decode` keeps its models, where they suffice.
-                limits=DEFAULT_LIMITS if within_ours else _LIMITS,
+                limits=DEFAULT_LIMITS if self._within_ours else _LIMITS,
             )
         self.im, self.readonly = image.im, 0
         self.info["levels"] = image.info["levels"]
@@ -121,6 +121,9 @@ def _as_os_error() -> Iterator[None]:
         raise
     except VrcError as error:
         raise OSError(str(error)) from error
+    except SyntaxError as error:
+        # By which Pillow says that EXIF is none.
+        raise OSError(f"exif: {error}") from error
 
 
 def _accept(prefix: bytes) -> bool:
@@ -131,7 +134,7 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     """Raises OSError for what cannot be written, ValueError for parameters that are not those of `encode`."""
     given = {k: v for k, v in image.encoderinfo.items() if k not in _PILLOW_PARAMETERS}
     metadata = {name: given.pop(name) for name in _METADATA_PARAMETERS if name in given}
-    unknown = given.keys() - signature(vrcodec.encode).parameters.keys()
+    unknown = given.keys() - (signature(vrcodec.encode).parameters.keys() - {"image"})
     if unknown:
         raise ValueError(f"not parameters of a .vrc file: {', '.join(sorted(unknown))}")
     if getattr(image, "n_frames", 1) > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -128,6 +129,54 @@ def test_what_a_lab_exports_another_adds(
     capsys.readouterr()
     assert run("weights", "list", "--here", "--json") == 0
     assert ID in {row["id"] for row in json.loads(capsys.readouterr().out)}
+
+
+def test_two_of_one_generation_get_files_of_their_own(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as two networks of one's own, of which neither knows of the other."""
+    names = []
+    for family in ("gained", "slim"):
+        entry = golden_entry(family)
+        folder = tmp_path / family
+        folder.mkdir()
+        shutil.copy(entry.path, folder / "mine.safetensors")
+        card = {**entry.card, "name": "mine", "version": 2}
+        (folder / "mine.json").write_text(json.dumps(card))
+        assert run("weights", "add", folder) == 0
+        names.append(entry.id.hex())
+    assert run("weights", "export", *names, "-o", "mirror") == 0
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "other"))
+    with serve(tmp_path / "mirror") as server:
+        for name in names:
+            assert run("weights", "fetch", name, "--hub", server.address) == 0
+
+
+@pytest.mark.parametrize(
+    "change", [{"version": 3, "name": "../escaped"}, {"tune": "my tune!"}, {"replaces": "zz"}]
+)
+def test_a_card_that_no_index_can_have_is_not_exported(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, object]
+) -> None:
+    folder = tmp_path / "named"
+    folder.mkdir()
+    shutil.copy(GAINED.path, folder)
+    (folder / "gained.json").write_text(json.dumps({**GAINED.card, **change}))
+    monkeypatch.setenv("VRCODEC_WEIGHTS", str(folder))
+    assert run("weights", "export", ID, "-o", tmp_path / "hub" / "in") == WeightsError.exit_code
+    assert not [p for p in (tmp_path / "hub").rglob("*") if p.is_file()]
+
+
+def test_names_in_a_list_are_shown_as_they_are(
+    run: Run, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "w[bold][" / ("x]" + 180 * "y")
+    folder.mkdir(parents=True)
+    for suffix in (".safetensors", ".json"):
+        shutil.copy(GAINED.path.with_suffix(suffix), folder)
+    monkeypatch.setenv("VRCODEC_WEIGHTS", str(folder))
+    assert run("weights", "list", "--here") == 0
+    assert str(folder) in capsys.readouterr().out
 
 
 def test_a_hub_keeps_what_others_have_put_there(run: Run, tmp_path: Path) -> None:

@@ -35,6 +35,12 @@ def test_what_is_exported_can_be_added(family: str, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="exists"):
         hugging_face.export(entry, folder, overwrite=False)
     hugging_face.export(entry, folder, overwrite=True)
+    others = tmp_path / "others"
+    others.mkdir()
+    (others / "README.md").write_text("theirs")
+    with pytest.raises(OutputError, match="exists"):
+        hugging_face.export(entry, others, overwrite=False)
+    assert file_names(others) == ["README.md"]
 
 
 def test_the_model_card_has_the_figures_of_ours(tmp_path: Path) -> None:

@@ -93,6 +93,15 @@ def test_only_what_is_in_the_store_is_removed() -> None:
         remove(find_by_family("gained"))
 
 
+def test_the_store_by_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (entry,) = add(golden_entry("gained").path)
+    (tmp_path / "link").symlink_to(store_folder())
+    monkeypatch.setenv("VRCODEC_WEIGHTS", str(tmp_path / "link"))
+    assert find_by_id(entry.id).id == entry.id
+    remove(find_by_id(entry.id))
+    assert not list(store_folder().glob("[0-9a-f]*"))
+
+
 def test_an_older_generation_that_was_fetched_does_not_encode() -> None:
     """Somebody gets it for old files; new ones are made as before."""
     newest = find_by_family("gained")

@@ -7,6 +7,7 @@ from vrcodec.catalog.folders import (
     WEIGHTS_VARIABLE,
     named_folders,
     packaged_folder,
+    same_folder,
     search_path,
     store_folder,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "parse_id",
     "parse_index",
     "read_card",
+    "same_folder",
     "search_path",
     "shipped_index",
     "store_folder",

@@ -36,6 +36,11 @@ def packaged_folder() -> Path:
         return Path(__file__).parents[2] / "weights"
 
 
+def same_folder(a: Path, b: Path) -> bool:
+    """Whether both are the same, by whatever names."""
+    return os.path.realpath(a) == os.path.realpath(b)
+
+
 def search_path() -> list[Path]:
     """All of them, in the order in which they are searched, each once."""
     folders = [*named_folders(), store_folder(), packaged_folder()]

@@ -58,5 +58,5 @@ def _header_end(data: bytes) -> int:
 def _has_digests(header: bytes) -> bool:
     try:
         return "digests" in weights_description(header)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return False

@@ -112,6 +112,8 @@ def _parse_release(entry: Mapping[str, Any]) -> Release:
     files = {part: _parse_file(entry["files"][part]) for part in PARTS if part in entry["files"]}
     if not {"weights", "card"} <= files.keys():
         raise ValueError("files are missing")
+    if not files["card"].name.endswith(".json"):
+        raise ValueError(f"{files['card'].name!r} is no card")
     replaces = entry.get("replaces")
     return Release(
         _match(_FAMILY, entry["family"]),

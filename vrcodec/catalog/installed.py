@@ -11,7 +11,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from vrcodec.catalog.folders import named_folders, packaged_folder, search_path, store_folder
+from vrcodec.catalog.folders import (
+    named_folders,
+    packaged_folder,
+    same_folder,
+    search_path,
+    store_folder,
+)
 from vrcodec.catalog.identity import name_generation
 from vrcodec.catalog.index import find_release, shipped_index
 from vrcodec.errors import UsageError, WeightsError
@@ -93,7 +99,7 @@ def installed_weights() -> list[WeightsEntry]:
 
 def _entries_below(folder: Path) -> Iterator[WeightsEntry]:
     """Those in ``folder``; of the store, in its folders."""
-    inner = "*/" if folder == store_folder() else ""
+    inner = "*/" if same_folder(folder, store_folder()) else ""
     # A family's main weights are <family>.safetensors; others come after.
     cards = map(Path, glob.glob(f"{glob.escape(str(folder))}/{inner}*.json"))
     for card_path in sorted(cards, key=lambda path: (len(path.stem), path.stem)):

@@ -12,7 +12,7 @@ from vrcodec.batch import storage
 from vrcodec.batch.inputs import DECODE_SUFFIXES, ENCODE_SUFFIXES
 from vrcodec.batch.manifest import Manifest, Shard
 from vrcodec.cli import decode, encode
-from vrcodec.cli.shared import output
+from vrcodec.cli.shared import options, output
 from vrcodec.cli.shared.decode_work import DecodeWork
 from vrcodec.cli.shared.encode_work import EncodeWork
 from vrcodec.cli.shared.many_files import exit_code, track_outcomes
@@ -90,7 +90,7 @@ _OPTIONS = option_group(
     ),
     click.option(
         "--gpus",
-        type=click.FloatRange(min=0),
+        type=options.FiniteRange(min=0),
         default=0.0,
         show_default=True,
         help="With Ray: the share of a GPU that each worker takes.",

@@ -42,10 +42,18 @@ _HELP = """Make a quality map for PICTURE, to encode it with --model qmap --qmap
         "task.",
     ),
     click.option(
-        "--low", type=click.FloatRange(0, 1), default=0.2, show_default=True, help="Lowest level."
+        "--low",
+        type=options.FiniteRange(0, 1),
+        default=0.2,
+        show_default=True,
+        help="Lowest level.",
     ),
     click.option(
-        "--high", type=click.FloatRange(0, 1), default=0.8, show_default=True, help="Highest level."
+        "--high",
+        type=options.FiniteRange(0, 1),
+        default=0.8,
+        show_default=True,
+        help="Highest level.",
     ),
     click.option(
         "--task",
@@ -57,7 +65,7 @@ _HELP = """Make a quality map for PICTURE, to encode it with --model qmap --qmap
     ),
     click.option(
         "--price",
-        type=click.FloatRange(min=0),
+        type=options.FiniteRange(min=0),
         default=1.0,
         show_default=True,
         help="What a bit per pixel costs, in the task's loss.",

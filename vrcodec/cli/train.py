@@ -46,7 +46,7 @@ all processes train one model. Ctrl-C ends it behind the present step, with noth
     ),
     click.option(
         "--graphics",
-        type=click.FloatRange(0, 1),
+        type=options.FiniteRange(0, 1),
         metavar="SHARE",
         help="The share of crops that are drawn (text, flat shapes, line art ...), so that what no photograph "
         "has is learnt, too.  [default: 0.05]",
@@ -66,11 +66,13 @@ all processes train one model. Ctrl-C ends it behind the present step, with noth
         help="Weights of qvrf or qarv whose analysis and synthesis are to replace those of the start; for "
         "gained, qvrf, qmap and qarv.",
     ),
-    click.option("--minutes", type=click.FloatRange(min=0), help="Budget of the whole schedule."),
+    click.option(
+        "--minutes", type=options.FiniteRange(min=0), help="Budget of the whole schedule."
+    ),
     click.option("--steps", type=click.IntRange(min=1), help="The same, in steps."),
     click.option(
         "--pause",
-        type=click.FloatRange(min=0),
+        type=options.FiniteRange(min=0),
         metavar="MINUTES",
         help="Stop this process earlier; go on later with --resume.",
     ),
@@ -147,7 +149,7 @@ all processes train one model. Ctrl-C ends it behind the present step, with noth
     ),
     click.option(
         "--learning-rate",
-        type=click.FloatRange(min=0, min_open=True),
+        type=options.FiniteRange(min=0, min_open=True),
         help="The highest of the schedule, in place of the recipe's.",
     ),
     click.option(
@@ -170,7 +172,7 @@ all processes train one model. Ctrl-C ends it behind the present step, with noth
     ),
     click.option(
         "--seed",
-        type=click.IntRange(min=0),
+        type=click.IntRange(0, 2**63 - 1),
         default=0,
         show_default=True,
         help="Of all random numbers: crops, levels, noise.",

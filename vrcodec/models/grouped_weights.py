@@ -39,6 +39,8 @@ class GroupedWeights(Mapping[str, Array]):
         header = _read_header(path)
         check_weights(path, header, identity)
         self.description = weights_description(header)
+        if not isinstance(self.description["digests"], dict):
+            raise WeightsError(f"{path}: not a weights file of this version")
         self._path = path
         self._file = safetensors.safe_open(path, "np")
         self._names = sorted(self._file.keys())  # type: ignore[no-untyped-call]

@@ -98,7 +98,14 @@ def _build_model(description: Mapping[str, Any], state: Mapping[str, Array]) -> 
 def _as_weights_errors(name: str) -> Iterator[None]:
     try:
         yield
-    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+    except (
+        SafetensorError,
+        RuntimeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+    ) as error:
         raise WeightsError(f"{name}: not a weights file of this version: {error}") from error
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import pickle
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,9 @@ def read_checkpoint(folder: Path, device: str, group: ProcessGroup) -> State | N
         state: State = torch.load(io.BytesIO(data), device, weights_only=True)
         if not isinstance(state, dict):
             raise ValueError("not a dictionary")
-    except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # A damaged pickle makes its reader fail in any way.
         raise CorruptError(f"{path}: this is no checkpoint: {error}") from error
     return state
 

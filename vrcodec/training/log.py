@@ -26,13 +26,18 @@ class Record:
         self._say = say
 
     def forget_after(self, step: int) -> None:
-        """Remove rows of later steps: those between the last checkpoint and the end of a killed process."""
+        """Remove rows of later steps, from a process that was killed behind its checkpoint, and cut ones."""
         try:
             lines = self.path.read_text(errors="replace").splitlines()
         except OSError:
             return
         column = self._columns.index("step")
-        kept = [line for line in lines[1:] if _number(line.split(",")[column : column + 1]) <= step]
+        rows = ((line, line.split(",")) for line in lines[1:])
+        kept = [
+            line
+            for line, cells in rows
+            if len(cells) == len(self._columns) and _number(cells[column]) <= step
+        ]
         if len(kept) < len(lines) - 1:
             data = "\n".join([*lines[:1], *kept, ""]).encode()
             with contextlib.suppress(OutputError):
@@ -51,12 +56,12 @@ class Record:
             self._say(f"{self.path}: a row was not written: {error.strerror or error}")
 
 
-def _number(cells: Sequence[str]) -> float:
-    """The number in the first of ``cells``; infinite where there is none: a row that was cut off."""
+def _number(cell: str) -> float:
+    """The number in ``cell``; infinite where there is none."""
     try:
-        return float(cells[0])
-    except (IndexError, ValueError):
-        return float("inf")
+        return float(cell)
+    except ValueError:
+        return math.inf
 
 
 class Log:

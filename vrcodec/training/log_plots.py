@@ -53,8 +53,9 @@ def plot_search(log: Path, output: Path) -> None:
 
 
 def _rows(log: Path) -> list[dict[str, str]]:
+    """All rows but those that a full disk has cut."""
     with log.open() as file:
-        return list(csv.DictReader(file))
+        return [row for row in csv.DictReader(file) if None not in row.values()]
 
 
 @contextmanager
@@ -67,11 +68,13 @@ def _two_panels(output: Path) -> Iterator[tuple[Axes, Axes]]:
 
     axes: Any
     figure, axes = pyplot.subplots(2, 1, sharex=True, figsize=(8, 6))
-    yield axes
-    axes[1].set_xlabel("step")
-    figure.tight_layout()
-    figure.savefig(output)
-    pyplot.close(figure)
+    try:
+        yield axes
+        axes[1].set_xlabel("step")
+        figure.tight_layout()
+        figure.savefig(output)
+    finally:
+        pyplot.close(figure)
 
 
 def _smooth(values: list[float], weight: float = 0.95) -> list[float]:

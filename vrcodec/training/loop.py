@@ -63,8 +63,8 @@ class Trainer:
     """One run: model, optimizers, average, and the checkpoint in ``folder``.
 
     ``position``: how far it has come; ``origin``: where its present stage began. ``history``: the stages before
-    that, oldest first, for the card. ``search``: what a search for the reach of widths keeps
-    (`vrcodec.training.reach_search`).
+    that, oldest first, for the card; ``sources``: what this one learns from, for the card. ``search``: what a
+    search for the reach of widths keeps (`vrcodec.training.reach_search`).
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class Trainer:
         self.position = self.origin = Position()
         self.shape: Shape = "cosine"
         self.history: list[dict[str, Any]] = []
+        self.sources: dict[str, Any] = {}
         self.search: dict[str, Any] | None = None
         self.optimizers = make_optimizers(self.model, recipe.optimizer, recipe.learning_rate, group)
         self.guard = GradientGuard(recipe.clip_norm, device)
@@ -278,6 +279,7 @@ class Trainer:
             "seed": self.seed,
             "shape": self.shape,
             "history": self.history,
+            "sources": self.sources,
             "position": asdict(self.position),
             "origin": asdict(self.origin),
             "model": self.model.state_dict(),
@@ -308,8 +310,8 @@ class Trainer:
             self.origin = Position(**state["origin"])
             self.seed, self.shape = state["seed"], state["shape"]
             self.history = state["history"]
-            # Checkpoints of runs before there was such a search lack it.
-            self.search = state.get("search")
+            # Checkpoints of before there were these lack them.
+            self.search, self.sources = state.get("search"), state.get("sources", {})
         except (RuntimeError, KeyError, ValueError, TypeError) as error:
             raise CorruptError(
                 f"{CHECKPOINT}: this checkpoint does not fit the recipe: {error}"

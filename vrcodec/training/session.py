@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vrcodec.catalog import encoder_path
 from vrcodec.errors import CorruptError, OutputError, UsageError
 from vrcodec.models.device import resolve_device
 from vrcodec.models.weights import load_description, load_frozen_state, load_size
@@ -106,8 +107,11 @@ def _train(session: Session, resume: bool, group: ProcessGroup) -> None:
 def _prepare_folder(session: Session) -> bool:
     """Create the output folder; returns whether there is a run in it that is to go on.
 
-    Raises OutputError where there is one that is not, UsageError where there should be one.
+    Raises OutputError where there is one that is not, or weights that the run would replace; UsageError for the
+    folder of the trunk that it branches off.
     """
+    if session.trunk and os.path.realpath(session.folder) == os.path.realpath(session.trunk):
+        raise UsageError(f"{session.folder}: is the trunk itself; name another folder with -o")
     try:
         session.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -120,7 +124,16 @@ def _prepare_folder(session: Session) -> bool:
             f"{session.folder}: holds a run already; add --resume to go on with it, or name another "
             "folder with -o"
         )
+    if not exists:
+        _check_no_weights(session.folder / f"{session.recipe.model}.safetensors")
     return session.resume
+
+
+def _check_no_weights(weights: Path) -> None:
+    """Raise OutputError where a run would replace weights that are not its own."""
+    for path in (weights, encoder_path(weights), weights.with_suffix(".json")):
+        if os.path.lexists(path):
+            raise OutputError(f"{path}: exists already; name another folder with -o")
 
 
 def _is_restart() -> bool:
@@ -136,6 +149,7 @@ def _make_trainer(
     if source is None:
         recipe = replace(session.recipe, **session.overrides)
         trainer = Trainer(recipe, session.folder, device, group, session.seed)
+        trainer.sources = _sources(session)
         _initialise(trainer, session, filter_by_side(pictures, recipe.crop))
         if session.lambda_scheduling:
             begin_search(trainer)
@@ -143,7 +157,8 @@ def _make_trainer(
     state = read_checkpoint(source, device, group)
     if state is None:
         raise UsageError(f"{source / CHECKPOINT}: there is no checkpoint to go on with")
-    recipe = _saved_recipe(state, source, session)
+    saved = _saved_recipe(state, source, session, resume)
+    recipe = replace(saved, **session.overrides)
     trainer = Trainer(recipe, session.folder, device, group, session.seed)
     trainer.load(state)
     if session.lambda_scheduling and trainer.search is None:
@@ -151,19 +166,30 @@ def _make_trainer(
             f"{source}: this run began without --schedule; leave it out, or begin another run"
         )
     if not resume:
-        trainer.branch(_stage(trainer, session))
+        trainer.branch(_stage(trainer, saved))
+        trainer.sources = _sources(session)
+    trainer.sources = _sources(session, trainer.sources)
     return trainer
 
 
-def _saved_recipe(state: State, source: Path, session: Session) -> Recipe:
-    """The recipe of a saved run, with the overrides. Raises UsageError where that run is another one."""
+def _sources(session: Session, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What a stage learns from, for the card: that of ``before``, whose pictures may have become more."""
+    data = [folder.name for folder in session.data]
+    if before:
+        return {**before, "data": list(dict.fromkeys([*before["data"], *data]))}
+    weights = {"init": session.init, "transforms": session.transforms}
+    return {"data": data} | {name: path.name for name, path in weights.items() if path}
+
+
+def _saved_recipe(state: State, source: Path, session: Session, resume: bool) -> Recipe:
+    """The recipe of a saved run. Raises UsageError where that run is another one."""
     try:
         recipe, shape = Recipe.from_dict(state["recipe"]), state["shape"]
     except (KeyError, TypeError) as error:
         raise CorruptError(
             f"{source / CHECKPOINT}: this checkpoint is of another version"
         ) from error
-    expected = "constant" if source == session.trunk else session.schedule.shape
+    expected = session.schedule.shape if resume else "constant"
     if shape != expected:
         kinds = {
             "constant": "a trunk: name it with --trunk, or branch off it with --branch",
@@ -177,9 +203,13 @@ def _saved_recipe(state: State, source: Path, session: Session) -> Recipe:
         )
     if session.overrides.get("coarse_means", recipe.coarse_means) != recipe.coarse_means:
         raise UsageError(f"{source}: this run has begun without them; leave out --coarse-means")
+    if session.overrides.get("optimizer", recipe.optimizer) != recipe.optimizer:
+        raise UsageError(
+            f"{source}: this run goes on with {recipe.optimizer}; leave out --optimizer"
+        )
     if recipe.model != session.recipe.model:
         raise UsageError(f"{source}: holds a run of {recipe.model}, not of {session.recipe.model}")
-    return replace(recipe, **session.overrides)
+    return recipe
 
 
 def _held_out(session: Session, step: int) -> HeldOut | None:
@@ -255,18 +285,19 @@ def _weights_history(weights: Path | None) -> list[dict[str, Any]]:
     if weights is None:
         return []
     try:
-        card: dict[str, Any] = json.loads(weights.with_suffix(".json").read_text())
-    except (OSError, ValueError):
-        return [{"start": weights.name}]
-    history: list[dict[str, Any]] = card.get("training", [])
-    return history
+        history: list[dict[str, Any]] = json.loads(weights.with_suffix(".json").read_text())[
+            "training"
+        ]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        history = []
+    return history if isinstance(history, list) and history else [{"start": weights.name}]
 
 
 def _finish(trainer: Trainer, session: Session, pictures: list[Tensor]) -> None:
     path = export_model(
         trainer.averaged_model(),
         session.folder,
-        [*trainer.history, _stage(trainer, session)],
+        [*trainer.history, _stage(trainer, trainer.recipe)],
         pictures,
         crops=trainer.recipe.calibration_crops,
         name=trainer.recipe.name,
@@ -277,17 +308,27 @@ def _finish(trainer: Trainer, session: Session, pictures: list[Tensor]) -> None:
     for name, plot in (("log.csv", plot_log), (_SEARCH_LOG, plot_search)):
         log = session.folder / name
         if log.exists():
-            plot(log, log.with_suffix(".png"))
+            _draw(plot, log, session.say)
     position = trainer.position
     session.say(f"{path}: {position.step} steps, {position.samples} samples")
 
 
-def _stage(trainer: Trainer, session: Session) -> dict[str, Any]:
-    """The present stage of ``trainer``, for the card."""
-    recipe, now, origin = trainer.recipe, trainer.position, trainer.origin
+def _draw(plot: Callable[[Path, Path], None], log: Path, say: Callable[[str], None]) -> None:
+    """Draw ``log`` beside it. What cannot be drawn costs a message, not the run."""
+    picture = log.with_suffix(".png")
+    try:
+        plot(log, picture)
+    except (OSError, ValueError) as error:
+        say(f"{picture}: was not drawn: {error}")
+
+
+def _stage(trainer: Trainer, recipe: Recipe) -> dict[str, Any]:
+    """The present stage of ``trainer``, with ``recipe``, for the card."""
+    now, origin = trainer.position, trainer.origin
+    sources = dict(trainer.sources)
     stage = {
         "family": recipe.family,
-        "data": [folder.name for folder in session.data],
+        "data": sources.pop("data"),
         "crop": recipe.crop,
         "graphics": recipe.graphics,
         "batch": recipe.batch * trainer.group.world_size,
@@ -309,8 +350,7 @@ def _stage(trainer: Trainer, session: Session) -> dict[str, Any]:
         stage["coarse_means"] = True
     if trainer.search is not None:
         stage["lambda_scheduling"] = True
-    sources = {"init": session.init, "transforms": session.transforms}
-    return stage | {name: path.name for name, path in sources.items() if path}
+    return stage | sources
 
 
 def _record_call(

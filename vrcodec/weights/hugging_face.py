@@ -10,7 +10,8 @@ from typing import Any
 from vrcodec.catalog import WeightsEntry, encoder_path
 from vrcodec.errors import UsageError, WeightsError
 from vrcodec.extras import require
-from vrcodec.files import write_atomically
+from vrcodec.files import check_absent, write_atomically
+from vrcodec.models.weights import read_bytes
 from vrcodec.weights.store import CONFIG_NAME, as_output_errors
 
 SCHEME = "hf"
@@ -112,14 +113,17 @@ def _bd_rate_table(card: dict[str, Any]) -> list[str]:
 
 
 def export(entry: WeightsEntry, folder: Path, *, overwrite: bool) -> None:
-    """Write weights to ``folder`` in this layout. Raises OutputError."""
+    """Write weights to ``folder`` in this layout, all files or none. Raises WeightsError or OutputError."""
     target = folder / _WEIGHTS_NAME
-    files = {target: entry.path.read_bytes()}
+    files = {target: read_bytes(entry.path)}
     if entry.encoder_id is not None:
-        files[encoder_path(target)] = encoder_path(entry.path).read_bytes()
+        files[encoder_path(target)] = read_bytes(encoder_path(entry.path))
     files[folder / CONFIG_NAME] = (json.dumps(entry.card, indent=1) + "\n").encode()
     files[folder / "README.md"] = build_model_card(entry).encode()
     with as_output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    if not overwrite:
+        for path in files:
+            check_absent(path)
     for path, data in files.items():
         write_atomically(path, data, overwrite=overwrite)

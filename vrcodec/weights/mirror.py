@@ -14,8 +14,10 @@ from vrcodec.catalog import (
     WeightsEntry,
     build_index,
     encoder_path,
+    parse_id,
     parse_index,
 )
+from vrcodec.errors import WeightsError
 from vrcodec.files import write_atomically
 from vrcodec.models.weights import read_bytes
 from vrcodec.weights.store import as_output_errors
@@ -26,19 +28,23 @@ def write_mirror(
 ) -> Index:
     """Add weights to the hub at ``folder``, which is made if there is none; returns its index.
 
-    Files come before the index, so that a reader never finds a name without a file. Raises WeightsError, or
-    OutputError, also where a file of another content has such a name, unless ``overwrite``.
+    Files come before the index, so that a reader never finds a name without a file. Raises WeightsError, also
+    where a card says what no index can, or OutputError, also where a file of another content has such a name,
+    unless ``overwrite``.
     """
     with as_output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     releases = {release.id: release for release in read_index(folder / INDEX_NAME)}
     for entry in entries:
-        release = describe_release(entry)
-        for part, path in part_paths(entry).items():
-            _put(folder / release.files[part].name, read_bytes(path), overwrite)
-        releases[entry.id] = release
+        releases[entry.id] = describe_release(entry, releases.values())
     index = sort_index(releases.values())
-    write_atomically(folder / INDEX_NAME, build_index(index), overwrite=True)
+    document = build_index(index)
+    # Names come from cards, which may be anybody's.
+    parse_index(document, f"what is to be {folder / INDEX_NAME}")
+    for entry in entries:
+        for part, path in part_paths(entry).items():
+            _put(folder / releases[entry.id].files[part].name, read_bytes(path), overwrite)
+    write_atomically(folder / INDEX_NAME, document, overwrite=True)
     return index
 
 
@@ -58,18 +64,25 @@ def read_index(path: Path) -> Index:
     return parse_index(read_bytes(path), str(path)) if path.exists() else ()
 
 
-def describe_release(entry: WeightsEntry) -> Release:
-    """The release that ``entry`` is, as its card and its files say. Raises WeightsError."""
+def describe_release(entry: WeightsEntry, others: Iterable[Release] = ()) -> Release:
+    """The release that ``entry`` is, as its card and its files say. Raises WeightsError.
+
+    Its files are called by its generation, or by its id where that has no number, or one of ``others`` has it.
+    """
     card = entry.card
-    replaces = card.get("replaces")
+    taken = any(other.name == entry.name and other.id != entry.id for other in others)
+    stem = entry.name if entry.version and not taken else f"{entry.model}-{entry.id.hex()}"
     return Release(
         entry.model,
         entry.version,
         entry.id,
         entry.tune,
         str(card.get("date", "")),
-        {part: _describe_file(entry, path) for part, path in part_paths(entry).items()},
-        bytes.fromhex(replaces) if replaces else None,
+        {
+            part: _describe_file(path, stem + path.name.removeprefix(entry.path.stem))
+            for part, path in part_paths(entry).items()
+        },
+        _id_replaced(entry),
         card.get("commit"),
         card.get("before"),
     )
@@ -81,9 +94,15 @@ def part_paths(entry: WeightsEntry) -> dict[str, Path]:
     return {"weights": entry.path, **encoder, "card": entry.path.with_suffix(".json")}
 
 
-def _describe_file(entry: WeightsEntry, path: Path) -> ReleasedFile:
+def _id_replaced(entry: WeightsEntry) -> bytes | None:
+    replaces = entry.card.get("replaces")
+    try:
+        return parse_id(replaces) if replaces else None
+    except (TypeError, ValueError) as error:
+        card = entry.path.with_suffix(".json")
+        raise WeightsError(f"{card}: replaces {replaces!r}, which is no id of weights") from error
+
+
+def _describe_file(path: Path, name: str) -> ReleasedFile:
     data = read_bytes(path)
-    # Generations have names of their own; what has no number could be anybody's.
-    stem = entry.name if entry.version else f"{entry.model}-{entry.id.hex()}"
-    name = stem + path.name.removeprefix(entry.path.stem)
     return ReleasedFile(name, len(data), hashlib.sha256(data).hexdigest())

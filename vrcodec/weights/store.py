@@ -21,6 +21,7 @@ from vrcodec.catalog import (
     encoder_path,
     installed_weights,
     read_card,
+    same_folder,
     store_folder,
     weights_id,
 )
@@ -197,7 +198,7 @@ def _read_card_beside(path: Path) -> dict[str, Any] | None:
         if card_path.exists():
             try:
                 card = json.loads(read_bytes(card_path))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise WeightsError(f"{card_path}: is no card of weights: {error}") from error
             if isinstance(card, dict):
                 return card
@@ -207,7 +208,7 @@ def _read_card_beside(path: Path) -> dict[str, Any] | None:
 def remove(entry: WeightsEntry) -> None:
     """Remove weights from the store. Raises UsageError for others, or OutputError."""
     folder = entry.path.parent
-    if folder.parent != store_folder():
+    if not same_folder(folder.parent, store_folder()):
         raise UsageError(f"{entry.path}: not in the store of {store_folder()}; remove it there")
     with as_output_errors(folder):
         _discard(folder)

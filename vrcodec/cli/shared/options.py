@@ -58,6 +58,17 @@ class ByteSize(click.ParamType):  # type: ignore[type-arg]
         return size
 
 
+class FiniteRange(click.FloatRange):
+    """A range of numbers; "nan", which is in any, and "inf" are none of them."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Parse ``value``; click reports what does not fit."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return number
+
+
 def inputs_argument(metavar: str, *, required: bool = True) -> Callable[[Function], Function]:
     """Input files, or - for stdin; at least one, if ``required``."""
     # One that cannot be read must not keep others from being so.

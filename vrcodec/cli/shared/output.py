@@ -19,6 +19,7 @@ _CLEAR_LINE, _SHOW_CURSOR = b"\r\x1b[2K", b"\x1b[?25h"
 
 # From this file size on, one picture takes seconds.
 _LARGE_BYTES = 2_000_000
+_WIDEST = 1 << 16
 
 QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
 
@@ -155,18 +156,21 @@ def print_json(value: Any, *, err: bool = False) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on stdout, which may be closed."""
+    """A table on stdout, which may be closed; where that is no terminal, nothing is cut off or wrapped."""
     if sys.stdout is None:
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
+    whole = not sys.stdout.isatty()
     table = Table(box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, no_wrap=whole)
     for row in rows:
-        table.add_row(*row)
-    console = Console(width=None if sys.stdout.isatty() else 200)
+        # As they are: rich would take brackets in a path for its markup.
+        table.add_row(*(Text(make_visible(cell)) for cell in row))
+    console = Console(width=_WIDEST if whole else None)
     # Rich would end the program where a pipe is closed.
     with console.capture() as capture:
         console.print(table)

@@ -20,6 +20,8 @@ from vrcodec.models.networks.module import Sequential
 _UNSHUFFLE = 8
 _PATCH = 3 * _UNSHUFFLE**2
 
+_WIDEST, _MOST_BLOCKS = 4096, 256
+
 
 @dataclass(frozen=True)
 class BackboneSize:
@@ -47,6 +49,10 @@ class BackboneSize:
         object.__setattr__(self, "groups", tuple(self.groups))
         object.__setattr__(self, "widths", tuple(self.widths))
         object.__setattr__(self, "reach", tuple(self.reach))
+        widths = (self.channels, self.latent, self.hyper, self.prior, self.context)
+        if max(*widths, *self.groups, *self.widths) > _WIDEST or self.blocks > _MOST_BLOCKS:
+            # Weights may be anybody's, and networks are built before their tensors are looked at.
+            raise ValueError("a network of such a size is not built")
 
     def narrowed(self, width: int) -> BackboneSize:
         """This size with ``width`` channels at 1/8, and y in proportion."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Command, Pixels
+from tests.conftest import GOLDEN, Command, Pixels
 from vrcodec.bench.codecs import Family, choose_families
 from vrcodec.bench.rivals import RIVALS, Rival, expand_efforts
 from vrcodec.bench.showcase import make_showcase
@@ -119,6 +119,26 @@ def test_records_of_before_efforts_are_still_found(
     measured_codecs.clear()
     assert run(*arguments, "--efforts", "0,1") == 0
     assert measured_codecs == [f"{DEFAULT_MODEL}-effort1"] * 3
+
+
+def test_another_encoder_of_the_same_weights_is_another_codec(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files differ, though the weights that files name are the same."""
+    family = Family("qarv", (0.5,))
+    before = family.identity, family.settings
+    card = json.loads((GOLDEN / "qarv.json").read_text())
+    assert all(card["encoder_id"] in words for words in before)
+    (tmp_path / "qarv.safetensors").symlink_to(GOLDEN / "qarv.safetensors")
+    (tmp_path / "qarv.json").write_text(json.dumps({**card, "encoder_id": "0123456789abcdef"}))
+    monkeypatch.setenv("VRCODEC_WEIGHTS", str(tmp_path))
+    assert family.weights == card["id"]
+    assert family.identity != before[0]
+
+
+def test_a_tune_that_is_named_twice_makes_one_curve() -> None:
+    families = choose_families([DEFAULT_MODEL], (0.5,), "rate", Engine(), (0, 1), (TUNE, TUNE))
+    assert [family.name for family in families] == [DEFAULT_MODEL, f"{DEFAULT_MODEL}-effort1"]
 
 
 def test_identities_differ() -> None:

@@ -37,7 +37,8 @@ class Coder(Protocol):
 class Codec(Protocol):
     """A codec and the points to measure it at. Can be pickled.
 
-    ``settings``: its fixed settings in words. ``identity``: key in the cache; changes when results would.
+    ``settings``: its fixed settings in words. ``scale``: what its points are, such as a quality.
+    ``identity``: key in the cache; changes when results would.
     """
 
     @property
@@ -48,6 +49,9 @@ class Codec(Protocol):
 
     @property
     def settings(self) -> str: ...
+
+    @property
+    def scale(self) -> str: ...
 
     @property
     def points(self) -> tuple[float, ...]: ...
@@ -115,11 +119,20 @@ class Family:
         return self.entry.id.hex()
 
     @property
+    def all_weights(self) -> str:
+        """`weights`, and the id of what only the encoder has, where the family has such weights."""
+        encoder_id = self.entry.encoder_id
+        return f"{self.weights} + {encoder_id.hex()}" if encoder_id else self.weights
+
+    @property
+    def scale(self) -> str:
+        """What a point means."""
+        return "rate" if self.unit == "rate" else "target bits per pixel"
+
+    @property
     def settings(self) -> str:
         """The weights, and what a point means."""
-        return (
-            f"{'rate' if self.unit == 'rate' else 'target bits per pixel'}; weights {self.weights}"
-        )
+        return f"{self.scale}; weights {self.all_weights}"
 
     @property
     def identity(self) -> str:
@@ -129,11 +142,11 @@ class Family:
         hardware = f"{engine.device} {engine.precision}"
         if engine.library != "auto":
             hardware += f" {engine.library}"
-        return f"{self.name} {self.weights} by {self.unit} on {hardware}{search}"
+        return f"{self.name} {self.all_weights} by {self.unit} on {hardware}{search}"
 
     def coder(self) -> FamilyCoder:
         """The encoder that this process shares, and a new decoder."""
-        encoder = _shared_encoder(self.family, self.tune, self.weights, self.engine)
+        encoder = _shared_encoder(self.family, self.tune, self.all_weights, self.engine)
         effort = Effort(self.effort, tune=self.aim)
         return FamilyCoder(encoder, Decoder(self.engine), self.unit, effort)
 
@@ -189,7 +202,7 @@ def choose_families(
         Family(name, points, unit, engine, effort=effort, tune=tune)
         for name in dict.fromkeys(chosen)
         for effort in efforts
-        for tune in tunes
+        for tune in dict.fromkeys(tunes)
         if effort or tune is None or find_by_family(name, tune).tune == tune
     ]
     for tune in tunes:

@@ -26,7 +26,8 @@ ALIASES = {"psnr": "psnr-rgb", "ms-ssim": "ms-ssim-rgb"}
 class Curve:
     """A codec's curve. ``columns``: means over the pictures; ``pictures``: the columns of each picture.
 
-    ``details``: speed, memory and stages of a measured codec. Empty for published curves.
+    ``details``: speed, memory and stages of a measured codec. Empty for published curves. ``scale``: what the
+    settings among the columns are.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Curve:
     columns: Columns
     pictures: dict[str, Columns] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
+    scale: str = "setting"
 
     @property
     def is_ours(self) -> bool:
@@ -66,6 +68,7 @@ def build_curve(codec: Codec, outcome: Outcome) -> Curve | None:
         _mean_columns(pictures),
         pictures,
         _details(compared, infos),
+        codec.scale,
     )
 
 

@@ -21,7 +21,7 @@ def curve_table(curve: Curve, metrics: Sequence[str]) -> Table:
     """One row for each setting of a curve."""
     c = curve.columns
     shown = [m for m in metrics if m in c]
-    head = ["rate", "bpp", *(METRICS[m].title for m in shown), "encode s", "decode s"]
+    head = [curve.scale, "bpp", *(METRICS[m].title for m in shown), "encode s", "decode s"]
     rows = [
         [
             f"{c['setting'][i]:.3f}",

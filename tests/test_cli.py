@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import Command, Pixels, file_names
+from tests.conftest import GOLDEN, Command, Pixels, file_names
 from vrcodec import encode
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli.main import COMMANDS
@@ -110,6 +110,35 @@ def test_info_and_models_say_the_same_in_words(
     assert "130x131 RGB" in text
     assert run("models") == 0
     assert "gained" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"curve": [{"bpp": 0.1}]},
+        {"curve": {}, "widths": [], "kmac_per_pixel": 3},
+        {"bd_rate_percent": None, "parameters": "many"},
+        {"date": 20260101, "widths": {"8": None}},
+    ],
+)
+def test_an_odd_card_does_not_hide_the_others(
+    run: Run,
+    tmp_path: Path,
+    odd: dict[str, object],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("gained", "qvrf"):
+        (tmp_path / f"{name}.safetensors").symlink_to(GOLDEN / f"{name}.safetensors")
+        card = json.loads((GOLDEN / f"{name}.json").read_text())
+        changed = {**card, **odd} if name == "gained" else card
+        (tmp_path / f"{name}.json").write_text(json.dumps(changed))
+    monkeypatch.setenv("VRCODEC_WEIGHTS", str(tmp_path))
+    for command in (("models",), ("weights", "list", "--here")):
+        assert run(*command) == 0
+        shown = capsys.readouterr().out
+        assert "gained" in shown
+        assert "qvrf" in shown
 
 
 def test_verify_finds_what_only_decoding_can(

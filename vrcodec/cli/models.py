@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -39,19 +40,30 @@ def command(as_json: bool) -> None:
 
 def _row(entry: WeightsEntry) -> tuple[str, ...]:
     card = entry.card
-    curve: list[dict[str, Any]] = card.get("curve") or []
-    against_jpeg = card.get("bd_rate_percent", {}).get("jpeg")
     return (
         entry.model,
         str(entry.version or ""),
         entry.id.hex(),
         entry.tune,
-        f"{card.get('parameters', 0) / 1e6:.1f} M",
+        _parameters(card),
         _kmac_per_pixel(card),
-        f"{curve[0]['bpp']:.2f} .. {curve[-1]['bpp']:.2f}" if curve else "not measured",
-        f"{curve[0]['psnr']:.1f} .. {curve[-1]['psnr']:.1f}" if curve else "not measured",
-        f"{against_jpeg:+.0f} %" if against_jpeg is not None else "not measured",
+        _measured(lambda: "{:.2f} .. {:.2f}".format(*_ends(card, "bpp"))),
+        _measured(lambda: "{:.1f} .. {:.1f}".format(*_ends(card, "psnr"))),
+        _measured(lambda: f"{card['bd_rate_percent']['jpeg']:+.0f} %"),
     )
+
+
+def _measured(words: Callable[[], str]) -> str:
+    """What a card says. Anybody can write cards: one that says something else must not hide the others."""
+    try:
+        return words()
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return "not measured"
+
+
+def _ends(card: dict[str, Any], figure: str) -> tuple[float, float]:
+    curve = card["curve"]
+    return curve[0][figure], curve[-1][figure]
 
 
 def _width_rows(entry: WeightsEntry) -> list[tuple[str, ...]]:
@@ -60,15 +72,31 @@ def _width_rows(entry: WeightsEntry) -> list[tuple[str, ...]]:
         (
             f"  width {width}",
             "",
-            "rates {:.2f} .. {:.2f}".format(*figures["rates"]),
+            _rates(figures),
             "",
-            f"{figures['parameters'] / 1e6:.1f} M",
+            _parameters(figures),
             _kmac_per_pixel(figures),
             *[""] * 3,
         )
-        for width, figures in entry.card.get("widths", {}).items()
+        for width, figures in _widths(entry.card)
     ]
 
 
-def _kmac_per_pixel(figures: dict[str, Any]) -> str:
-    return f"{sum(figures.get('kmac_per_pixel', {}).values()):.0f}"
+def _widths(card: dict[str, Any]) -> list[tuple[str, Any]]:
+    widths = card.get("widths")
+    return list(widths.items()) if isinstance(widths, dict) else []
+
+
+# Of a card, or of one of its widths.
+
+
+def _rates(figures: Any) -> str:
+    return _measured(lambda: "rates {:.2f} .. {:.2f}".format(*figures["rates"]))
+
+
+def _parameters(figures: Any) -> str:
+    return _measured(lambda: f"{figures['parameters'] / 1e6:.1f} M")
+
+
+def _kmac_per_pixel(figures: Any) -> str:
+    return _measured(lambda: f"{sum(figures['kmac_per_pixel'].values()):.0f}")

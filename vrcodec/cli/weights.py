@@ -71,7 +71,8 @@ def list_command(here: bool, hub: str | None, as_json: bool) -> None:
                 row["name"],
                 row["id"],
                 row["tune"],
-                row["date"] or "",
+                # A card may have any value here.
+                str(row["date"] or ""),
                 f"{row['bytes'] / 1e6:.1f}",
                 row["path"] or "not here",
             )

@@ -30,15 +30,20 @@ def missing_extra(suffix: str) -> str | None:
 def find_pictures(paths: Sequence[Path]) -> list[Path]:
     """Picture files below the folders among ``paths``, by suffix, and the files among them; sorted.
 
+    Of folders, what is no file, such as a pipe or another folder, is none, whatever it is called.
     Raises InputError when there is none.
     """
     files = {path for path in paths if not os.path.isdir(path)}
     for folder in paths:
         if os.path.isdir(folder):
-            files.update(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
+            files.update(path for path in folder.rglob("*") if _is_picture_file(path))
     if not files:
         raise InputError(f"no pictures below {', '.join(map(str, paths))}")
     return sorted(files)
+
+
+def _is_picture_file(path: Path) -> bool:
+    return path.suffix.lower() in PICTURE_SUFFIXES and os.path.isfile(path)
 
 
 def read_folder(folder: Path) -> dict[str, Picture]:

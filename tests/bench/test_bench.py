@@ -12,6 +12,8 @@ from PIL import Image
 
 from tests.bench.reports import FEW, document
 from tests.conftest import Command
+from vrcodec.bench.runner import name_pictures
+from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli.shared import output
 
 Run = Callable[..., int]
@@ -25,13 +27,39 @@ def test_the_table_says_it(run: Run, folder: Path, capsys: pytest.CaptureFixture
     assert "Means over 3 pictures" in shown
 
 
-def test_bits_per_pixel_are_aimed_at(run: Run, folder: Path, tmp_path: Path) -> None:
+def test_bits_per_pixel_are_aimed_at(
+    run: Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ("--bpps", "0.000001,0.9,1.2", "--rivals", "none", "--csv", "out.csv")
-    assert run("bench", folder, *arguments) == 0
+    assert run("bench", folder, *arguments) == 1
+    said = capsys.readouterr()
+    assert said.err.count("no rate gives at most 1e-06 bpp; left out") == 3
+    assert "target bits per pixel" in said.out
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text())))
     assert {row["setting"] for row in rows} == {"0.9", "1.2"}, "no rate is that small"
     for row in rows:
         assert 0.7 * float(row["setting"]) < float(row["bpp"]) <= float(row["setting"])
+
+
+def test_a_picture_that_meets_no_target_is_left_out(run: Run, folder: Path, tmp_path: Path) -> None:
+    """One colour takes more bits a pixel here, as it has few pixels."""
+    Image.new("RGB", (2, 2), (9, 99, 200)).save(folder / "dot.png")
+    arguments = ("--bpps", "1.2", "--rivals", "webp", "--json", "out.json")
+    assert run("bench", folder / "grey.png", folder / "dot.png", *arguments) == 1
+    found = document(tmp_path / "out.json")
+    assert [picture["name"] for picture in found["pictures"]] == ["grey.png"]
+    assert [curve["name"] for curve in found["curves"]] == [DEFAULT_MODEL, "webp"]
+    assert "dot.png" in found["problems"][0]
+
+
+def test_without_a_curve_of_ours_the_top_level_is_empty(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    arguments = ("--bpps", "0.000001", "--rivals", "webp", "--json", "out.json")
+    assert run("bench", folder / "grey.png", *arguments) == 1
+    found = document(tmp_path / "out.json")
+    assert (found["name"], found["results"]) == (None, None)
+    assert [curve["name"] for curve in found["curves"]] == ["webp"]
 
 
 @pytest.mark.long
@@ -87,6 +115,20 @@ def test_pictures_of_one_name_are_told_apart(run: Run, folder: Path, tmp_path: P
     arguments = ("--rates", "0", "--rivals", "none", "--json", "out.json")
     assert run("bench", folder, other, *arguments) == 0
     assert len(document(tmp_path / "out.json")["pictures"]) == 4
+
+
+def test_no_picture_is_lost_by_its_name_or_taken_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last c.png would be b/c.png, which the folder has, too."""
+    monkeypatch.chdir(tmp_path)
+    Path("a/b").mkdir(parents=True)
+    Path("a/link.png").symlink_to("c.png")
+    for path in (paths := [Path("a/b/c.png"), Path("a/c.png")]):
+        path.touch()
+    outside, twice = Path("b/c.png"), [Path("a/link.png"), Path("a/../a/c.png")]
+    names = name_pictures([*paths, *twice, outside], [Path("a"), outside])
+    assert names == {"b/c.png": paths[0], "c.png": paths[1], "b/c.png (2)": outside}
 
 
 def test_verbose_names_the_pieces(

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.bench.reports import FEW, document
-from vrcodec.bench.curves import read_curves
+from vrcodec.bench.curves import explain_lack, read_curves
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.metrics import psnr
@@ -97,6 +97,56 @@ def test_published_curves_are_laid_beside(run: Run, folder: Path, tmp_path: Path
     found = document(tmp_path / "out.json")
     assert found["bd_rate"]["anchor"] == "Theirs"
     assert found["bd_rate"]["psnr"][DEFAULT_MODEL]["pooled"]["pchip"] is not None
+
+
+def test_curves_of_one_name_are_told_apart(run: Run, folder: Path, tmp_path: Path) -> None:
+    """As are two runs of ours that are compared, and a published curve that is called as one measured here."""
+    theirs = {"name": "webp", "results": {"bpp": [0.1, 1.0, 4.0], "psnr": [10.0, 30.0, 50.0]}}
+    for name, bpp in (("old", 1.0), ("new", 2.0)):
+        (tmp_path / name).mkdir()
+        curve = {"name": "webp", "results": {"bpp": [bpp, 4.0], "psnr": [10.0, 50.0]}}
+        (tmp_path / name / "out.json").write_text(json.dumps({"curves": [curve, curve]}))
+    (tmp_path / "theirs.json").write_text(json.dumps(theirs))
+    files = ("--compare", "theirs.json", "--compare", "old/out.json", "--compare", "new/out.json")
+    assert run("bench", folder / "grey.png", *FEW, *files, "--json", "out.json") == 0
+    found = document(tmp_path / "out.json")
+    names = [curve["name"] for curve in found["curves"]]
+    assert names == [
+        DEFAULT_MODEL,
+        "webp",
+        "webp, theirs.json",
+        "webp (out)",
+        "webp (out), old/out.json",
+        "webp (out), new/out.json",
+        "webp (out), new/out.json (2)",
+    ]
+    rates = found["bd_rate"]["psnr"]
+    assert list(rates) == [name for name in names if name != "webp"]
+    assert rates["webp (out)"] != rates["webp (out), new/out.json"]
+
+
+def test_names_are_no_formulas(run: Run, folder: Path, tmp_path: Path) -> None:
+    theirs = {"name": "$\\nothing$ \ud800", "results": {"bpp": [1.0], "psnr": [30.0]}}
+    (tmp_path / "theirs.json").write_text(json.dumps(theirs))
+    arguments = ("--rates", "0.5", "--rivals", "none", "--compare", "theirs.json")
+    assert run("bench", folder / "grey.png", *arguments, "--plot", "out.svg") == 0
+
+
+def test_it_is_said_why_there_is_no_bd_rate(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.linear_gradient("L").resize((40, 40)).save(folder / "small.png")
+    arguments = ("--metrics", "ms-ssim", "--rivals", "webp")
+    assert run("bench", folder, "--rates", "0.5", *arguments) == 0
+    shown = capsys.readouterr().out
+    assert "no overlap" not in shown
+    assert "too few points" in shown
+    columns = {"bpp": [1.0, 2.0], "psnr": [30.0, 40.0]}
+    higher = {"bpp": [1.0, 2.0], "psnr": [50.0, 60.0]}
+    assert explain_lack(columns, higher, "psnr") == "no overlap"
+    assert explain_lack(columns, higher, "ms-ssim") == "no figures"
 
 
 def test_small_pictures_have_no_ms_ssim(run: Run, tmp_path: Path) -> None:

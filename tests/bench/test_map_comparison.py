@@ -63,12 +63,20 @@ def test_the_command(run: Run, folder: Path, capsys: pytest.CaptureFixture[str])
     assert "qmap, better to the right" in shown
 
 
+def test_all_is_the_models_that_take_maps(
+    run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("bench", folder / "grey.png", "--maps", "--models", "all", "--rates", "0.5") == 0
+    assert capsys.readouterr().out.count("qmap, better") == len(SHAPES)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ("--models", "gained"),
         ("--models", "qmap", "--bpps", "0.5"),
         ("--models", "qmap", "--json", "a.json"),
+        ("--models", "qmap", "--json", "-"),
         ("--models", "qmap", "--profile"),
     ],
 )

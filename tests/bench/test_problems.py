@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,13 +14,25 @@ from PIL import Image
 from tests.bench.reports import FEW, document
 from vrcodec.bench.curves import read_curves
 from vrcodec.catalog import DEFAULT_MODEL
+from vrcodec.cli.shared import output
 from vrcodec.errors import InputError
+from vrcodec.picture.folders import find_pictures
 
 Run = Callable[..., int]
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", "{}", '{"results": {"bpp": [1], "psnr": [30, 31]}}', '{"results": 3}']
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"results": {"bpp": [1], "psnr": [30, 31]}}',
+        '{"results": {"bpp": [1], "psnr": [NaN]}}',
+        '{"results": {"bpp": [Infinity], "psnr": [30]}}',
+        '{"results": {"bpp": [1], "psnr": [1' + 400 * "0" + "]}}",
+        '{"results": 3}',
+    ],
 )
 def test_what_is_no_results_file(tmp_path: Path, content: str) -> None:
     path = tmp_path / "bad.json"
@@ -45,6 +60,49 @@ def test_what_a_rival_cannot_code_is_reported(
     assert run("bench", folder, *FEW, "--json", "out.json") == 1
     assert "long.png: WebP fails" in capsys.readouterr().err
     assert len(document(tmp_path / "out.json")["pictures"]) == 3
+
+
+def test_only_files_of_a_folder_are_pictures(tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "picture.png").touch()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.png")
+    assert find_pictures([tmp_path]) == [tmp_path / "picture.png"]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="names are UTF-8")
+def test_names_need_not_be_text(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.new("RGB", (9, 9), (200, 10, 10)).save(os.fsencode(folder) + b"/\xff.png")
+    outputs = ("--csv", "out.csv", "--report", "out.html")
+    assert run("bench", folder, *FEW, *outputs) == 0
+    assert "\\udcff.png" in (tmp_path / "out.csv").read_text()
+    assert "\\udcff.png" in (tmp_path / "out.html").read_text()
+
+
+def test_what_a_terminal_obeys_is_shown_instead(
+    run: Run, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = {"name": "\x1b[31mred", "results": {"bpp": [1.0], "psnr": [30.0]}}
+    (tmp_path / "theirs.json").write_text(json.dumps(theirs))
+    arguments = ("--rates", "0.5", "--rivals", "none", "--metrics", "psnr")
+    assert run("bench", folder / "grey.png", *arguments, "--compare", "theirs.json") == 0
+    shown = capsys.readouterr().out
+    assert "\\x1b[31mred: from theirs.json" in shown
+    assert "bits at equal quality against \\x1b[31mred" in shown
+
+
+def test_files_are_written_though_nobody_reads(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*words: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(output, "echo", fail)
+    outputs = ("--json", "-", "--csv", "out.csv", "--plot", "out.svg", "--report", "out.html")
+    assert run("bench", folder / "grey.png", "--rates", "0.5", "--rivals", "webp", *outputs) != 0
+    assert {"out.csv", "out.svg", "out.html"} <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_a_missing_package_is_named(
@@ -81,6 +139,14 @@ def test_only_broken_pictures(run: Run, tmp_path: Path) -> None:
         (("--json", "-", "--csv", "-"), 2, "stdout"),
         (("--json", "nowhere/out.json"), 9, "does not exist"),
         (("--json", "there.json"), 9, "-f"),
+        (("--json", "same", "--csv", "./same"), 2, "two results"),
+        (("--plot", "pictures/grey.png", "-f"), 2, "same file"),
+        (("--compare", "theirs.json", "--csv", "theirs.json", "-f"), 2, "same file"),
+        (("--cache", "there.json"), 2, "there.json"),
+        (("--cache", "."), 9, "results.jsonl"),
+        (("--cache", ".", "--jobs", "2"), 9, "results.jsonl"),
+        (("--profile", "--json", "-"), 2, "--profile"),
+        (("--profile", "--plot", "out.svg"), 2, "--profile"),
     ],
 )
 def test_mistakes_are_found_before_the_work(
@@ -94,6 +160,8 @@ def test_mistakes_are_found_before_the_work(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "there.json").write_text("mine")
+    (tmp_path / "theirs.json").write_text('{"results": {"bpp": [1], "psnr": [30]}}')
+    (tmp_path / "results.jsonl").mkdir()
     assert run("bench", folder, *arguments) == code
     assert words in capsys.readouterr().err
     assert measured == []

@@ -56,6 +56,27 @@ def test_a_torn_cache_is_no_obstacle(run: Run, folder: Path, tmp_path: Path) -> 
     assert run(*arguments) == 0
 
 
+def test_fewer_metrics_are_taken_from_more(
+    run: Run, folder: Path, tmp_path: Path, measured: list[int]
+) -> None:
+    arguments = ("bench", folder / "grey.png", "--rates", "0", "--rivals", "none", "--resume")
+    assert run(*arguments, "--metrics", "psnr,ms-ssim") == 0
+    assert run(*arguments, "--rates", "0,1", "--metrics", "psnr", "--json", "out.json") == 0
+    assert measured == [1, 1]
+    assert "ms-ssim" not in document(tmp_path / "out.json")["results"]
+
+
+def test_a_result_is_not_joined_to_half_a_line(
+    run: Run, folder: Path, tmp_path: Path, measured: list[int]
+) -> None:
+    arguments = ("bench", folder / "grey.png", "--rivals", "none", "--resume", "--cache", "kept")
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "results.jsonl").write_text('[["gai')
+    for _ in range(2):
+        assert run(*arguments, "--rates", "0") == 0
+    assert measured == [1]
+
+
 def test_an_interrupt_keeps_what_was_finished(
     run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,7 +114,7 @@ def test_the_processes_of_a_killed_run_end(folder: Path, tmp_path: Path) -> None
         start_new_session=True,
     )
     kept = tmp_path / "kept" / "results.jsonl"
-    assert wait_until(kept.exists)
+    assert wait_until(lambda: kept.exists() and kept.stat().st_size > 0)
     process.kill()
     process.wait()
     assert wait_until(lambda: not group_exists(process.pid))

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from vrcodec.bench.measure import Cost, Sample
 from vrcodec.errors import OutputError
@@ -33,7 +33,8 @@ def default_folder() -> Path:
 class Cache:
     """Samples by codec and weights, setting, picture, and conditions (machine, threads, versions).
 
-    ``reuse``: look up the results of earlier runs. New results are written in any case.
+    ``reuse``: look up the results of earlier runs. New results are written in any case; where that cannot be,
+    making a cache raises OutputError, before anything is measured.
     """
 
     def __init__(self, folder: Path, conditions: str, *, reuse: bool) -> None:
@@ -44,13 +45,16 @@ class Cache:
             self._samples = _read_samples(self._path) if reuse else {}
         except OSError as error:
             raise OutputError(f"{folder}: cannot keep results here: {error.strerror}") from error
+        self._append(b"")
 
     def get(
         self, identity: str, setting: float, picture: str, metrics: Sequence[str]
     ) -> Sample | None:
-        """The sample, if there is one that has all of ``metrics``."""
+        """The sample, if there is one that has all of ``metrics``; with these alone."""
         sample = self._samples.get((identity, setting, picture, self._conditions))
-        return sample if sample and set(metrics) <= set(sample.quality) else None
+        if sample is None or not set(metrics) <= set(sample.quality):
+            return None
+        return replace(sample, quality={name: sample.quality[name] for name in metrics})
 
     def put(self, identity: str, picture: str, samples: Sequence[Sample]) -> None:
         """Keep ``samples`` of one codec and picture."""
@@ -58,11 +62,25 @@ class Cache:
             json.dumps([[identity, s.setting, picture, self._conditions], asdict(s)]) + "\n"
             for s in samples
         ]
+        self._append("".join(lines).encode())
+
+    def _append(self, lines: bytes) -> None:
         try:
-            with self._path.open("a") as file:
-                file.write("".join(lines))
+            with self._path.open("ab+") as file:
+                if lines:
+                    file.write(lines if _ends_in_newline(file) else b"\n" + lines)
         except OSError as error:
-            raise OutputError(f"{self._path}: cannot be written: {error.strerror}") from error
+            raise OutputError(
+                f"{self._path}: cannot be written: {error.strerror or error}; name another folder with --cache"
+            ) from error
+
+
+def _ends_in_newline(file: IO[bytes]) -> bool:
+    """Whether a new line can follow: that of a killed run may lack its end."""
+    if file.seek(0, os.SEEK_END) == 0:
+        return True
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
 
 
 def _read_samples(path: Path) -> dict[Key, Sample]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from vrcodec.bench.bdrate import BdRate
-from vrcodec.bench.curves import Curve, compare_columns
+from vrcodec.bench.curves import Curve, compare_columns, explain_lack
 from vrcodec.errors import UsageError
 
 
@@ -16,13 +16,16 @@ from vrcodec.errors import UsageError
 class Comparison:
     """A curve's BD-rates in per cent against the anchor.
 
-    ``pooled``: of the mean curves; ``pictures``: of each picture that both have.
+    ``pooled``: of the mean curves; ``pictures``: of each picture that both have. ``lack`` and ``lacks``: why
+    there is none, for where there is none.
     """
 
     curve: str
     metric: str
     pooled: BdRate | None
     pictures: dict[str, float] = field(default_factory=dict)
+    lack: str = ""
+    lacks: dict[str, str] = field(default_factory=dict)
 
     @property
     def median(self) -> float | None:
@@ -65,14 +68,15 @@ def compare_to_anchor(anchor: Curve, curves: Sequence[Curve], metric: str) -> li
 
 
 def _compare_curve(anchor: Curve, curve: Curve, metric: str) -> Comparison:
-    pictures = {}
+    pictures, lacks = {}, {}
     for name, columns in curve.pictures.items():
-        rate = (
-            compare_columns(anchor.pictures[name], columns, metric)
-            if name in anchor.pictures
-            else None
-        )
+        if name not in anchor.pictures:
+            continue
+        rate = compare_columns(anchor.pictures[name], columns, metric)
         if rate and rate.pchip is not None:
             pictures[name] = rate.pchip
+        else:
+            lacks[name] = explain_lack(anchor.pictures[name], columns, metric)
     pooled = compare_columns(anchor.columns, curve.columns, metric)
-    return Comparison(curve.name, metric, pooled, pictures)
+    lack = explain_lack(anchor.columns, curve.columns, metric)
+    return Comparison(curve.name, metric, pooled, pictures, lack, lacks)

@@ -40,7 +40,7 @@ def plot_curves(curves: Sequence[Curve], metrics: Sequence[str], file_format: st
                 line = solid if curve.measured else {"linestyle": "--"}
                 x, y = curve.columns["bpp"], curve.columns[column]
                 width = 2.4 if curve.is_ours else 1.2
-                axes.plot(x, y, label=curve.title, color=colour, linewidth=width, **line)
+                axes.plot(x, y, label=_as_label(curve.title), color=colour, linewidth=width, **line)
         # Logarithmic: codecs differ by factors of bits, at low rates as at high ones.
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -55,3 +55,8 @@ def plot_curves(curves: Sequence[Curve], metrics: Sequence[str], file_format: st
     buffer = io.BytesIO()
     figure.savefig(buffer, format=file_format, dpi=160)
     return buffer.getvalue()
+
+
+def _as_label(title: str) -> str:
+    """``title``, which may have any characters: between two of $, Matplotlib would read a formula."""
+    return title.encode(errors="backslashreplace").decode().replace("$", r"\$")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from vrcodec.bench.bdrate import BdRate, bd_rate
 from vrcodec.bench.codecs import OUR_PREFIX, Codec
 from vrcodec.bench.measure import Cost, Sample
-from vrcodec.bench.runner import Outcome, PictureInfo
+from vrcodec.bench.runner import Outcome, PictureInfo, free_name
 from vrcodec.errors import InputError
 from vrcodec.metrics import METRICS
 
@@ -156,6 +156,33 @@ def compare_columns(anchor: Columns, test: Columns, metric: str) -> BdRate | Non
     return bd_rate(anchor["bpp"], anchor[column], test["bpp"], test[column])
 
 
+def explain_lack(anchor: Columns, test: Columns, metric: str) -> str:
+    """Why two curves have no BD-rate, in words for a cell of a table."""
+    column = quality_column(metric)
+    if column not in anchor or column not in test:
+        return "no figures"
+    if min(len(set(columns[column])) for columns in (anchor, test)) < 2:
+        return "too few points"
+    return "no overlap"
+
+
+def read_published(paths: Sequence[Path], codecs: Sequence[Codec]) -> list[Curve]:
+    """The curves of results files, to lay beside those of ``codecs``.
+
+    One whose name another curve has already is called by its file, too: BD-rates are kept by these names.
+
+    Raises InputError.
+    """
+    taken = {name for codec in codecs for name in (codec.name, codec.title)}
+    curves = []
+    for path in paths:
+        for curve in read_curves(path):
+            name = free_name(taken, curve.name, f"{curve.name}, {path}")
+            taken.add(name)
+            curves.append(replace(curve, name=name, title=name))
+    return curves
+
+
 def read_curves(path: Path) -> list[Curve]:
     """Curves of a results file in CompressAI's shape, or of one that `vrcodec bench --json` wrote.
 
@@ -171,7 +198,14 @@ def read_curves(path: Path) -> list[Curve]:
         return [_published_curve(document, str(document.get("name") or path.stem), path)]
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise InputError(f"{path}: not a results file in CompressAI's shape: {error}") from error
 
 
@@ -179,13 +213,18 @@ def _published_curve(part: Mapping[str, Any], title: str, path: Path) -> Curve:
     columns = {
         str(name): [float(v) for v in values]
         for name, values in part["results"].items()
-        if isinstance(values, list) and all(isinstance(v, int | float) for v in values)
+        if isinstance(values, list) and all(map(_is_figure, values))
     }
     for name, alias in ALIASES.items():
         if alias in columns:
             columns.setdefault(name, columns.pop(alias))
-    length = len(columns["bpp"])
+    length = len(columns.get("bpp", ()))
     if not length or "psnr" not in columns or any(len(c) != length for c in columns.values()):
-        raise ValueError("needs bpp and psnr, and columns of one length")
+        raise ValueError("needs bpp and psnr, all of them numbers, and columns of one length")
     description = str(part.get("description") or f"from {path.name}")
     return Curve(title, title, description, _with_decibels(columns))
+
+
+def _is_figure(value: Any) -> bool:
+    """Whether it can be in a column; Python reads NaN and Infinity, which no JSON of ours can have."""
+    return isinstance(value, int | float) and math.isfinite(value)

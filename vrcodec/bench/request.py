@@ -85,9 +85,11 @@ class Request:
             raise UsageError("name at least one model")
         if self.maps:
             self._check_maps()
+        elif self.profile and (self.bpps is not None or self._results()):
+            raise UsageError("--profile shows tables; it goes with --models and --rates")
 
     def _check_maps(self) -> None:
-        if self.profile or self.bpps is not None or self.files():
+        if self.profile or self.bpps is not None or self._results():
             raise UsageError("--maps shows a table; it goes with --models, --rates and --quick")
         require("bjontegaard", "bench", "--maps")
 
@@ -98,10 +100,13 @@ class Request:
             if tune not in get_args(Tune):
                 raise UsageError(f"no tune {tune!r}; there are: {', '.join(get_args(Tune))}")
 
+    def _results(self) -> list[Path]:
+        paths = (self.json_path, self.csv_path, self.report_path, self.plot_path)
+        return [path for path in paths if path]
+
     def files(self) -> list[Path]:
         """The files to write."""
-        paths = (self.json_path, self.csv_path, self.report_path, self.plot_path)
-        return [path for path in paths if path and not is_stdout(path)]
+        return [path for path in self._results() if not is_stdout(path)]
 
     @property
     def points(self) -> tuple[float, ...]:
@@ -202,6 +207,7 @@ def collect_provenance(request: Request, plan: Plan) -> dict[str, Any]:
     return {
         "machine": {**describe_machine(request.engine(), plan.threads), "jobs": plan.jobs},
         "versions": library_versions(),
-        "weights": {family.family: family.weights for family in families},
+        # A search changes nothing about the weights.
+        "weights": {replace(family, effort=0).name: family.weights for family in families},
         "command": ["vrcodec", *sys.argv[1:]],
     }

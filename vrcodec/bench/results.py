@@ -35,8 +35,8 @@ class Results:
         return [curve for curve in self.curves if curve.is_ours]
 
     def document(self) -> dict[str, Any]:
-        """For JSON. Its top level is the first of our curves in CompressAI's results shape."""
-        first = _curve_document(self.curves[0]) if self.curves else {"name": None, "results": {}}
+        """For JSON. Its top level is the first of our curves in CompressAI's results shape, or null."""
+        first = _curve_document(self.our_curves[0]) if self.our_curves else {}
         return {
             **{key: first.get(key) for key in ("name", "description", "results")},
             "curves": [_curve_document(curve) for curve in self.curves],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -73,27 +74,33 @@ class Outcome:
     interrupted: bool = False
 
     def complete_pictures(self) -> list[PictureInfo]:
-        """Pictures that every codec has results of, sorted by name: means are taken over these."""
+        """Pictures that every codec has results of, sorted by name: means are taken over these.
+
+        A codec that has met its targets on no picture makes no curve, and takes none from the others.
+        """
         names = set(self.pictures)
         for by_picture in self.samples.values():
-            names &= set(by_picture)
+            names &= {name for name, samples in by_picture.items() if samples} or set(by_picture)
         return [self.pictures[name] for name in sorted(names)]
 
 
 @dataclass(frozen=True)
 class _Result:
+    """``error``: why there are no samples; ``unmet``: what was left out of them, in words."""
+
     codec: str
     picture: str
     info: PictureInfo | None = None
     samples: tuple[Sample, ...] = ()
     error: str | None = None
+    unmet: str | None = None
 
 
 def run_plan(plan: Plan, advance: Callable[[str], None]) -> Outcome:
     """Measure ``plan``; calls ``advance`` with picture and codec after each of them.
 
-    A picture that cannot be read or coded is noted as a problem. KeyboardInterrupt ends the run; the outcome
-    has what was finished.
+    A picture that cannot be read or coded is noted as a problem, and so are points that no file meets.
+    KeyboardInterrupt ends the run; the outcome has what was finished.
     """
     outcome = Outcome(samples={codec.name: {} for codec in plan.codecs})
     try:
@@ -107,9 +114,10 @@ def run_plan(plan: Plan, advance: Callable[[str], None]) -> Outcome:
 
 
 def _add_result(outcome: Outcome, result: _Result) -> None:
+    problem = result.error or result.unmet
+    if problem and problem not in outcome.problems:
+        outcome.problems.append(problem)
     if result.error:
-        if result.error not in outcome.problems:
-            outcome.problems.append(result.error)
         return
     assert result.info is not None
     outcome.pictures[result.picture] = result.info
@@ -124,6 +132,8 @@ def _start_measuring(plan: Plan) -> Iterator[Iterator[_Result]]:
         worker = _Worker(plan)
         yield (worker.measure(*task) for task in tasks)
         return
+    # Here first, where its error is a sentence: of a process that cannot begin, nothing is heard.
+    Cache(plan.cache, plan.conditions, reuse=False)
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(plan.jobs, context, _start_worker, (plan,))
     try:
@@ -160,7 +170,8 @@ class _Worker:
         except VrcError as error:
             return _Result(codec.name, name, error=_error_message(name, error))
         info = PictureInfo(name, picture.width, picture.height, digest)
-        return _Result(codec.name, name, info, tuple(samples))
+        unmet = _describe_unmet(codec, name, samples)
+        return _Result(codec.name, name, info, tuple(samples), unmet=unmet)
 
     def _measure_points(self, codec: Codec, picture: Picture, digest: str) -> list[Sample]:
         samples, missing = [], []
@@ -207,15 +218,36 @@ def _read_picture(path: Path, limits: Limits) -> Picture:
     return open_colours(path, limits=limits)
 
 
+def _describe_unmet(codec: Codec, name: str, samples: Sequence[Sample]) -> str | None:
+    """What to say of the points of ``codec`` that have no sample; None where all have one."""
+    unmet = sorted(set(codec.points) - {sample.setting for sample in samples})
+    if not unmet:
+        return None
+    limits = ", ".join(f"{point:g}" for point in unmet)
+    return f"{name}: {codec.title}: no rate gives at most {limits} bpp; left out"
+
+
 def _error_message(name: str, error: VrcError) -> str:
     return str(error) if name in str(error) else f"{name}: {error}"
 
 
 def name_pictures(paths: Sequence[Path], inputs: Sequence[Path]) -> dict[str, Path]:
-    """``paths`` by short, distinct names: relative to the folder of ``inputs`` that holds them."""
+    """``paths`` by short, distinct names: relative to the folder of ``inputs`` that holds them.
+
+    A file that several of them lead to is taken once.
+    """
     names: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in paths:
+        files.setdefault(os.path.realpath(path), path)
+    for path in files.values():
         roots = [root for root in inputs if os.path.isdir(root) and path.is_relative_to(root)]
         short = str(path.relative_to(roots[0])) if roots else path.name
-        names[short if short not in names else str(path)] = path
+        names[free_name(names, short, str(path))] = path
     return names
+
+
+def free_name(taken: Container[str], *wanted: str) -> str:
+    """The first of ``wanted`` that is not ``taken``, or else the last with a number."""
+    numbered = (f"{wanted[-1]} ({number})" for number in itertools.count(2))
+    return next(name for name in itertools.chain(wanted, numbered) if name not in taken)

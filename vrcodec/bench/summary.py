@@ -54,7 +54,7 @@ def codec_table(results: Results, metrics: Sequence[str]) -> Table:
             comparison = by_metric[metric].get(curve.name)
             if comparison:
                 rate = comparison.pooled
-                row += [format_bd_rate(rate), format_quality_range(rate)]
+                row += [_format_bd_rate(rate, comparison.lack), _format_quality_range(rate)]
             else:
                 row += ["anchor", ""]
         rows.append(row)
@@ -66,30 +66,36 @@ def picture_table(results: Results, metric: str) -> Table:
     comparisons = [c for c in results.comparisons.get(metric, []) if c.pictures]
     titles = {curve.name: curve.title for curve in results.curves}
     rows = [
-        [info.name, *(_format_percent(c.pictures.get(info.name)) for c in comparisons)]
+        [info.name, *(_picture_cell(c, info.name) for c in comparisons)]
         for info in results.pictures
     ]
     rows.append(["median", *(_format_percent(c.median) for c in comparisons)])
     return ["picture", *(titles[c.curve] for c in comparisons)], rows
 
 
+def _picture_cell(comparison: Comparison, name: str) -> str:
+    if name in comparison.pictures:
+        return _format_percent(comparison.pictures[name])
+    return comparison.lacks[name]
+
+
 def _format_percent(value: float | None) -> str:
-    return "no overlap" if value is None else f"{value:+.1f} %"
+    return "" if value is None else f"{value:+.1f} %"
 
 
 def _format_range(columns: Columns, name: str, digits: int) -> str:
     return f"{min(columns[name]):.{digits}f} .. {max(columns[name]):.{digits}f}"
 
 
-def format_bd_rate(rate: BdRate | None) -> str:
-    """The BD-rate by PCHIP, and by Akima in brackets."""
+def _format_bd_rate(rate: BdRate | None, lack: str) -> str:
+    """The BD-rate by PCHIP, and by Akima in brackets; without one, why it is lacking."""
     if rate is None or rate.pchip is None:
-        return "no overlap"
+        return lack
     akima = f" ({rate.akima:+.1f})" if rate.akima is not None else ""
     return f"{rate.pchip:+.1f} %{akima}"
 
 
-def format_quality_range(rate: BdRate | None) -> str:
+def _format_quality_range(rate: BdRate | None) -> str:
     """The range of quality over which a BD-rate is an average."""
     return f"{rate.low:.1f} .. {rate.high:.1f}" if rate else ""
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vrcodec.bench.request import Request, is_stdout
 from vrcodec.cli.shared import options, output
-from vrcodec.cli.shared.paths import Destination
+from vrcodec.cli.shared.paths import Destination, is_special, refuse_same_file
 from vrcodec.cli.shared.signals import EXIT_INTERRUPTED
 from vrcodec.errors import UsageError
 
@@ -24,15 +26,14 @@ _SHOWN_PICTURES = 3
 def run_benchmark(request: Request) -> int:
     """Measure, report, and return the exit code. Raises VrcError."""
     from vrcodec.bench.comparison import check_anchor
-    from vrcodec.bench.curves import read_curves
+    from vrcodec.bench.curves import read_published
     from vrcodec.bench.request import collect_provenance, make_plan
     from vrcodec.bench.results import gather_results
     from vrcodec.bench.runner import run_plan
 
-    for path in request.files():
-        Destination(path, request.force).check()
-    published = [curve for path in request.published for curve in read_curves(path)]
+    _check_files(request)
     plan = make_plan(request, output.say)
+    published = read_published(request.published, plan.codecs)
     check_anchor(request.anchor, [*(c.name for c in plan.codecs), *(c.name for c in published)])
     _check_shown_pictures(request, plan)
     with output.progress_bar(len(plan.paths) * len(plan.codecs)) as step:
@@ -57,42 +58,71 @@ def run_benchmark(request: Request) -> int:
     return 1 if outcome.problems or not results.curves else 0
 
 
-def _write_results(request: Request, plan: Plan, outcome: Outcome, results: Results) -> None:
-    from vrcodec.bench.results import as_csv
+def _check_files(request: Request) -> None:
+    """Refuse results that cannot be written, or would overwrite each other, a picture, or published curves."""
+    from vrcodec.picture.folders import find_pictures
 
-    if request.json_path:
-        _write_text(
-            request, request.json_path, json.dumps(results.document(), indent=1, allow_nan=False)
-        )
-    if request.csv_path:
-        _write_text(request, request.csv_path, as_csv(outcome, plan.metrics))
-    if not is_stdout(request.json_path) and not is_stdout(request.csv_path):
-        _print_results(results, plan)
+    inputs = [*find_pictures(request.paths), *request.published]
+    real = [os.path.realpath(path) for path in request.files() if not is_special(path)]
+    for path in request.files():
+        Destination(path, request.force).check()
+        for other in inputs:
+            refuse_same_file(path, str(other))
+        if real.count(os.path.realpath(path)) > 1:
+            raise UsageError(f"{path}: two results would be written to this file")
+
+
+def _write_results(request: Request, plan: Plan, outcome: Outcome, results: Results) -> None:
+    """The files first: they must not be lost where stdout is closed or full."""
+    shown = None
+    for path, text in _render_texts(request, plan, outcome, results):
+        if is_stdout(path):
+            shown = text
+        else:
+            # Names of pictures need not be UTF-8.
+            data = (text + "\n").encode(errors="backslashreplace")
+            Destination(path, request.force).write(data)
     if request.plot_path:
         from vrcodec.bench.curve_plot import plot_curves
 
         suffix = request.plot_path.suffix.lower().lstrip(".")
         destination = Destination(request.plot_path, request.force)
         destination.write(plot_curves(results.curves, plan.metrics, suffix))
+    if shown is None:
+        _print_results(results, plan)
+    else:
+        output.echo(shown)
+
+
+def _render_texts(
+    request: Request, plan: Plan, outcome: Outcome, results: Results
+) -> Iterator[tuple[Path, str]]:
+    """Each result that is text, without the end of its last line, and where it goes; one by one, as a report
+    takes long.
+    """
+    from vrcodec.bench.results import as_csv
+
+    if request.json_path:
+        yield request.json_path, json.dumps(results.document(), indent=1, allow_nan=False)
+    if request.csv_path:
+        yield request.csv_path, as_csv(outcome, plan.metrics).rstrip("\n")
     if request.report_path:
         from vrcodec.bench.report import render_report
 
-        page = render_report(results, plan.metrics, _make_showcases(request, plan, results))
-        Destination(request.report_path, request.force).write(page.encode())
+        showcases = _make_showcases(request, plan, results)
+        yield request.report_path, render_report(results, plan.metrics, showcases).rstrip("\n")
 
 
-def _write_text(request: Request, path: Path, text: str) -> None:
-    if is_stdout(path):
-        output.echo(text.rstrip("\n"))
-    else:
-        Destination(path, request.force).write((text.rstrip("\n") + "\n").encode())
+def _echo(line: str) -> None:
+    """A line on stdout; names of pictures and of published curves have anything."""
+    output.echo(output.make_visible(line))
 
 
 def _print_results(results: Results, plan: Plan) -> None:
     from vrcodec.bench.summary import codec_table, cost_table, curve_table, summarise
 
     for curve in results.our_curves:
-        output.echo(f"{curve.title}: {curve.description}")
+        _echo(f"{curve.title}: {curve.description}")
         output.print_table(*curve_table(curve, plan.metrics))
         output.echo()
     output.print_table(*codec_table(results, plan.metrics))
@@ -101,17 +131,17 @@ def _print_results(results: Results, plan: Plan) -> None:
     output.echo()
     for curve in results.curves:
         if curve not in results.our_curves:
-            output.echo(f"{curve.title}: {curve.description}")
+            _echo(f"{curve.title}: {curve.description}")
     output.echo(
         f"Means over {_count_pictures(results)}, from real files; {_describe_workers(plan)}."
     )
     if results.anchor:
-        output.echo(
+        _echo(
             f"BD-rate: bits at equal quality against {results.anchor.title}, negative is fewer; PCHIP "
             "(Akima), over the common range of quality."
         )
     for sentence in summarise(results):
-        output.echo(sentence)
+        _echo(sentence)
 
 
 def _count_pictures(results: Results) -> str:
@@ -157,7 +187,7 @@ def run_profile(request: Request) -> int:
     rate = request.rates[0] if request.rates else 0.5
     for family in choose_families(request.models, (rate,), "rate", request.engine()):
         profile = profile_picture(family.family, picture, rate, request.engine())
-        output.echo(f"{family.family}, {path}, {picture.width}x{picture.height}, rate {rate:g}")
+        _echo(f"{family.family}, {path}, {picture.width}x{picture.height}, rate {rate:g}")
         for title, stages in (
             ("once", profile.start),
             ("encode", profile.encode),
@@ -185,11 +215,11 @@ def run_map_comparison(request: Request) -> int:
     pictures = [open_colours(path, limits=request.limits) for path in paths]
     columns = ["rate", "bpp", "bpp with map", "weighted PSNR, dB", "with map, dB"]
     forms = ("{:g}", "{:.3f}", "{:.3f}", "{:.2f}", "{:.2f}")
-    for model in request.models:
+    for model in _choose_map_models(request):
         encoder, decoder = Encoder(model, request.engine()), Decoder(request.engine())
         for result in compare_maps(encoder, decoder, pictures, request.rates or RATES):
             saved = "" if result.bd_rate is None else f", BD-rate {result.bd_rate:+.1f} %"
-            output.echo(f"{model}, {result.shape}{saved}")
+            _echo(f"{model}, {result.shape}{saved}")
             rows = [
                 [form.format(value) for form, value in zip(forms, astuple(point), strict=True)]
                 for point in result.points
@@ -197,3 +227,20 @@ def run_map_comparison(request: Request) -> int:
             output.print_table(columns, rows)
             output.echo()
     return 0
+
+
+def _choose_map_models(request: Request) -> list[str]:
+    """The models that were named; ``all`` is those that take maps. Raises UsageError where none does."""
+    from vrcodec.bench.codecs import choose_families
+    from vrcodec.models import FAMILIES
+
+    families = choose_families(request.models, (), "rate", request.engine())
+    takers = [name for name, model in FAMILIES.items() if model.takes_quality_map]
+    chosen = [
+        family.family
+        for family in families
+        if family.family in request.models or family.entry.family in takers
+    ]
+    if not chosen:
+        raise UsageError("no model that is installed takes quality maps; qmap does")
+    return chosen

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 import vrcodec
 from tests.conftest import GOLDEN, Pixels
 from vrcodec.bench.codecs import Family, choose_families
+from vrcodec.bench.request import Request, collect_provenance, make_plan
 from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.catalog import find_by_family, find_by_id, weights_id
 from vrcodec.codec import Decoder, Encoder, derive_rate_parameters
@@ -180,3 +181,12 @@ def test_curves_for_each_tune(tuned_weights: Path) -> None:
     assert coder.decode(data).pixels.shape == (20, 20, 3)
     with pytest.raises(UsageError, match="give --efforts"):
         choose_families(["gained"], (0.5,), "rate", Engine(), (0,), ("msssim",))
+
+
+def test_the_weights_of_every_tune_are_told(tuned_weights: Path, picture_file: Path) -> None:
+    request = Request(
+        (picture_file,), models=("gained",), tunes=("psnr", TUNED), rivals=("none",), efforts=(0, 1)
+    )
+    weights = collect_provenance(request, make_plan(request, print))["weights"]
+    assert list(weights) == ["gained-psnr", "gained"]
+    assert len(set(weights.values())) == 2

@@ -19,7 +19,8 @@ PACKAGE = ROOT / "vrcodec"
 LAYERS = (
     ("errors", "own_state"),
     ("extras",),
-    ("limits", "rate", "timing", "web", "catalog", "files", "metrics", "kernels"),
+    ("limits", "rate", "timing", "web", "catalog", "files", "kernels"),
+    ("metrics",),
     ("picture",),
     ("regions",),
     ("lossless", "engine"),

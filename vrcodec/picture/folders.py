@@ -43,7 +43,9 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
 
 
 def _is_picture_file(path: Path) -> bool:
-    return path.suffix.lower() in PICTURE_SUFFIXES and os.path.isfile(path)
+    # A link to nothing is one that cannot be read, which its reader will say.
+    is_file = os.path.isfile(path) or not os.path.exists(path)
+    return path.suffix.lower() in PICTURE_SUFFIXES and is_file
 
 
 def read_folder(folder: Path) -> dict[str, Picture]:

@@ -13,6 +13,7 @@ import statistics
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import torch
 
@@ -26,7 +27,7 @@ from vrcodec.timing import record_stages
 from vrcodec.training.data import CropSampler, load_pictures
 from vrcodec.training.distributed import ProcessGroup
 from vrcodec.training.loop import Trainer
-from vrcodec.training.recipes import load_recipe
+from vrcodec.training.recipes import Tune, load_recipe
 
 _PICTURES = 40
 
@@ -36,6 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path, help="photographs")
     parser.add_argument("--family", default="qvrf")
+    parser.add_argument("--tune", choices=get_args(Tune), default="psnr")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=7)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -49,7 +51,8 @@ def main() -> None:
         crops = arguments.batch * group.world_size / (sum(parts.values()) / 1000)
         cells = {part: f"{ms:.0f}" for part, ms in parts.items()}
         cells |= {"step": f"{sum(parts.values()):.0f}", "crops/s": f"{crops:.2f}"}
-        print(f"{arguments.family}, {group.world_size} x {arguments.threads} threads, milliseconds")
+        what = f"{arguments.family} for {arguments.tune}"
+        print(f"{what}, {group.world_size} x {arguments.threads} threads, milliseconds")
         print(markdown((list(cells), [list(cells.values())])))
         if arguments.device == "cpu":
             dtype = float_dtype(torch.device("cpu"), "auto")
@@ -61,7 +64,7 @@ def measure(arguments: argparse.Namespace, group: ProcessGroup) -> dict[str, flo
     """Median milliseconds of each part of a step, after one step that is not counted."""
     device = str(resolve_device(arguments.device))
     pictures = load_pictures(find_pictures((arguments.folder,))[:_PICTURES], print)
-    recipe = replace(load_recipe(arguments.family), batch=arguments.batch)
+    recipe = replace(load_recipe(arguments.family), batch=arguments.batch, tune=arguments.tune)
     synchronise = synchroniser(Engine(device))
     rows = []
     with tempfile.TemporaryDirectory() as folder:

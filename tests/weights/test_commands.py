@@ -86,8 +86,8 @@ def test_info_tells_whether_weights_are_here(
 
 
 def test_from_fetch_to_removal(run: Run, hub: HubServer, capsys: Captured) -> None:
-    assert run("weights", "fetch", ID, "qarv@7") == 1
-    assert "qarv@7: no such weights" in capsys.readouterr().err
+    assert run("weights", "fetch", ID, "qarv@999") == 1
+    assert "qarv@999: no such weights" in capsys.readouterr().err
     assert run("weights", "path", ID) == 0
     folder = Path(capsys.readouterr().out.strip())
     assert folder == catalog.store_folder() / ID

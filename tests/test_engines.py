@@ -187,6 +187,7 @@ PHOTOGRAPH = str(GOLDEN / "photograph.png")
             for family in FAMILIES
         ),
         command("encode", PHOTOGRAPH, "--model", "gained", "--bpp", "0.5", "-o", "a.vrc"),
+        command("encode", PHOTOGRAPH, "--model", "gained", "--ssimulacra2", "50", "-o", "a.vrc"),
         command("encode", PHOTOGRAPH, "--lossless", "always", "-o", "a.vrc"),
         command("info", str(GOLDEN / "photograph.vrc")) + command("models"),
         command("doctor"),
@@ -213,7 +214,7 @@ def test_everything_but_training_runs_without_torch(
     [
         ("train", "gained", "--data", "."),
         ("encode", PHOTOGRAPH, "--model", "gained", "--effort", "1", "-o", "a.vrc"),
-        ("encode", PHOTOGRAPH, "--model", "gained", "--ssimulacra2", "50", "-o", "a.vrc"),
+        ("encode", PHOTOGRAPH, "--model", "gained", "--ssim", "0.9", "-o", "a.vrc"),
         ("decode", str(GOLDEN / "photograph.vrc"), "--device", "cuda", "-o", "a.png"),
         ("decode", str(GOLDEN / "photograph.vrc"), "--engine", "torch", "-o", "a.png"),
     ],

@@ -172,7 +172,7 @@ all processes train one model. Ctrl-C ends it behind the present step, with noth
     ),
     click.option(
         "--seed",
-        type=click.IntRange(0, 2**63 - 1),
+        type=click.IntRange(0, 2**32 - 1),
         default=0,
         show_default=True,
         help="Of all random numbers: crops, levels, noise.",

@@ -170,15 +170,22 @@ def test_psnr_targets(encoder: Encoder, decoder: Decoder, share: float) -> None:
     assert wanted <= achieved <= wanted + QUALITY_TOLERANCE
 
 
+def measured(
+    metric: Callable[[Pixels, Pixels], float | None],
+    picture: Picture,
+    decoder: Decoder,
+    data: bytes,
+) -> float:
+    value = metric(picture.pixels, decoder.decode(data).pixels)
+    assert value is not None
+    return value
+
+
 @needs_torch
 def test_ssim_targets(encoder: Encoder, decoder: Decoder) -> None:
     picture = PICTURES["photograph"]
 
-    def similarity(data: bytes) -> float:
-        value = ms_ssim(picture.pixels, decoder.decode(data).pixels)
-        assert value is not None
-        return value
-
+    similarity = partial(measured, ms_ssim, picture, decoder)
     low, high = (similarity(encoder.encode(picture, code)) for code in (0, RATE_CODE_MAX))
     wanted = (low + high) / 2
     found = search(encoder, decoder, picture, Target("ssim", wanted))
@@ -195,11 +202,7 @@ def test_ssimulacra2_targets(
     monkeypatch.setattr("vrcodec.metrics.pictures.is_installed", lambda name: False)
     picture = PICTURES["photograph"]
 
-    def score(data: bytes) -> float:
-        value = ssimulacra2(picture.pixels, decoder.decode(data).pixels)
-        assert value is not None
-        return value
-
+    score = partial(measured, ssimulacra2, picture, decoder)
     low, high = (score(encoder.encode(picture, code)) for code in (0, RATE_CODE_MAX))
     wanted = low + share * (high - low)
     found = search(encoder, decoder, picture, Target("ssimulacra2", wanted))

@@ -23,7 +23,7 @@ from tests.recipes import TINY, pictures, rows, save_pictures, tensors, trainer_
 from vrcodec import files
 from vrcodec.errors import OutputError
 from vrcodec.training import loop
-from vrcodec.training.checkpoint import locked, read_checkpoint
+from vrcodec.training.checkpoint import locked, read_checkpoint, write_checkpoint
 from vrcodec.training.data import CropSampler
 from vrcodec.training.distributed import ProcessGroup
 from vrcodec.training.log import Log
@@ -135,6 +135,18 @@ def test_the_card_tells_what_each_stage_learnt_from(
         ([data.name], start.name, 3, TINY.learning_rate),
         ([data.name, "other"], None, 1, 1e-5),
     ]
+
+
+def test_a_trunk_from_before_sources_were_kept_can_be_branched(
+    train: Train, tmp_path: Path
+) -> None:
+    trunk = tmp_path / "trunk"
+    assert train("--trunk", trunk, "--steps", 1) == 0
+    state = read_checkpoint(trunk, "cpu", ProcessGroup())
+    assert state is not None
+    del state["sources"]
+    write_checkpoint(trunk, state)
+    assert train("--branch", trunk, "-o", tmp_path / "branch", "--steps", 1) == 0
 
 
 def test_runs_of_one_kind_are_not_taken_for_another(train: Train, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vrcodec.catalog import encoder_path
+from vrcodec.catalog import encoder_path, same_folder
 from vrcodec.errors import CorruptError, OutputError, UsageError
 from vrcodec.models.device import resolve_device
 from vrcodec.models.weights import load_description, load_frozen_state, load_size
@@ -110,7 +110,7 @@ def _prepare_folder(session: Session) -> bool:
     Raises OutputError where there is one that is not, or weights that the run would replace; UsageError for the
     folder of the trunk that it branches off.
     """
-    if session.trunk and os.path.realpath(session.folder) == os.path.realpath(session.trunk):
+    if session.trunk and same_folder(session.folder, session.trunk):
         raise UsageError(f"{session.folder}: is the trunk itself; name another folder with -o")
     try:
         session.folder.mkdir(parents=True, exist_ok=True)
@@ -165,10 +165,11 @@ def _make_trainer(
         raise UsageError(
             f"{source}: this run began without --schedule; leave it out, or begin another run"
         )
+    # A checkpoint of before they were kept has none.
+    before = trainer.sources = trainer.sources or _sources(session)
     if not resume:
         trainer.branch(_stage(trainer, saved))
-        trainer.sources = _sources(session)
-    trainer.sources = _sources(session, trainer.sources)
+    trainer.sources = _sources(session, before if resume else None)
     return trainer
 
 

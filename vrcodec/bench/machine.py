@@ -21,7 +21,6 @@ _PACKAGES = (
     "pillow",
     "constriction",
     "bjontegaard",
-    "pytorch-msssim",
     "piq",
     "pillow-heif",
     "pillow-jxl-plugin",

@@ -1,10 +1,9 @@
-"""Quality metrics: of 8-bit pictures (`pictures`), and SSIMULACRA 2 of arrays (`perceptual`)."""
+"""Metrics of 8-bit pictures (`pictures`); SSIMULACRA 2 (`perceptual`), MS-SSIM (`structural`) of arrays."""
 
+from vrcodec.metrics.perceptual import MIN_SIDE as SSIMULACRA2_MIN_SIDE
 from vrcodec.metrics.pictures import (
     MAX_DECIBELS,
     METRICS,
-    MS_SSIM_MIN_SIDE,
-    SSIMULACRA2_MIN_SIDE,
     Metric,
     Pixels,
     as_decibels,
@@ -16,6 +15,7 @@ from vrcodec.metrics.pictures import (
     psnr,
     ssimulacra2,
 )
+from vrcodec.metrics.structural import MIN_SIDE as MS_SSIM_MIN_SIDE
 
 __all__ = [
     "MAX_DECIBELS",

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
 from vrcodec.kernels import Array, kernels_of
+from vrcodec.metrics.gaussian_window import WINDOW_RADIUS, local_statistics
 
 SCALES = 6
 # A scale with a shorter side is left out.
@@ -27,15 +27,10 @@ _OPSIN = (
     (0.24342268924547819, 0.20476744424496821, 0.5518098665095536),
 )
 _OPSIN_BIAS = 0.0037930732552754493
-_SIGMA = 1.5
-_RADIUS = 5
 _C2 = 0.0009
 # Keeps roots of nothing, and of next to nothing, from having an infinite gradient.
 _TINY = 1e-30
 _MIN_ERROR = 1e-3
-# A row of samples is blurred by one product with a band matrix; a longer one than the first, block by block.
-_LONGEST_BLOCK = 256
-_BLOCK = 64
 # Of a picture that is only measured.
 _STRIP_PIXELS = 1 << 17
 
@@ -146,7 +141,7 @@ def ssimulacra2_error(x: Array, x_hat: Array) -> Array:
 def measure_ssimulacra2(x: Array, x_hat: Array) -> float:
     """`ssimulacra2_score`, without gradients, of two (1, 3, H, W) uint8 pictures, computed strip by strip.
 
-    Takes 6 bytes a pixel beside the pictures, and up to 300 MB; whole, it would be 360 bytes a pixel.
+    Takes some 14 bytes a pixel beside the pictures (PyTorch 20), and up to 100 MB; whole, 360 bytes a pixel.
     """
     rows = max(2, _STRIP_PIXELS // x.shape[-1] // 2 * 2)
     with kernels_of(x).without_gradients():
@@ -220,7 +215,7 @@ def _measure_scale(
         errors = _errors(*map(_to_xyb, linear))
         squares = errors * errors
         sums.append(xp.stack((errors.sum(3), (squares * squares).sum(3))))
-        inner = (rows[..., _RADIUS:-_RADIUS, :] for rows in linear)
+        inner = (rows[..., WINDOW_RADIUS:-WINDOW_RADIUS, :] for rows in linear)
         halves.append([kernels.like(kernels.average(rows, 2), errors) for rows in inner])
     means, fourths = xp.stack(sums).sum(0) / (height * width)
     x, x_hat = (xp.concatenate(parts, -2) for parts in zip(*halves, strict=True))
@@ -228,12 +223,12 @@ def _measure_scale(
 
 
 def _rows_around(picture: Array, top: int, bottom: int) -> Array:
-    """Rows ``top`` to ``bottom`` with `_RADIUS` more on both sides, which are mirrored at the borders."""
+    """Rows ``top`` to ``bottom`` with `WINDOW_RADIUS` more on both sides, which are mirrored at the borders."""
     xp, height = kernels_of(picture).xp, picture.shape[-2]
-    above, below = max(_RADIUS - top, 0), max(bottom + _RADIUS - height, 0)
+    above, below = max(WINDOW_RADIUS - top, 0), max(bottom + WINDOW_RADIUS - height, 0)
     parts = (
         xp.flip(picture[..., :above, :], (-2,)),
-        picture[..., max(top - _RADIUS, 0) : bottom + _RADIUS, :],
+        picture[..., max(top - WINDOW_RADIUS, 0) : bottom + WINDOW_RADIUS, :],
         xp.flip(picture[..., height - below :, :], (-2,)),
     )
     return xp.concatenate(parts, -2)
@@ -242,47 +237,14 @@ def _rows_around(picture: Array, top: int, bottom: int) -> Array:
 def _errors(x: Array, y: Array) -> Array:
     """Errors (B, channel, 3, pixels) of a distorted ``y`` against ``x``: structure, new edges, lost edges.
 
-    Both are XYB (B, 3, H + 2 `_RADIUS`, W): the first and last rows are only seen by the blur.
+    Both are XYB (B, 3, H + 2 `WINDOW_RADIUS`, W): the first and last rows are only seen by the blur.
     """
     xp = kernels_of(x).xp
-    mean_x, square_x = _blur(xp.stack((x, x * x)))
-    mean_y, square_y, product = _blur(xp.stack((y, y * y, x * y)))
-    x, y = (picture[..., _RADIUS:-_RADIUS, :] for picture in (x, y))
-    structure = 2 * (product - mean_x * mean_y) + _C2
-    variances = square_x - mean_x * mean_x + square_y - mean_y * mean_y + _C2
+    mean_x, mean_y, variances, covariance = local_statistics(x, y, zeros_beside=WINDOW_RADIUS)
+    x, y = (picture[..., WINDOW_RADIUS:-WINDOW_RADIUS, :] for picture in (x, y))
+    structure = (2 * covariance + _C2) / (variances + _C2)
     difference = mean_x - mean_y
-    dissimilarity = 1 - (1 - difference * difference) * structure / variances
+    dissimilarity = 1 - (1 - difference * difference) * structure
     edges = (1 + abs(y - mean_y)) / (1 + abs(x - mean_x)) - 1
     errors = xp.clip(xp.stack((dissimilarity, edges, -edges), 2), 0, None)
     return errors.reshape(*errors.shape[:3], -1)
-
-
-def _blur(planes: Array) -> Array:
-    """Gaussian of `_SIGMA`, as if there were zeros on the left and right; `_RADIUS` rows get lost at both ends.
-
-    As products of matrices: several times as fast as grouped convolutions.
-    """
-    xp = kernels_of(planes).xp
-    rows = _convolve(planes.swapaxes(-1, -2)).swapaxes(-1, -2)
-    beyond = xp.zeros_like(rows[..., :_RADIUS])
-    return _convolve(xp.concatenate((beyond, rows, beyond), -1))
-
-
-def _convolve(rows: Array) -> Array:
-    """The Gaussian along the last axis, which gets shorter by `_RADIUS` on both sides."""
-    size = rows.shape[-1] - 2 * _RADIUS
-    block = size if size <= _LONGEST_BLOCK else _BLOCK
-    band = _constants(_band(block), rows)
-    blurred = []
-    for start in range(0, size, block):
-        count = min(block, size - start)
-        seen = count + 2 * _RADIUS
-        blurred.append(rows[..., start : start + seen] @ band[:seen, :count])
-    return blurred[0] if len(blurred) == 1 else kernels_of(rows).xp.concatenate(blurred, -1)
-
-
-def _band(block: int) -> npt.NDArray[np.float64]:
-    """A matrix (block + 2 radius, block) whose columns are the Gaussian, each shifted by one."""
-    shift = np.arange(block + 2 * _RADIUS)[:, None] - np.arange(block) - _RADIUS
-    kernel = np.exp(-0.5 * (shift / _SIGMA) ** 2) * (abs(shift) <= _RADIUS)
-    return kernel / kernel.sum(0)

@@ -15,6 +15,11 @@ import numpy.typing as npt
 
 from vrcodec.errors import UsageError
 from vrcodec.extras import is_installed, require
+from vrcodec.kernels import Array
+from vrcodec.metrics.perceptual import MIN_SIDE as SSIMULACRA2_MIN_SIDE
+from vrcodec.metrics.perceptual import measure_ssimulacra2
+from vrcodec.metrics.structural import MIN_SIDE as MS_SSIM_MIN_SIDE
+from vrcodec.metrics.structural import measure_ms_ssim
 from vrcodec.own_state import in_own_state
 
 if TYPE_CHECKING:
@@ -22,9 +27,6 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]
 
-# MS-SSIM halves a picture four times and then needs an 11-pixel window.
-MS_SSIM_MIN_SIDE = 161
-SSIMULACRA2_MIN_SIDE = 8
 HAARPSI_MIN_SIDE = 16
 # In dB: the value of two equal pictures.
 MAX_DECIBELS = 100.0
@@ -53,12 +55,9 @@ def ms_ssim(a: Pixels, b: Pixels) -> float | None:
 
     None for pictures with a side below `MS_SSIM_MIN_SIDE`, for which it is not defined.
     """
-    require("pytorch_msssim", "torch", "MS-SSIM")
-    from pytorch_msssim import ms_ssim as compute_ms_ssim
-
     if min(a.shape[:2]) < MS_SSIM_MIN_SIDE:
         return None
-    return float(compute_ms_ssim(_as_tensor(a).float(), _as_tensor(b).float(), data_range=255))
+    return measure_ms_ssim(_as_batch(a), _as_batch(b))
 
 
 @in_own_state
@@ -67,12 +66,9 @@ def ssimulacra2(a: Pixels, b: Pixels) -> float | None:
 
     None for pictures with a side below `SSIMULACRA2_MIN_SIDE`.
     """
-    from vrcodec.metrics.perceptual import measure_ssimulacra2
-
     if min(a.shape[:2]) < SSIMULACRA2_MIN_SIDE:
         return None
-    as_batch = _as_tensor if is_installed("torch") else _as_array
-    return measure_ssimulacra2(as_batch(a), as_batch(b))
+    return measure_ssimulacra2(_as_batch(a), _as_batch(b))
 
 
 @in_own_state
@@ -92,9 +88,9 @@ def haarpsi(a: Pixels, b: Pixels) -> float | None:
     )
 
 
-def _as_array(pixels: Pixels) -> Pixels:
-    """(1, 3, H, W)."""
-    return pixels.transpose(2, 0, 1)[None]
+def _as_batch(pixels: Pixels) -> Array:
+    """(1, 3, H, W) uint8, of PyTorch where that is installed."""
+    return _as_tensor(pixels) if is_installed("torch") else pixels.transpose(2, 0, 1)[None]
 
 
 def _as_tensor(pixels: Pixels) -> Tensor:
@@ -125,7 +121,7 @@ METRICS = {
     metric.name: metric
     for metric in (
         Metric("psnr", "PSNR (dB)", capped_psnr),
-        Metric("ms-ssim", "MS-SSIM (dB)", ms_ssim, "pytorch_msssim", as_decibels),
+        Metric("ms-ssim", "MS-SSIM (dB)", ms_ssim, scale=as_decibels),
         Metric("ssimulacra2", "SSIMULACRA 2", ssimulacra2),
         Metric("haarpsi", "HaarPSI (dB)", haarpsi, "piq", as_decibels),
     )

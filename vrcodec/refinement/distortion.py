@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from vrcodec.metrics import MS_SSIM_MIN_SIDE, SSIMULACRA2_MIN_SIDE, ms_ssim
 from vrcodec.metrics.perceptual import ssimulacra2_score
 from vrcodec.metrics.squared_error import squared_errors
+from vrcodec.metrics.structural import ms_ssim_score
 from vrcodec.models.base import Pixels
 from vrcodec.models.trade_off import perceptual_distortion, rate_to_lambda
 from vrcodec.regions.grid import STRIDE, Block, LatentGrid
@@ -130,10 +131,8 @@ class StructuralLoss(Distortion):
         if min(x.shape[-2:]) < MS_SSIM_MIN_SIDE:
             # The remainder at the border of a large picture.
             return self._squared.of_window(x_hat, window)
-        from pytorch_msssim import ms_ssim as compute
-
         share = x.shape[-2] * x.shape[-1] / self._pixels
-        similarity = compute(x_hat[..., : x.shape[-2], : x.shape[-1]], x, data_range=1.0)
+        similarity = ms_ssim_score(x, x_hat[..., : x.shape[-2], : x.shape[-1]]).squeeze(0)
         return share * self._weight * (1 - similarity)
 
     def of_picture(self, pixels: Pixels) -> float:

@@ -71,6 +71,17 @@ def test_damaged_weights_are_named(
     assert any(name.startswith(f"weights {family}") for name in wrong)
 
 
+def test_the_environment_is_told_without_secrets(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VRCODEC_HUB", "https://me:secret@example.org/weights?signature=secret")
+    monkeypatch.setenv("VRCODEC_FETCH", "1")
+    assert run("doctor", "--json") == 0
+    environment = report(capsys)["environment"]
+    assert environment["VRCODEC_FETCH"] == "1"
+    assert environment["VRCODEC_HUB"] == "https://...@example.org/weights?..."
+
+
 def test_another_coder_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "CODER_CRC32", doctor.CODER_CRC32 ^ 1)
     (check,) = [c for c in doctor.diagnose().checks if c.name == "entropy coder"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 import zlib
 from collections.abc import Callable
@@ -24,12 +25,13 @@ from vrcodec.catalog import (
     search_path,
 )
 from vrcodec.codec import Decoder, Encoder
-from vrcodec.engine import DEFAULT_ENGINE, Engine
+from vrcodec.engine import DEFAULT_ENGINE, FETCH_VARIABLE, Engine
 from vrcodec.errors import VrcError
 from vrcodec.metrics import capped_psnr
 from vrcodec.models.backends import LIBRARY_VARIABLE, get_threads, has_torch
 from vrcodec.models.weights import check_content
 from vrcodec.picture.picture import Picture
+from vrcodec.weights.hub import HUB_VARIABLE
 
 # CRC-32 of what the entropy coder makes of known symbols, the same on every machine and in every version.
 CODER_CRC32 = 0x3302C994
@@ -40,10 +42,15 @@ _ROUND_TRIP_SIZE, _TIMING_SIZE = (48, 80), (512, 768)
 # Variables that change how the program behaves.
 _ENVIRONMENT_VARIABLES = (
     WEIGHTS_VARIABLE,
+    HUB_VARIABLE,
+    FETCH_VARIABLE,
     LIBRARY_VARIABLE,
     "OMP_NUM_THREADS",
     "CUDA_VISIBLE_DEVICES",
 )
+
+# Names and passwords, and signatures, of an address.
+_SECRETS = re.compile(r"(?<=://)[^/@]*(?=@)|(?<=\?).*")
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,11 @@ def diagnose(engine: Engine = DEFAULT_ENGINE) -> Diagnosis:
         checks.append(_run_check(f"model {model}", partial(_check_round_trip, model, engine)))
     speed: dict[str, float] = {}
     checks.append(_run_check("speed", partial(_measure_speed, engine, speed)))
-    environment = {name: os.environ[name] for name in _ENVIRONMENT_VARIABLES if name in os.environ}
+    environment = {
+        name: _SECRETS.sub("...", os.environ[name])
+        for name in _ENVIRONMENT_VARIABLES
+        if name in os.environ
+    }
     folders = [str(folder) for folder in search_path()]
     return Diagnosis(library_versions(), machine, environment, folders, checks, speed)
 

@@ -104,8 +104,9 @@ def test_a_manifest_as_windows_writes_it(tmp_path: Path) -> None:
     assert (item.source, item.target) == ("a.png", "out/a.png.vrc")
     path = tmp_path / "list"
     path.write_text("a.png\n", encoding="utf-16")
-    with pytest.raises(UsageError, match="UTF-16"):
-        list(Manifest(str(path), "out", ".vrc", ENCODE_SUFFIXES).items(Shard()))
+    for shard in (Shard(), Shard(1, 2), Shard(2, 2)):
+        with pytest.raises(UsageError, match="UTF-16"):
+            list(Manifest(str(path), "out", ".vrc", ENCODE_SUFFIXES).items(shard))
 
 
 def test_a_manifest_from_a_pipe(tmp_path: Path) -> None:
@@ -122,9 +123,47 @@ def test_a_manifest_from_a_pipe(tmp_path: Path) -> None:
 def test_a_manifest_overwrites_no_source(tmp_path: Path) -> None:
     source = tmp_path / "a.png"
     source.touch()
-    (found,) = manifest(tmp_path, f"{source}\t../{tmp_path.name}/a.png", out=str(tmp_path))
+    (found,) = manifest(tmp_path, f"{source}\ta.png", out=str(tmp_path))
     assert isinstance(found, Outcome)
     assert "overwritten" in found.error
+    other = tmp_path / "b.png"
+    found, item = manifest(tmp_path, f"{other}\ta.png\n{source}\tc.vrc\n", out=str(tmp_path))
+    assert isinstance(found, Outcome)
+    assert "in the list itself" in found.error
+    assert isinstance(item, Item)
+
+
+def test_every_line_of_a_manifest_has_an_outcome(tmp_path: Path) -> None:
+    """Also one that is what another line is written to, or that names its target in another way."""
+    text = "a.png\tx/b.png\nout/x/b.png\nc.png\tx/./b.png\n \t\n"
+    found = manifest(tmp_path, text)
+    assert [(type(one), one.source) for one in found] == [
+        (Outcome, "a.png"),
+        (Item, "out/x/b.png"),
+        (Outcome, "c.png"),
+    ]
+    first, second = manifest(tmp_path, "a.png\tx/b.vrc\nc.png\tx/./b.vrc\n")
+    assert isinstance(first, Item)
+    assert isinstance(second, Outcome)
+    assert "as a.png" in second.error
+
+
+@pytest.mark.parametrize("target", ["../a.vrc", "x/../../a.vrc", "/a.vrc", "s3://b/a.vrc", "x/"])
+def test_targets_stay_below_the_output_folder(tmp_path: Path, target: str) -> None:
+    (found,) = manifest(tmp_path, f"a.png\t{target}\n")
+    assert isinstance(found, Outcome)
+    assert "below the output folder" in found.error
+
+
+def test_a_manifest_that_becomes_shorter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vrcodec.batch.manifest._CHUNK_BYTES", 7)
+    path = tmp_path / "list"
+    path.write_text("picture\n" * 9)
+    lines = read_shard_lines(str(path), Shard())
+    next(lines)
+    path.write_text("picture\n")
+    with pytest.raises(InputError, match="shorter"):
+        list(lines)
 
 
 # Places.
@@ -256,6 +295,31 @@ def test_reports_count_each_picture_once(tmp_path: Path) -> None:
     report = merge_logs([str(tmp_path / "log")])
     assert (report["pictures"], report["done"], report["failed"]) == (2, 1, 1)
     assert report["megapixels"] == 1
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"bytes": "x"},
+        {"bytes": None},
+        {"pixels": float("inf")},
+        {"seconds": float("nan")},
+        {"error_class": ["x"]},
+        {"outcome": "lost"},
+        {"outcome": ["done"]},
+        {"warnings": "x"},
+        {"source": 5},
+        "[" * 100_000,
+        "null",
+    ],
+)
+def test_damaged_lines_of_a_log_are_left_out(tmp_path: Path, damage: dict | str) -> None:
+    place = tmp_path / "log"
+    good = Outcome("a", "a.vrc", "done", bytes_in=10, bytes=1, pixels=1000000)
+    bad = damage if isinstance(damage, str) else json.dumps({**good.as_record(), **damage})
+    place.write_text(json.dumps(good.as_record()) + "\n" + bad + "\n")
+    assert merge_logs([str(place)])["done"] == 1
+    assert read_last_results(str(place)) == {"a.vrc": good}
 
 
 def test_what_batch_refuses(run: Run, tmp_path: Path) -> None:

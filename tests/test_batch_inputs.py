@@ -173,6 +173,18 @@ def test_no_two_inputs_share_a_target(names: set[str]) -> None:
         assert target in (f"/out/{PurePosixPath(name).with_suffix('.vrc')}", f"/out/{name}.vrc")
 
 
+def test_a_target_stays_with_its_picture() -> None:
+    """As an earlier run has chosen it: no other picture gets its place, nor another name it."""
+    sources = {f"in/a.{kind}": PurePosixPath(f"a.{kind}") for kind in ("png", "bmp")}
+    previous = {"out/a.vrc": "/elsewhere/in/a.png"}
+    found = choose_targets(sources, "out", ".vrc", previous)
+    assert found == {"in/a.png": "out/a.vrc", "in/a.bmp": "out/a.bmp.vrc"}
+    del sources["in/a.png"]
+    assert choose_targets(sources, "out", ".vrc", previous) == {"in/a.bmp": "out/a.bmp.vrc"}
+    previous["out/a.bmp.vrc"] = "in/a.gif"
+    assert choose_targets(sources, "out", ".vrc", previous) == {"in/a.bmp": "out/a.vrc"}
+
+
 def test_the_second_of_two_keeps_its_suffix() -> None:
     sources = {"in/a.png": PurePosixPath("a.png"), "in/a.jpg": PurePosixPath("a.jpg")}
     found = choose_targets(sources, "out", ".vrc")

@@ -79,6 +79,16 @@ def test_nothing_of_others_is_overwritten(one: Item) -> None:
     assert ItemProcessor(Echo(), overwrite=True, resume=False).process(one).outcome == "done"
 
 
+def test_the_result_of_another_picture_is_not_renewed(one: Item) -> None:
+    first = again(one, None)
+    written = Path(one.target).read_bytes()
+    other = Path(one.source).with_name("other")
+    other.write_bytes(b"another picture")
+    second = again(Item(str(other), one.target), first)
+    assert second.error_class == "OutputError"
+    assert Path(one.target).read_bytes() == written
+
+
 def test_a_log_outlives_its_writer(tmp_path: Path) -> None:
     place = str(tmp_path / "deep" / "log.jsonl")
     log = Log(place)

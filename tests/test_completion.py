@@ -127,6 +127,8 @@ def completions(*words: str) -> subprocess.CompletedProcess[str]:
         (("vrcodec", "encode", "photo"), "file,photo"),
         (("vrcodec", "encode", "--model", "q"), "plain,qarv plain,qmap plain,qvrf"),
         (("vrcodec", "decode", "--device", "c"), "plain,cpu plain,cuda"),
+        (("vrcodec", "encode", "--strip", "icc,e"), "plain,icc,exif"),
+        (("vrcodec", "bench", "--metrics", "psnr,h"), "plain,psnr,haarpsi"),
         (("vrcodec", "nothing", "x"), ""),
     ],
 )
@@ -136,3 +138,8 @@ def test_an_answer_is_quick_and_clean(words: tuple[str, ...], expected: str) -> 
     assert " ".join(lines) == expected
     assert loaded == "loaded"
     assert found.stderr == ""
+
+
+def test_rivals_are_completed() -> None:
+    *lines, _ = completions("vrcodec", "bench", "--rivals", "webp,avif-").stdout.splitlines()
+    assert lines == ["plain,webp,avif-psnr", "plain,webp,avif-ssimulacra2"]

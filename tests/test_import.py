@@ -332,6 +332,12 @@ def test_files_that_are_none_are_refused(tmp_path: Path, checkpoint: Path) -> No
             import_checkpoint(path)
     with pytest.raises(WeightsError, match="cannot be read"):
         import_checkpoint(tmp_path)
+    # Of the middle of a tensor, which PyTorch would take.
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    path.write_bytes(flipped)
+    with pytest.raises(WeightsError, match="damaged"):
+        import_checkpoint(path)
     rng = np.random.default_rng(0)
     for _ in range(20):
         damaged = bytearray(whole)

@@ -53,6 +53,24 @@ def test_folders_there_and_back(run: Run, tmp_path: Path, capsys: pytest.Capture
     assert back == ["left/001.png", "left/003.png", "right/000.png", "right/002.png"]
 
 
+def test_file_urls_are_paths(run: Run, tmp_path: Path) -> None:
+    make_photographs(tmp_path / "in", 1)
+    (source,) = (tmp_path / "in").rglob("*.png")
+    gained = ("--model", "gained")
+    assert run("encode", f"file://{source}", "-o", f"file://{tmp_path}/a.vrc", *gained) == 0
+    assert run("decode", f"file://{tmp_path}/a.vrc", "-o", "a.png") == 0
+    (tmp_path / "out").mkdir()
+    (tmp_path / "list").write_text(f"file://{tmp_path}/in\n")
+    assert (
+        run("encode", f"file://{source}", "--jobs", 1, "-o", f"file://{tmp_path}/out", *gained) == 0
+    )
+    assert run("encode", f"file://{tmp_path}/in", "-o", "tree", *gained) == 0
+    assert run("encode", "--files-from", "list", "-o", "listed", *gained) == 0
+    whole = {(tmp_path / "a.vrc").read_bytes()}
+    for folder in ("out", "tree", "listed"):
+        assert set(tree(tmp_path / folder).values()) == whole
+
+
 def test_pictures_of_one_size_are_analysed_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from tests.conftest import Pixels
 from vrcodec.errors import UsageError
 from vrcodec.limits import DEFAULT_LIMITS
 from vrcodec.maps.levels import read_levels
+from vrcodec.picture.picture import Picture
 
 Run = Callable[..., int]
 
@@ -52,6 +53,16 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, photograph:
     monkeypatch.setitem(__import__("sys").modules, "cv2", None)
     with pytest.raises(UsageError, match=r"vrcodec\[maps\]"):
         saliency_map(photograph)
+
+
+def test_a_map_for_a_task_needs_pytorch(
+    monkeypatch: pytest.MonkeyPatch, photograph: Pixels
+) -> None:
+    from vrcodec.cli.qmap import _task_levels
+
+    monkeypatch.setattr("vrcodec.extras.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"needs PyTorch: pip install 'vrcodec\[torch\]'"):
+        _task_levels(Picture.from_array(photograph), "module:loss", 1, 1.0, "cpu")
 
 
 TASKS = """

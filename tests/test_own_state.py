@@ -51,6 +51,7 @@ STATES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "autocast to float16": lambda: torch.autocast("cpu", torch.float16),
     "autocast to bfloat16": lambda: torch.autocast("cpu", torch.bfloat16),
     "device meta": lambda: torch.device("meta"),
+    "errors of NumPy": lambda: np.errstate(all="raise"),
     "float64": lambda: default_dtype(torch.float64),
 }
 
@@ -65,6 +66,7 @@ def observed() -> tuple[Any, ...]:
         torch.get_default_device(),
         torch.get_default_dtype(),
         torch.get_num_threads(),
+        np.geterr(),
         bytes(torch.get_rng_state().numpy()),
         np.random.get_state()[1].tobytes(),
     )

@@ -115,7 +115,9 @@ def explain_shortage(error: BaseException) -> VrcError | None:
         if cause is not None and (shortage := explain_shortage(cause)):
             return shortage
         reason = str(error).partition("\n")[0]
+        missing = isinstance(error, ModuleNotFoundError)
+        why = "" if missing else "there is too little memory, or "
         return DeviceError(
-            f"a library cannot be loaded: {reason}; there is too little memory, or its installation is damaged"
+            f"a library cannot be loaded: {reason}; {why}its installation is damaged"
         )
     return None

@@ -1,4 +1,4 @@
-"""A state of our own for what PyTorch keeps for a process or thread, so that the caller's does not matter.
+"""A state of our own for what PyTorch and NumPy keep for a process or thread: the caller's does not matter.
 
 Inside `no_grad`, `inference_mode`, autocast, or with another default device or type, the same calls would give
 other results or fail, and models loaded then would stay as they are. And a forked child must not wait for
@@ -13,11 +13,19 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_NUMPY_ERRORS: dict[str, Any] = {
+    "divide": "warn",
+    "over": "warn",
+    "under": "ignore",
+    "invalid": "warn",
+}
 _inside: ContextVar[bool] = ContextVar("inside", default=False)
 _forked = False
 
@@ -33,14 +41,16 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def own_state() -> Iterator[None]:
-    """The body runs with PyTorch as it is at its start; behind it, everything is as before."""
+    """The body runs with PyTorch and NumPy as they are at their start; behind it, everything is as before."""
     # Where PyTorch is not loaded yet, nobody can have changed it.
     if _inside.get() or sys.modules.get("torch") is None:
-        yield
+        with np.errstate(**_NUMPY_ERRORS):
+            yield
         return
     token = _inside.set(True)
     try:
         with ExitStack() as stack:
+            stack.enter_context(np.errstate(**_NUMPY_ERRORS))
             _enter_modes(stack)
             _enter_defaults(stack)
             yield

@@ -62,7 +62,7 @@ def find_inputs(
             _add_pattern(found, name, suffixes)
         else:
             _add(found, name, PurePosixPath(Path(name).name), suffixes, PurePosixPath())
-    for name in listed:
+    for name in map(storage.without_file_scheme, listed):
         relative = PurePosixPath(Path(name).name) if beside_sources else relative_output_path(name)
         _add(found, name, relative, suffixes, relative)
     return found
@@ -84,7 +84,7 @@ def relative_output_path(source: str) -> PurePosixPath:
     """
     if storage.is_url(source):
         source = source.partition("://")[2]
-    path = Path(source.removeprefix("file://"))
+    path = storage.local_path(source)
     relative = PurePosixPath(*path.parts[1:] if path.anchor else path.parts)
     if ".." in relative.parts or not relative.name:
         raise InputError(f"{source}: has no place below the output folder; name it without ..")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 Status = Literal["done", "skipped", "failed", "left out"]
 
@@ -42,15 +43,23 @@ class Outcome:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Outcome:
-        """Inverse of `as_record`. Raises TypeError or KeyError for what is no such record."""
-        known = {f.name for f in fields(cls)} - _NOT_IN_LOG
-        outcome = cls(**{k: v for k, v in record.items() if k in known})
-        if not isinstance(outcome.target, str) or not isinstance(outcome.source, str):
-            raise TypeError("a record without names")
-        return outcome
+        """Inverse of `as_record`. Raises TypeError for what is no such record."""
+        known = {f.name: f.type for f in fields(cls) if f.name not in _NOT_IN_LOG}
+        values = {name: value for name, value in record.items() if name in known}
+        if not all(_LOGGED[str(known[name])](value) for name, value in values.items()):
+            raise TypeError("a record of something else")
+        return cls(**values)
 
 
 _NOT_IN_LOG = frozenset({"result", "transient"})
+# Whether a value of a log is one of a field of such a type.
+_LOGGED: dict[str, Callable[[Any], bool]] = {
+    "Status": lambda value: value in get_args(Status),
+    "str": lambda value: isinstance(value, str),
+    "int": lambda value: type(value) is int,
+    "float": lambda value: type(value) in (int, float) and math.isfinite(value),
+    "list[str]": lambda value: isinstance(value, list),
+}
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,6 +95,8 @@ def _open_to_append(location: str) -> IO[bytes]:
 
 def _check_is_log(file: IO[bytes], location: str) -> None:
     """Raise OutputError where there is something else, which lines of a log would spoil."""
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        raise OutputError(f"{location}: is no file, which a log has to be, or - for stdout")
     file.seek(0)
     if file.read(1) not in (b"", b"{", b"\n"):
         raise OutputError(f"{location}: is there already, and is no log; name another")
@@ -114,7 +117,7 @@ def read_log(location: str) -> Iterator[Outcome]:
     for line in storage.read(location).splitlines():
         try:
             yield Outcome.from_record(json.loads(line))
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, RecursionError):
             continue
 
 

@@ -6,7 +6,7 @@ import codecs
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from vrcodec.batch import storage
 from vrcodec.batch.inputs import find_inputs, relative_output_path
@@ -57,27 +57,31 @@ class Manifest:
 
         Raises InputError or UsageError.
         """
-        sources: dict[str, str] = {}
-        for line in self._lines(shard):
-            if isinstance(line, Outcome):
-                yield line
-                continue
-            source, _, named = line.partition("\t")
+        lines = list(self._lines(shard))
+        texts = [line.partition("\t") for line in lines if isinstance(line, str)]
+        sources = {storage.make_absolute(source) for source, _, _ in texts}
+        yield from (line for line in lines if isinstance(line, Outcome))
+        # By where the result goes, what it is made of.
+        taken: dict[str, str] = {}
+        for source, _, named in texts:
+            target = ""
             try:
-                target = storage.join(self.out, named) if named else self._target(source)
+                target = self._named_target(named) if named else self._target(source)
+                place = storage.make_absolute(target)
+                if taken.get(place) == source:
+                    continue
+                _check_target(source, target, taken.get(place), place in sources)
             except VrcError as error:
-                yield Item(source, "").failure(str(error), type(error).__name__)
+                yield Item(source, target).failure(str(error), type(error).__name__)
                 continue
-            other = sources.setdefault(target, source)
-            if other != source:
-                message = f"{source}: would be written to {target}, as {other}"
-                yield Item(source, target).failure(message, UsageError.__name__)
-            elif storage.is_same_file(source, target):
-                message = f"{source}: would be overwritten by what becomes of it"
-                yield Item(source, target).failure(message, UsageError.__name__)
-            elif line not in sources:
-                sources[line] = source
-                yield Item(source, target)
+            taken[place] = source
+            yield Item(source, target)
+
+    def _named_target(self, named: str) -> str:
+        path = Path(named)
+        if path.anchor or storage.is_url(named) or ".." in path.parts or named.endswith("/"):
+            raise UsageError(f"{named}: a target is the name of a file below the output folder")
+        return storage.join(self.out, named)
 
     def _target(self, source: str) -> str:
         relative = str(relative_output_path(source))
@@ -89,11 +93,13 @@ class Manifest:
         if storage.is_folder(self.location):
             yield from self._files()[shard.index - 1 :: shard.count]
             return
+        if shard.index > 1:
+            _without_byte_order_mark(storage.read_range(self.location, 0, 2), self.location)
         for number, line in enumerate(read_shard_lines(self.location, shard)):
             if shard.index == 1 and number == 0:
                 line = _without_byte_order_mark(line, self.location)
-            if text := os.fsdecode(line.rstrip(b"\r\n")):
-                yield text
+            if line.strip():
+                yield os.fsdecode(line.rstrip(b"\r\n"))
 
     def _files(self) -> list[str | Outcome]:
         """Names, and a failure for each folder that cannot be listed."""
@@ -102,6 +108,19 @@ class Manifest:
             return [name for name in files if PurePosixPath(name).suffix.lower() in self.suffixes]
         found = find_inputs([self.location], [], self.suffixes)
         return [*sorted(found.sources), *found.failures()]
+
+
+def _check_target(source: str, target: str, other: str | None, is_source: bool) -> None:
+    """Raise UsageError where ``target`` would cost a picture.
+
+    ``other``: the source that is written there already; ``is_source``: whether a line of the list reads it.
+    """
+    if other is not None:
+        raise UsageError(f"{source}: would be written to {target}, as {other}")
+    if storage.is_same_file(source, target):
+        raise UsageError(f"{source}: would be overwritten by what becomes of it")
+    if is_source:
+        raise UsageError(f"{source}: would be written to {target}, which is in the list itself")
 
 
 def read_shard_lines(location: str, shard: Shard) -> Iterator[bytes]:
@@ -124,8 +143,11 @@ def read_shard_lines(location: str, shard: Shard) -> Iterator[bytes]:
         newline = buffer.find(b"\n")
         if newline < 0 and read_to < size:
             chunk_end = min(read_to + _CHUNK_BYTES, size)
-            buffer += storage.read_range(location, read_to, chunk_end)
-            read_to = position + len(buffer)
+            piece = storage.read_range(location, read_to, chunk_end)
+            if not piece:
+                raise InputError(f"{location}: became shorter while it was read")
+            buffer += piece
+            read_to += len(piece)
             continue
         line_bytes = len(buffer) if newline < 0 else newline + 1
         line, buffer = buffer[:line_bytes], buffer[line_bytes:]
@@ -136,7 +158,7 @@ def read_shard_lines(location: str, shard: Shard) -> Iterator[bytes]:
 
 
 def _without_byte_order_mark(line: bytes, location: str) -> bytes:
-    """The first line of a list. Raises UsageError for one in UTF-16, of which no shard can find its lines."""
+    """The beginning of a list. Raises UsageError for one in UTF-16, of which no shard can find its lines."""
     if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise UsageError(f"{location}: is in UTF-16; a manifest is in UTF-8")
     return line.removeprefix(codecs.BOM_UTF8)

@@ -13,6 +13,7 @@ from typing import Any
 
 from vrcodec.batch import storage
 from vrcodec.batch.items import Item, Outcome, Work
+from vrcodec.batch.output_paths import is_of
 from vrcodec.bitstream.inspection import inspect
 from vrcodec.bitstream.schema import MAGIC
 from vrcodec.errors import DeviceError, VrcError, explain_shortage
@@ -154,10 +155,13 @@ class ItemProcessor:
         return storage.read(coded.item.target) == coded.data
 
     def _may_replace(self, item: Item) -> bool:
+        """Whether what is there is an older result of the same picture, or may go anyway."""
         if self.overwrite:
             return True
         previous = item.previous
-        return bool(self.resume and previous and storage.size(item.target) == previous.bytes)
+        if not self.resume or previous is None or not is_of(previous.source, item.source):
+            return False
+        return storage.size(item.target) == previous.bytes
 
 
 def _is_intact(target: str) -> bool:

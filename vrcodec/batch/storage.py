@@ -27,9 +27,14 @@ def is_url(location: str) -> bool:
     return bool(_URL.match(location)) and not location.startswith("file://")
 
 
+def without_file_scheme(location: str) -> str:
+    """A local location as a path; others as they are."""
+    return location.removeprefix("file://")
+
+
 def local_path(location: str) -> Path:
     """The path of a local location."""
-    return Path(location.removeprefix("file://"))
+    return Path(without_file_scheme(location))
 
 
 def make_absolute(location: str) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from vrcodec.bench.request import DEFAULT_METRICS, DEFAULT_RIVALS, Request
+from vrcodec.bitstream.schema import METHODS
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli.shared import options, signals
 from vrcodec.cli.shared.option_groups import MESSAGES, RUNNING, GroupedCommand, option_group
+from vrcodec.refinement.effort import Tune
 
 _MAX_POINTS = 1000
 
@@ -60,6 +62,13 @@ class Names(click.ParamType):  # type: ignore[type-arg]
         return tuple(part.strip() for part in str(value).split(",") if part.strip())
 
 
+def _complete_rivals(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from vrcodec.bench.rivals import GROUPS, RIVALS
+
+    names = (*RIVALS, *GROUPS, "all", "none")
+    return options.complete_names(*names)(ctx, parameter, incomplete)
+
+
 _result = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
 _file = click.Path(dir_okay=False, path_type=Path)
 
@@ -82,7 +91,12 @@ Pictures are taken without their metadata. One that cannot be read is reported a
 @option_group(
     "What is measured",
     click.option(
-        "--models", type=Names(), default=DEFAULT_MODEL, show_default=True, help="Families, or all."
+        "--models",
+        type=Names(),
+        default=DEFAULT_MODEL,
+        show_default=True,
+        shell_complete=options.complete_names(*METHODS.values(), "all"),
+        help="Families, or all.",
     ),
     click.option(
         "--rates",
@@ -102,6 +116,7 @@ Pictures are taken without their metadata. One that cannot be read is reported a
         "tunes",
         type=Names(),
         default="",
+        shell_complete=options.complete_names(*get_args(Tune)),
         help="What our encoder aims at, each a curve: psnr, ssimulacra2; with efforts above 0 also msssim.  "
         "[default: what each family's weights do]",
     ),
@@ -110,6 +125,7 @@ Pictures are taken without their metadata. One that cannot be read is reported a
         type=Names(),
         default=",".join(DEFAULT_METRICS),
         show_default=True,
+        shell_complete=options.complete_names(*DEFAULT_METRICS),
         help="psnr, ms-ssim, ssimulacra2, haarpsi.",
     ),
     click.option("--quick", is_flag=True, help="Few pictures and points: a look in a minute."),
@@ -129,6 +145,7 @@ Pictures are taken without their metadata. One that cannot be read is reported a
         type=Names(),
         default=",".join(DEFAULT_RIVALS),
         show_default=True,
+        shell_complete=_complete_rivals,
         help="jpeg420, jpeg444, mozjpeg (jpeg: all three), webp, avif, avif420, avif-psnr, avif-ssimulacra2, "
         "jxl, jp2k; all; none.",
     ),

@@ -25,7 +25,7 @@ from vrcodec.cli.shared.option_groups import (
 )
 from vrcodec.cli.shared.paths import choose_destinations
 from vrcodec.errors import UsageError
-from vrcodec.picture.intake.read_options import IccChoice, parse_strip
+from vrcodec.picture.intake.read_options import METADATA_KINDS, IccChoice, parse_strip
 from vrcodec.rate import BACKGROUND_LEVEL, DEFAULT_RATE, MAX_FEATHER, REGION_LEVEL
 from vrcodec.refinement.effort import MAX_EFFORT, SearchMonitor
 
@@ -201,6 +201,7 @@ metadata are kept; what cannot be kept is refused. Of a folder, all pictures bel
         multiple=True,
         metavar="[all|icc|exif|xmp]",
         callback=_parse_strip,
+        shell_complete=options.complete_names("all", *METADATA_KINDS),
         help="Encode without these metadata, which are kept otherwise. Several: with commas, or given again.",
     ),
     click.option(

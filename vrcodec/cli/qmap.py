@@ -148,8 +148,11 @@ def _generate_map(picture: Picture, purpose: str) -> Levels:
 def _task_levels(picture: Picture, name: str, steps: int, price: float, device: str) -> Levels:
     from vrcodec.bitstream.quality_map import COARSE_STRIDE
     from vrcodec.catalog import find_by_family
+    from vrcodec.extras import require
     from vrcodec.maps.generation import load_task
     from vrcodec.maps.levels import levels_per_pixel
+
+    require("torch", "torch", "a map for a task")
     from vrcodec.maps.tasks import task_map
 
     # As `python -m` would: modules of the working folder can be named.

@@ -56,5 +56,7 @@ def _convolve(rows: Array) -> Array:
 def _band(block: int) -> npt.NDArray[np.float64]:
     """A matrix (block + 2 radius, block) whose columns are the Gaussian, each shifted by one."""
     shift = np.arange(block + 2 * WINDOW_RADIUS)[:, None] - np.arange(block) - WINDOW_RADIUS
-    kernel = np.exp(-0.5 * (shift / WINDOW_SIGMA) ** 2) * (abs(shift) <= WINDOW_RADIUS)
+    # What lies outside is cut off before the power, which would be too small for a number.
+    inside = abs(shift) <= WINDOW_RADIUS
+    kernel = np.exp(-0.5 * (shift * inside / WINDOW_SIGMA) ** 2) * inside
     return kernel / kernel.sum(0)

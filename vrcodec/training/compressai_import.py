@@ -138,6 +138,7 @@ def _load(path: Path) -> object:
     data = io.BytesIO(read_bytes(path))
     try:
         if _unpacked_size(data) <= _MAX_BYTES:
+            _check_sums(data)
             with warnings.catch_warnings():
                 # What PyTorch thinks of the file says nothing to a user.
                 warnings.simplefilter("ignore")
@@ -162,6 +163,15 @@ def _unpacked_size(data: io.BytesIO) -> int:
             sizes.append(sum(part.file_size for part in archive.infolist()))
     data.seek(0)
     return max(sizes)
+
+
+def _check_sums(data: io.BytesIO) -> None:
+    """Raise BadZipFile where a part is not as it was written: PyTorch does not look."""
+    if zipfile.is_zipfile(data):
+        with zipfile.ZipFile(data) as archive:
+            if name := archive.testzip():
+                raise zipfile.BadZipFile(name)
+    data.seek(0)
 
 
 def _present_name(name: str) -> str:

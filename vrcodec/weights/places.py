@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, url2pathname
 
 from vrcodec import __version__
-from vrcodec.errors import WeightsError
+from vrcodec.errors import VrcError, WeightsError
 from vrcodec.extras import require
 
 # Seconds without a byte after which a server counts as gone.
@@ -68,6 +68,8 @@ def read_from(place: str, offset: int = 0) -> Iterator[tuple[int, bytes]]:
             while piece := read(_PIECE_BYTES):
                 yield start, piece
                 start += len(piece)
+    except VrcError:
+        raise
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotThereError(f"{place}: is not there") from error
     except (OSError, HTTPException, ValueError) as error:

@@ -162,9 +162,10 @@ def run_many(request: ManyFilesRequest) -> int:
     from vrcodec.batch.pool import default_jobs, run_in_pool
     from vrcodec.batch.processor import ItemProcessor
 
-    targets, others = _find_targets(request)
+    _check_output(request)
     log = _choose_log(request)
     previous = read_last_results(log) if log and request.options.resume else {}
+    targets, others = _find_targets(request, previous)
     items = [Item(source, target, previous.get(target)) for source, target in targets.items()]
     jobs = request.options.jobs or default_jobs(len(items))
     processor = ItemProcessor(request.work, request.force, request.options.resume)
@@ -183,11 +184,12 @@ def run_many(request: ManyFilesRequest) -> int:
     return exit_code(totals, interrupted, "--resume goes on")
 
 
-def _find_targets(request: ManyFilesRequest) -> tuple[dict[str, str], list[Outcome]]:
+def _find_targets(
+    request: ManyFilesRequest, previous: Mapping[str, Outcome]
+) -> tuple[dict[str, str], list[Outcome]]:
     """By source, where its result goes; and outcomes of what is left out, or cannot be listed."""
     from vrcodec.batch.output_paths import choose_targets
 
-    _check_output(request)
     if len(set(request.inputs)) < len(request.inputs):
         raise UsageError("an input is named twice")
     listed = request.options.read_list()
@@ -202,7 +204,8 @@ def _find_targets(request: ManyFilesRequest) -> tuple[dict[str, str], list[Outco
     left_out = [
         Outcome(path, "", "left out", error_class=kind) for path, kind in found.left_out.items()
     ]
-    targets = choose_targets(found.sources, request.target, request.suffix)
+    owners = {target: outcome.source for target, outcome in previous.items()}
+    targets = choose_targets(found.sources, request.target, request.suffix, owners)
     return targets, left_out + found.failures()
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from vrcodec.batch.storage import without_file_scheme
 from vrcodec.bitstream.schema import METHODS
 from vrcodec.catalog import DEFAULT_TUNE, installed_weights
 from vrcodec.cli.shared import output
@@ -29,6 +30,16 @@ def complete_from(*values: str) -> Completer:
 
     def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
         return [value for value in values if value.startswith(incomplete)]
+
+    return complete
+
+
+def complete_names(*names: str) -> Completer:
+    """Shell completion for names that are separated by commas."""
+
+    def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        return [f"{before}{comma}{name}" for name in names if name.startswith(last)]
 
     return complete
 
@@ -69,11 +80,21 @@ class FiniteRange(click.FloatRange):
         return number
 
 
+class LocationType(click.Path):
+    """A path, also as file://, a URL, or - for stdin or stdout."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Parse ``value``."""
+        return super().convert(without_file_scheme(value), param, ctx)
+
+
+# One that cannot be read must not keep others from being so.
+_LOCATION = LocationType(allow_dash=True, readable=False)
+
+
 def inputs_argument(metavar: str, *, required: bool = True) -> Callable[[Function], Function]:
     """Input files, or - for stdin; at least one, if ``required``."""
-    # One that cannot be read must not keep others from being so.
-    path = click.Path(allow_dash=True, readable=False)
-    return click.argument("inputs", nargs=-1, required=required, metavar=metavar, type=path)
+    return click.argument("inputs", nargs=-1, required=required, metavar=metavar, type=_LOCATION)
 
 
 output_option = click.option(
@@ -81,7 +102,7 @@ output_option = click.option(
     "--output",
     "target",
     metavar="PATH",
-    type=click.Path(allow_dash=True, readable=False),
+    type=_LOCATION,
     help="Output file, a folder for several inputs, or - for stdout. Default: the input's name with "
     "another suffix; stdout when the input is stdin.",
 )

@@ -166,7 +166,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     whole = not sys.stdout.isatty()
     table = Table(box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column, no_wrap=whole)
+        table.add_column(column, no_wrap=whole, overflow="fold")
     for row in rows:
         # As they are: rich would take brackets in a path for its markup.
         table.add_row(*(Text(make_visible(cell)) for cell in row))

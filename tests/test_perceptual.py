@@ -55,7 +55,7 @@ def test_scores_are_those_of_the_package(name: str, quality: int) -> None:
 @pytest.mark.parametrize("pixels", [1, 3000, 1 << 17])
 def test_measured_in_strips(name: str, pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Strips of two rows at the least, by either library."""
-    monkeypatch.setattr("vrcodec.metrics.perceptual._STRIP_PIXELS", pixels)
+    monkeypatch.setattr("vrcodec.metrics.strips._PIXELS", pixels)
     picture = PICTURES[name]
     noise = np.random.default_rng(0).integers(-9, 10, picture.shape)
     worse = np.clip(picture + noise, 0, 255).astype(np.uint8)

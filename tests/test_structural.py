@@ -55,7 +55,7 @@ def test_odd_sides() -> None:
 @pytest.mark.parametrize("picture", [ODD, PICTURES["face"]], ids=["odd", "even"])
 def test_measured_in_strips(picture: Pixels, pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Strips of two rows at the least, by either library."""
-    monkeypatch.setattr("vrcodec.metrics.structural._STRIP_PIXELS", pixels)
+    monkeypatch.setattr("vrcodec.metrics.strips._PIXELS", pixels)
     pictures = picture, worsened(picture, 12)
     expected = float(ms_ssim_score(*(as_tensor(p).float() / 255 for p in pictures)))
     assert measure_ms_ssim(*map(as_batch, pictures)) == pytest.approx(expected, abs=1e-6)

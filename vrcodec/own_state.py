@@ -42,15 +42,19 @@ if hasattr(os, "register_at_fork"):
 @contextmanager
 def own_state() -> Iterator[None]:
     """The body runs with PyTorch and NumPy as they are at their start; behind it, everything is as before."""
+    with np.errstate(**_NUMPY_ERRORS), _own_state_of_torch():
+        yield
+
+
+@contextmanager
+def _own_state_of_torch() -> Iterator[None]:
     # Where PyTorch is not loaded yet, nobody can have changed it.
     if _inside.get() or sys.modules.get("torch") is None:
-        with np.errstate(**_NUMPY_ERRORS):
-            yield
+        yield
         return
     token = _inside.set(True)
     try:
         with ExitStack() as stack:
-            stack.enter_context(np.errstate(**_NUMPY_ERRORS))
             _enter_modes(stack)
             _enter_defaults(stack)
             yield

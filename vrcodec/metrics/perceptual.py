@@ -15,6 +15,7 @@ import numpy as np
 
 from vrcodec.kernels import Array, kernels_of
 from vrcodec.metrics.gaussian_window import WINDOW_RADIUS, local_statistics
+from vrcodec.metrics.strips import strip_rows
 
 SCALES = 6
 # A scale with a shorter side is left out.
@@ -31,8 +32,6 @@ _C2 = 0.0009
 # Keeps roots of nothing, and of next to nothing, from having an infinite gradient.
 _TINY = 1e-30
 _MIN_ERROR = 1e-3
-# Of a picture that is only measured.
-_STRIP_PIXELS = 1 << 17
 
 Pair = tuple[Array, Array]
 
@@ -143,7 +142,7 @@ def measure_ssimulacra2(x: Array, x_hat: Array) -> float:
 
     Takes some 14 bytes a pixel beside the pictures (PyTorch 20), and up to 100 MB; whole, 360 bytes a pixel.
     """
-    rows = max(2, _STRIP_PIXELS // x.shape[-1] // 2 * 2)
+    rows = strip_rows(x.shape[-1])
     with kernels_of(x).without_gradients():
         return float(score_from_error(_sum_of_errors(x, x_hat, 255.0, rows))[0])
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from vrcodec.kernels import Array, kernels_of
 from vrcodec.metrics.gaussian_window import WINDOW_RADIUS, local_statistics
+from vrcodec.metrics.strips import strip_rows
 
 # Of the five scales, the finest first (section 3.2).
 _EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -17,8 +18,6 @@ _C1 = 0.01**2
 _C2 = 0.03**2
 # Keeps roots of nothing from having an infinite gradient.
 _TINY = 1e-30
-# Of a picture that is only measured.
-_STRIP_PIXELS = 1 << 17
 
 Pair = tuple[Array, Array]
 
@@ -36,7 +35,7 @@ def ms_ssim_score(x: Array, x_hat: Array) -> Array:
 
 def measure_ms_ssim(x: Array, x_hat: Array) -> float:
     """`ms_ssim_score`, without gradients, of two (1, 3, H, W) uint8 pictures, computed strip by strip."""
-    rows = max(2, _STRIP_PIXELS // x.shape[-1] // 2 * 2)
+    rows = strip_rows(x.shape[-1])
     with kernels_of(x).without_gradients():
         return float(_product_of_scales((x, x_hat), 255.0, rows)[0])
 

@@ -21,7 +21,7 @@ POINTS_TOLERANCE = 0.1
 
 # Means over photographs: the value at rate 0, and its slope over the rate. A search begins where they say.
 _TYPICAL_LOG_BPP = (math.log(0.09), LOG_SIZE_SLOPE)
-_TYPICAL_QUALITY = {"psnr": (26.2, 14.0), "ssim": (9.4, 13.5), "ssimulacra2": (0.0, 90.0)}
+_TYPICAL_QUALITY = {"psnr": (26.2, 14.0), "ssim": (11.7, 12.6), "ssimulacra2": (1.1, 8.9)}
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class TargetBand:
 
 
 def derive_band(target: Target, picture: Picture) -> TargetBand:
-    """The band of ``target``: the logarithm of bytes, dB of PSNR or MS-SSIM, or points of SSIMULACRA 2."""
+    """The band of ``target``: the logarithm of bytes, or dB (`quality_value`)."""
     if target.limits_size:
         pixels = picture.width * picture.height
         limit = target.value if target.kind == "size" else target.value * pixels / 8
@@ -87,6 +87,17 @@ def derive_band(target: Target, picture: Picture) -> TargetBand:
         high = math.log(limit)
         low = high + math.log1p(-BYTES_TOLERANCE)
         return TargetBand(low, high, True, intercept + math.log(pixels / 8), slope)
-    low = as_decibels(target.value) if target.kind == "ssim" else target.value
-    tolerance = POINTS_TOLERANCE if target.kind == "ssimulacra2" else QUALITY_TOLERANCE
-    return TargetBand(low, low + tolerance, False, *_TYPICAL_QUALITY[target.kind])
+    low = quality_value(target.kind, target.value)
+    high = (
+        quality_value(target.kind, target.value + POINTS_TOLERANCE)
+        if target.kind == "ssimulacra2"
+        else low + QUALITY_TOLERANCE
+    )
+    return TargetBand(low, high, False, *_TYPICAL_QUALITY[target.kind])
+
+
+def quality_value(kind: TargetKind, quality: float) -> float:
+    """A quality on a scale on which it rises about evenly with the rate: in dB, also MS-SSIM, SSIMULACRA 2."""
+    if kind == "psnr":
+        return quality
+    return as_decibels(quality if kind == "ssim" else quality / 100)

@@ -12,7 +12,6 @@ from vrcodec.errors import LimitError, UsageError
 from vrcodec.metrics import (
     MS_SSIM_MIN_SIDE,
     SSIMULACRA2_MIN_SIDE,
-    as_decibels,
     capped_psnr,
     ms_ssim,
     ssimulacra2,
@@ -21,7 +20,7 @@ from vrcodec.models.base import Latents
 from vrcodec.picture.picture import Picture
 from vrcodec.search.rate_search import RatePoint
 from vrcodec.search.size_forecast import SizeForecast, total_table_usage
-from vrcodec.search.target import TargetBand, TargetKind
+from vrcodec.search.target import TargetBand, TargetKind, quality_value
 
 
 class TrialEncoder:
@@ -74,12 +73,10 @@ class TrialEncoder:
         return self._size_forecast.code_for_bits(point[0], 8 * math.exp(value))
 
     def value(self, code: int) -> float:
-        """What the search compares with its band: the logarithm of the bytes, dB, or points."""
+        """What the search compares with its band: the logarithm of the bytes, or dB."""
         if self.kind in ("size", "bpp"):
             return math.log(len(self.file(code)))
-        return (
-            as_decibels(self._quality_at(code)) if self.kind == "ssim" else self._quality_at(code)
-        )
+        return quality_value(self.kind, self._quality_at(code))
 
     def points(self) -> list[RatePoint]:
         """The rate codes that were tried, and their values."""

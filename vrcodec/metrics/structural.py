@@ -6,6 +6,8 @@ RGB, the mean over the channels; scores agree with those of the Python package `
 
 from __future__ import annotations
 
+import math
+
 from vrcodec.kernels import Array, kernels_of
 from vrcodec.metrics.gaussian_window import WINDOW_RADIUS, local_statistics
 from vrcodec.metrics.strips import strip_rows
@@ -50,9 +52,7 @@ def _product_of_scales(pictures: Pair, peak: float, strip: int) -> Array:
         mean = similarity if scale == len(_EXPONENTS) else structure
         factors.append(kernels.xp.clip(mean, _TINY, None) ** exponent)
         peak = 1.0
-    product = factors[0]
-    for factor in factors[1:]:
-        product = product * factor
+    product: Array = math.prod(factors)
     return product.mean(-1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 import numpy as np
@@ -18,9 +19,12 @@ from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import UsageError
 from vrcodec.metrics import ms_ssim, psnr
+from vrcodec.models.hyperprior import GainParameters, HyperpriorModel
 from vrcodec.picture.picture import Picture
+from vrcodec.rate import BIN_CODE_OCTAVE
 from vrcodec.refinement import descent
 from vrcodec.refinement.effort import Effort
+from vrcodec.search.rate_axis import derive_axis
 from vrcodec.search.rate_control import encode_to_target
 from vrcodec.search.target import Target
 
@@ -110,7 +114,35 @@ def test_a_target_out_of_reach_is_still_the_nearest(photograph: Pixels) -> None:
     encoder, decoder, picture = Encoder("qvrf"), Decoder(), Picture.from_array(photograph)
     found = encode_to_target(encoder, decoder, picture, Target("size", 10), effort=Effort(2))
     assert not found.met
-    assert found.code == 0
+    assert found.code == derive_axis(encoder.model, RateSetting(0)).low
+
+
+def test_a_search_beyond_the_rates(photograph: Pixels) -> None:
+    """A bit is worth more there than at any rate: or the search would only make files larger."""
+    encoder, decoder, picture = Encoder("hyperprior"), Decoder(), Picture.from_array(photograph)
+    target = Target("size", round(0.8 * len(encoder.encode(picture, 0))))
+    plain, found = (
+        encode_to_target(encoder, decoder, picture, target, effort=Effort(level))
+        for level in (0, 3)
+    )
+    assert found.met
+    better, usual = (psnr(photograph, decoder.decode(f.data).pixels) for f in (found, plain))
+    assert better > usual
+
+
+def test_lambda_falls_with_the_square_of_coarser_steps() -> None:
+    model = Encoder("hyperprior").model
+    step = model.bin_code_at(0)
+    assert isinstance(model, HyperpriorModel)
+    assert step is not None
+    for bin_code, level in (
+        (step, 0.0),
+        (step + BIN_CODE_OCTAVE, -2 / math.log2(400)),
+        (step - 99, 0.0),
+    ):
+        rate = model.with_bin_size(model.rate_parameters(0), bin_code)
+        assert isinstance(rate, GainParameters)
+        assert float(model.trade_off_levels(rate.gains)[0]) == pytest.approx(level, abs=1e-3)
 
 
 def test_the_coder_is_left_as_it_was(photograph: Pixels) -> None:

@@ -12,6 +12,7 @@ import skimage.data
 from hypothesis import given
 from hypothesis import strategies as st
 
+import vrcodec
 from tests.conftest import Pixels
 from tests.extent import extent, photographs
 from vrcodec.bitstream.rate_setting import RateSetting
@@ -19,7 +20,8 @@ from vrcodec.codec import Decoder, Encoder
 from vrcodec.errors import TargetError, UsageError
 from vrcodec.metrics import as_decibels, ms_ssim, psnr, ssimulacra2
 from vrcodec.picture.picture import Picture
-from vrcodec.rate import RATE_CODE_MAX
+from vrcodec.rate import BIN_CODE_MAX, BIN_CODE_OCTAVE, RATE_CODE_MAX
+from vrcodec.search.rate_axis import derive_axis
 from vrcodec.search.rate_control import encode_to_target
 from vrcodec.search.rate_search import find_rate_code
 from vrcodec.search.size_forecast import SizeForecast, total_table_usage
@@ -230,24 +232,85 @@ def test_ssim_of_a_small_picture_is_refused(encoder: Encoder, decoder: Decoder) 
         search(encoder, decoder, PICTURES["tiny"], Target("ssim", 0.9))
 
 
-@pytest.mark.parametrize(
-    ("target", "code"),
-    [
-        (Target("size", 50), 0),
-        (Target("bpp", 0.001), 0),
-        (Target("psnr", 70), RATE_CODE_MAX),
-        (Target("ssim", 0.99999), RATE_CODE_MAX),
-    ],
-)
-def test_targets_out_of_reach(
-    encoder: Encoder, decoder: Decoder, target: Target, code: int
-) -> None:
+OUT_OF_REACH = [
+    (Target("size", 50), "coarsest"),
+    (Target("bpp", 0.001), "coarsest"),
+    (Target("psnr", 70), "finest"),
+    (Target("ssim", 0.99999), "finest"),
+]
+
+
+@pytest.mark.parametrize(("target", "end"), OUT_OF_REACH)
+def test_targets_out_of_reach(encoder: Encoder, decoder: Decoder, target: Target, end: str) -> None:
     picture = PICTURES["photograph"]
     found = search(encoder, decoder, picture, target)
+    code = {"coarsest": 0, "finest": RATE_CODE_MAX}[end]
     assert (found.code, found.met) == (code, False)
     assert found.data == encoder.encode(picture, code)
     with pytest.raises(TargetError, match=r"the nearest is [\d.e-]+ at rate [01]"):
         search(encoder, decoder, picture, target, strict=True)
+
+
+@pytest.mark.parametrize(("target", "end"), OUT_OF_REACH)
+def test_targets_beyond_all_steps(decoder: Decoder, target: Target, end: str) -> None:
+    encoder, picture = Encoder("hyperprior"), PICTURES["photograph"]
+    found = search(encoder, decoder, picture, target)
+    axis = derive_axis(encoder.model, RateSetting(0))
+    assert (found.code, found.met) == ({"coarsest": axis.low, "finest": axis.high}[end], False)
+    with pytest.raises(TargetError, match=rf"the nearest is [\d.e-]+ with the {end} steps"):
+        search(encoder, decoder, picture, target, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("family", "rate_code", "share"),
+    [("qvrf", 0, 0.8), ("hyperprior", 0, 0.8), ("hyperprior", RATE_CODE_MAX, 1.05)],
+)
+def test_sizes_beyond_the_rates(
+    decoder: Decoder, family: str, rate_code: int, share: float
+) -> None:
+    encoder, picture = Encoder(family), PICTURES["photograph"]
+    limit = round(share * len(encoder.encode(picture, rate_code)))
+    found = search(encoder, decoder, picture, Target("size", limit))
+    assert found.met
+    assert limit * (1 - BYTES_TOLERANCE) <= len(found.data) <= limit
+    assert decoder.decode(found.data).pixels.shape == picture.pixels.shape
+    assert vrcodec.inspect(found.data).bin_size is not None
+
+
+@pytest.mark.parametrize(("family", "less"), [("qvrf", 0.1), ("hyperprior", 1.0)])
+def test_qualities_beyond_the_rates(decoder: Decoder, family: str, less: float) -> None:
+    encoder, picture = Encoder(family), PICTURES["photograph"]
+    at_rate_0 = encoder.encode(picture, 0)
+    wanted = psnr(picture.pixels, decoder.decode(at_rate_0).pixels) - less
+    found = search(encoder, decoder, picture, Target("psnr", wanted))
+    achieved = psnr(picture.pixels, decoder.decode(found.data).pixels)
+    assert found.achieved == pytest.approx(achieved)
+    assert wanted <= achieved <= wanted + QUALITY_TOLERANCE
+    assert len(found.data) < len(at_rate_0)
+
+
+def test_steps_go_on_where_those_of_the_rates_end() -> None:
+    model = Encoder("hyperprior").model
+    axis = derive_axis(model, RateSetting(0))
+    assert axis.setting(0) == RateSetting(0)
+    assert axis.setting(RATE_CODE_MAX) == RateSetting(RATE_CODE_MAX)
+    own, nearest, coarsest = (
+        model.bin_code_at(0),
+        axis.setting(-1).bin_code,
+        axis.setting(axis.low).bin_code,
+    )
+    assert own is not None
+    assert nearest is not None
+    assert coarsest is not None
+    assert abs(nearest - own) <= 1
+    assert coarsest - own == pytest.approx(1.5 * BIN_CODE_OCTAVE, abs=1)
+    assert axis.setting(axis.low).rate_code == 0
+    # No step is finer than the finest that a file can name.
+    assert axis.setting(axis.high) == RateSetting(RATE_CODE_MAX, -BIN_CODE_MAX)
+
+
+def test_families_without_steps_end_at_the_rates(encoder: Encoder) -> None:
+    assert derive_axis(encoder.model, RateSetting(0)).ends == (0, RATE_CODE_MAX)
 
 
 @pytest.mark.parametrize(

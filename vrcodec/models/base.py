@@ -146,6 +146,10 @@ class VariableRateModel(Module, ABC):
         """
         raise UsageError(f"{self.family} takes no quality map; qmap does")
 
+    def bin_code_at(self, code: int) -> int | None:
+        """The code of the quantisation step of rate ``code``, or None when the family has no such step."""
+        return None
+
     def rate_code_for_bin_size(self, bin_code: int) -> int:
         """The rate code with the nearest quantisation step. Raises UsageError as `with_bin_size` does."""
         raise UsageError(f"{self.family} has no bin size to choose; qvrf has")

@@ -169,6 +169,10 @@ class HyperpriorModel(VariableRateModel):
         settings = self.halo, self.tiling, self.place
         return analyse_in_tiles(self.analysis_net, x, *settings, *conditions)
 
+    def trade_off_levels(self, gains: Gains) -> Array:
+        """The rates (B,), or levels (B, 1, h, w), whose lambda a search at ``gains`` should have."""
+        return gains.rate if gains.levels is None else gains.levels
+
     def coding_conditions(self, rate: GainParameters) -> tuple[Array, ...]:
         """`compute_conditions` for coding: on the device of the networks, in float32."""
         levels = rate.gains.levels

@@ -8,6 +8,7 @@ zero lie the values of a bin.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from vrcodec.models.networks.context import Pick, StepCoder
 from vrcodec.models.networks.gains import KNOTS, interpolate_gains
 from vrcodec.models.networks.module import parameter
 from vrcodec.models.networks.regulator import Regulator, dequantise
+from vrcodec.models.trade_off import LAMBDA_MAX, LAMBDA_MIN
 from vrcodec.rate import BIN_CODE_OCTAVE, RATE_CODE_MAX, bin_size_from_code, rate_from_code
 
 
@@ -50,6 +52,19 @@ class RegulatedModel(HyperpriorModel):
         step = 0 * rate.gains.gain + bin_size_from_code(bin_code)
         return replace(rate, gains=replace(rate.gains, gain=1 / step, inverse_gain=step))
 
+    def trade_off_levels(self, gains: Gains) -> Array:
+        """With steps coarser than the rate's own, lambda falls with the square of a, as it does over the rates.
+
+        With finer ones it stays: they bring the networks less than their bits would be worth by that rule.
+        """
+        xp = kernels_of(gains.gain).xp
+        log2_ratio = xp.log2(gains.gain) - self.regulator.log2_scale(gains.rate)
+        change = 2 * log2_ratio.reshape(-1) / math.log2(LAMBDA_MAX / LAMBDA_MIN)
+        return gains.rate + xp.clip(change, -1.0, 0.0)
+
+    def bin_code_at(self, code: int) -> int:
+        return round(self._exact_bin_code(code))
+
     def rate_code_for_bin_size(self, bin_code: int) -> int:
         """By bisection: the step shrinks as the rate rises."""
         low, high = 0, RATE_CODE_MAX
@@ -61,8 +76,11 @@ class RegulatedModel(HyperpriorModel):
         return high if self._has_coarser_step(low, bin_code) else low
 
     def _has_coarser_step(self, code: int, bin_code: int) -> bool:
+        return self._exact_bin_code(code) > bin_code
+
+    def _exact_bin_code(self, code: int) -> float:
         log2_a = self.regulator.log2_scale(self.rate_value(rate_from_code(code)))
-        return -float(log2_a.reshape(())) > bin_code / BIN_CODE_OCTAVE
+        return -float(log2_a.reshape(())) * BIN_CODE_OCTAVE
 
     def hyper_input(self, y: Array, gains: Gains) -> Array:
         return y

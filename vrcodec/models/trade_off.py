@@ -9,7 +9,7 @@ LAMBDA_MAX = 0.24
 
 
 def rate_to_lambda(rate: Array) -> Array:
-    """lambda(r) = lambda_min * (lambda_max / lambda_min)^r, r in [0, 1]."""
+    """lambda(r) = lambda_min * (lambda_max / lambda_min)^r, r in [0, 1], or of steps beyond the rates."""
     return LAMBDA_MIN * (LAMBDA_MAX / LAMBDA_MIN) ** rate
 
 

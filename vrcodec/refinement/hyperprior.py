@@ -43,7 +43,7 @@ class HyperpriorSurrogate(Surrogate):
         z, y = (t.clone() for t in initial)
         self._gains = rate.within(LatentGrid(*y.shape[-2:]).whole).like(y)
         self._z, self._y = z * self._gains.hyper_gain, y * self._gains.gain
-        levels = rate.gains.rate if rate.gains.levels is None else rate.gains.levels
+        levels = model.trade_off_levels(rate.gains)
         level_plane = levels.reshape(1, 1, -1, 1) if levels.dim() == 1 else levels
         super().__init__(LatentGrid(*y.shape[-2:]), level_plane.to(y))
         self._conditions = model.coding_conditions(rate)

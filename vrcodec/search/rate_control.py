@@ -9,7 +9,7 @@ in the rate. So a few trials suffice; where a picture defies that, the search fa
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from vrcodec.bitstream.quality_map import QualityMap
 from vrcodec.bitstream.rate_setting import RateSetting
@@ -28,6 +28,7 @@ from vrcodec.search.lossless_choice import (
     may_be_stored_in,
     with_lossless_cells,
 )
+from vrcodec.search.rate_axis import derive_axis
 from vrcodec.search.rate_search import find_rate_code
 from vrcodec.search.refined_trials import refine_near
 from vrcodec.search.target import Target, derive_band
@@ -38,9 +39,9 @@ from vrcodec.search.trial_encoder import TrialEncoder
 class RateControlResult:
     """The chosen file. ``achieved``: its size or quality in the unit of the target.
 
-    ``met`` is false when no rate meets the target: then the file is the nearest to it. ``code``: its rate code;
-    None for a picture stored without loss. ``auxiliary_bytes``: how much of it is alpha, metadata and lossless
-    cells.
+    ``met`` is false when nothing meets the target: then the file is the nearest to it. ``code``: where it is on
+    the `RateAxis`; None for a picture stored without loss. ``auxiliary_bytes``: how much of it is alpha,
+    metadata and lossless cells.
     """
 
     data: bytes
@@ -73,7 +74,8 @@ def encode_to_target(
     ``auto``: where that fits the size, or is no larger than a model's file of the quality, or no rate has the
     quality. A bilevel picture is stored so in any case.
 
-    When no rate meets ``target``: the file nearest to it, or with ``strict`` a TargetError that names it.
+    Beyond the rates `qvrf` and imported networks go on with other quantisation steps (`RateAxis`). When nothing
+    meets ``target``: the file nearest to it, or with ``strict`` a TargetError that names it.
     """
     search = _TargetSearch(
         encoder,
@@ -102,7 +104,7 @@ class _TargetSearch:
         monitor: SearchMonitor | None,
     ) -> None:
         self._encoder, self._decoder, self._target = encoder, decoder, target
-        self._setting, self._effort = setting, effort
+        self._axis, self._effort = derive_axis(encoder.model, setting), effort
         self._monitor = monitor or SearchMonitor()
         self._start_time = time.monotonic()
 
@@ -127,7 +129,11 @@ class _TargetSearch:
         except InputError:
             # The model breaks down on the picture.
             return exact or self._store_without_loss(picture)
-        has_room = result.code == RATE_CODE_MAX and self._may_fit_exact(picture)
+        has_room = (
+            result.code is not None
+            and result.code >= RATE_CODE_MAX
+            and self._may_fit_exact(picture)
+        )
         if exact is None and (
             has_room or not result.met or may_be_smaller_exact(picture, result.data)
         ):
@@ -150,9 +156,8 @@ class _TargetSearch:
         """The better of ``picture`` and ``graphics``, which is the same with lossless cells."""
         plain = self._search(picture, NO_EFFORT)
         assert plain.code is not None
-        setting = replace(self._setting, rate_code=plain.code)
         chosen, best = picture, plain
-        if len(self._encoder.encode(graphics, setting)) <= len(plain.data):
+        if len(self._encoder.encode(graphics, self._axis.setting(plain.code))) <= len(plain.data):
             mixed = self._search(graphics, NO_EFFORT)
             if mixed.met or not plain.met:
                 chosen, best = graphics, mixed
@@ -161,10 +166,10 @@ class _TargetSearch:
     def _search(self, picture: Picture, effort: Effort) -> RateControlResult:
         picture = fill_transparent(picture)
         band = derive_band(self._target, picture)
-        trials = TrialEncoder(
-            self._encoder, self._decoder, picture, self._target.kind, self._setting
+        trials = TrialEncoder(self._encoder, self._decoder, picture, self._target.kind, self._axis)
+        code, met = find_rate_code(
+            trials.value, band, trials.forecast, trials.first_code(band), self._axis.ends
         )
-        code, met = find_rate_code(trials.value, band, trials.forecast, trials.first_code(band))
         if effort.searches:
             trials, code = refine_near(trials, band, code, effort, self._monitor, self._start_time)
             met = band.is_met_by(trials.value(code))
@@ -196,8 +201,19 @@ def unmet_target_message(result: RateControlResult, target: Target) -> str:
         "ssim": "MS-SSIM",
         "ssimulacra2": "points of SSIMULACRA 2",
     }[target.kind]
-    where = "without loss" if result.code is None else f"at rate {rate_from_code(result.code):g}"
-    words = f"no rate gives {edge} {target.value:.6g} {unit}; the nearest is {result.achieved:.6g} {where}"
+    words = (
+        f"no rate gives {edge} {target.value:.6g} {unit}; the nearest is {result.achieved:.6g} "
+        f"{_describe_place(result.code)}"
+    )
     if result.auxiliary_bytes and target.limits_size:
         words += f", of which alpha and metadata take {result.auxiliary_bytes} bytes"
     return words
+
+
+def _describe_place(code: int | None) -> str:
+    """Where on the axis a file is."""
+    if code is None:
+        return "without loss"
+    if 0 <= code <= RATE_CODE_MAX:
+        return f"at rate {rate_from_code(code):g}"
+    return f"with the {'coarsest' if code < 0 else 'finest'} steps beyond the rates"

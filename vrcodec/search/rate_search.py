@@ -17,12 +17,14 @@ def find_rate_code(
     band: TargetBand,
     forecast: Forecast = lambda *_: None,
     first_code: int | None = None,
+    ends: tuple[int, int] = (0, RATE_CODE_MAX),
 ) -> tuple[int, bool]:
-    """The rate code whose ``value`` meets ``band`` best, and whether it meets the target.
+    """The code of a `RateAxis` whose ``value`` meets ``band`` best, and whether it meets the target.
 
     ``value`` should rise with the code. ``forecast``: from a known point and a value, the code of that value,
-    or None, which leaves it to linear interpolation. ``first_code``: where to begin. Ends when a value lies in
-    the band, or when two neighbouring codes lie on either side of it: then with the one that meets the target.
+    or None, which leaves it to linear interpolation. ``first_code``: where to begin. ``ends``: the lowest and
+    the highest code. Ends when a value lies in the band, or when two neighbouring codes lie on either side of
+    it: then with the one that meets the target.
     """
     # The bracket: codes known to be too low and too high, with their values.
     below: RatePoint | None = None
@@ -37,27 +39,30 @@ def find_rate_code(
             below = code, measured
         else:
             above = code, measured
-        result = _result_at_end(band, below, above)
+        result = _result_at_end(band, below, above, ends)
         if result:
             return result
         iteration += 1
         if below and above:
             slope = (above[1] - below[1]) / (above[0] - below[0])
-        code = _next_code(band, below, above, slope, iteration, forecast)
+        code = _next_code(band, below, above, slope, iteration, forecast, ends)
 
 
 def _result_at_end(
-    band: TargetBand, below: RatePoint | None, above: RatePoint | None
+    band: TargetBand,
+    below: RatePoint | None,
+    above: RatePoint | None,
+    ends: tuple[int, int],
 ) -> tuple[int, bool] | None:
     """The result of the search when no code is left to try, else None."""
     if below and above:
         if above[0] - below[0] > 1:
             return None
         return (below[0] if band.ceiling else above[0]), True
-    if below and below[0] == RATE_CODE_MAX:
-        return RATE_CODE_MAX, band.ceiling
-    if above and above[0] == 0:
-        return 0, not band.ceiling
+    if below and below[0] == ends[1]:
+        return below[0], band.ceiling
+    if above and above[0] == ends[0]:
+        return above[0], not band.ceiling
     return None
 
 
@@ -68,10 +73,11 @@ def _next_code(
     slope: float,
     iteration: int,
     forecast: Forecast,
+    ends: tuple[int, int],
 ) -> int:
     """The code to try: where the band's centre is expected, every fourth time the middle of the bracket."""
-    low = below[0] + 1 if below else 0
-    high = above[0] - 1 if above else RATE_CODE_MAX
+    low = below[0] + 1 if below else ends[0]
+    high = above[0] - 1 if above else ends[1]
     if below and above and (iteration % 4 == 0 or slope <= 0):
         return (low + high) // 2
     nearest = min(

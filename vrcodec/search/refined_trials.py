@@ -39,7 +39,7 @@ class RefiningTrialEncoder(TrialEncoder):
         self, plain: TrialEncoder, effort: Effort, monitor: SearchMonitor, deadline: float | None
     ) -> None:
         super().__init__(
-            plain.encoder, plain.decoder, plain.picture, plain.kind, plain.setting, plain.latents
+            plain.encoder, plain.decoder, plain.picture, plain.kind, plain.axis, plain.latents
         )
         self._effort, self._monitor, self._deadline = effort, monitor, deadline
         self._refined: ContinuousLatents | None = None
@@ -79,7 +79,7 @@ def refine_near(
     monitor: SearchMonitor,
     start_time: float,
 ) -> tuple[TrialEncoder, int]:
-    """The trial encoder with the best file for ``band``, and its rate code.
+    """The trial encoder with the best file for ``band``, and its code.
 
     ``code``: where the files of ``plain`` meet the band best. ``start_time``: when a time budget began to run.
     """
@@ -128,7 +128,8 @@ def _next_code(band: TargetBand, plain: TrialEncoder, last: RatePoint) -> int | 
         (first_code, first_value), (second_code, second_value) = near
         measured = (second_value - first_value) / (second_code - first_code)
         slope = min(max(measured, usual_slope / _MAX_SLOPE_RATIO), usual_slope * _MAX_SLOPE_RATIO)
-    next_code = clip_rate_code(code + (band.centre - value) / slope)
+    axis = plain.axis
+    next_code = clip_rate_code(code + (band.centre - value) / slope, axis.low, axis.high)
     return None if next_code == code else next_code
 
 

@@ -1,9 +1,8 @@
-"""Trial encodes at single rates, and their size or quality."""
+"""Trial encodes at single codes of a `RateAxis`, and their size or quality."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from vrcodec.bitstream.latent_stream import Stream
 from vrcodec.bitstream.rate_setting import RateSetting
@@ -18,13 +17,15 @@ from vrcodec.metrics import (
 )
 from vrcodec.models.base import Latents
 from vrcodec.picture.picture import Picture
+from vrcodec.rate import RATE_CODE_MAX
+from vrcodec.search.rate_axis import RateAxis
 from vrcodec.search.rate_search import RatePoint
 from vrcodec.search.size_forecast import SizeForecast, total_table_usage
 from vrcodec.search.target import TargetBand, TargetKind, quality_value
 
 
 class TrialEncoder:
-    """Encodes one picture at the rates that a search tries; keeps the files, their values and qualities."""
+    """Encodes one picture at the codes that a search tries; keeps the files, their values and qualities."""
 
     def __init__(
         self,
@@ -32,25 +33,26 @@ class TrialEncoder:
         decoder: Decoder,
         picture: Picture,
         kind: TargetKind,
-        setting: RateSetting,
+        axis: RateAxis,
         latents: Latents | None = None,
     ) -> None:
         self.encoder, self.decoder, self.picture, self.kind = encoder, decoder, picture, kind
-        self.setting = setting
+        self.axis = axis
         self.latents = latents or encoder.analyse(picture)
         self._files: dict[int, bytes] = {}
-        self._size_forecast = SizeForecast(encoder.model, setting.qmap)
+        self._size_forecast = SizeForecast(encoder.model, axis.base.qmap)
         self._qualities: dict[int, float] = {}
 
     def file(self, code: int) -> bytes:
-        """The file at rate ``code``."""
+        """The file at ``code``."""
         if code not in self._files:
-            setting = replace(self.setting, rate_code=code)
+            setting = self.axis.setting(code)
             streams = self._compress(setting)
             self._files[code] = self.encoder.assemble(self.picture, setting, streams)
-            self._size_forecast.add_file(
-                code, 8 * len(self._files[code]), total_table_usage(streams)
-            )
+            if self.axis.is_rate(code):
+                self._size_forecast.add_file(
+                    code, 8 * len(self._files[code]), total_table_usage(streams)
+                )
         return self._files[code]
 
     def _compress(self, setting: RateSetting) -> list[Stream]:
@@ -67,10 +69,15 @@ class TrialEncoder:
         return self._size_forecast.code_for_uniform(band.expected_code)
 
     def forecast(self, point: RatePoint, value: float) -> float | None:
-        """The rate code at which a size should be ``value``, from the symbols at a known point."""
+        """The rate code at which a size should be ``value``, from the symbols at a known point.
+
+        None for qualities, and where the size is not one of a rate.
+        """
         if self.kind not in ("size", "bpp"):
             return None
-        return self._size_forecast.code_for_bits(point[0], 8 * math.exp(value))
+        code = self._size_forecast.code_for_bits(point[0], 8 * math.exp(value))
+        is_between_rates = code is not None and 0 < code < RATE_CODE_MAX
+        return code if is_between_rates else None
 
     def value(self, code: int) -> float:
         """What the search compares with its band: the logarithm of the bytes, or dB."""
@@ -79,7 +86,7 @@ class TrialEncoder:
         return quality_value(self.kind, self._quality_at(code))
 
     def points(self) -> list[RatePoint]:
-        """The rate codes that were tried, and their values."""
+        """The codes that were tried, and their values."""
         return [(code, self.value(code)) for code in self._files]
 
     def achieved(self, code: int) -> float:

@@ -171,6 +171,23 @@ def test_a_standard_output_that_is_full(folder: Path, arguments: tuple[str, ...]
     assert ended.errors == "vrcodec: <stdout>: cannot be written: No space left on device\n"
 
 
+@pytest.mark.parametrize("arguments", [("info", "photograph.vrc"), (*DECODE[:2], "-o", "-")])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_standard_output_with_too_little_room(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], unbuffered: str
+) -> None:
+    """A stream without a buffer writes what fits, and says nothing of the rest."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+
+    def short() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+    with (folder / "out").open("wb") as out:
+        ended = trouble.run(folder, *arguments, stdout=out, preexec_fn=short)
+    assert ended.code == 9
+    assert ended.errors == "vrcodec: <stdout>: cannot be written: File too large\n"
+
+
 def test_an_output_folder_that_goes_away(folder: Path) -> None:
     away = folder / "away"
     away.mkdir()

@@ -42,8 +42,6 @@ class Ended:
 def start(folder: Path, *arguments: object, **options: object) -> subprocess.Popen[bytes]:
     """A command of its own process, in ``folder``, with the tiny models; ``options`` of Popen."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "VRCODEC_WEIGHTS": str(GOLDEN)}
-    # What it writes is buffered, as it is for people.
-    environment.pop("PYTHONUNBUFFERED", None)
     usual = {
         "stdin": subprocess.DEVNULL,
         "stdout": subprocess.DEVNULL,

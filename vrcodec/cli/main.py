@@ -134,6 +134,7 @@ def main() -> None:
     """Run the command line, and exit."""
     _occupy_closed_descriptors()
     signals.install()
+    _buffer_stdout()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names that its encoding does not have are shown all the same.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -150,6 +151,18 @@ def _occupy_closed_descriptors() -> None:
         while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
             os.set_inheritable(handle, True)
         os.close(handle)
+
+
+def _buffer_stdout() -> None:
+    """Put a buffer under standard output where there is none: `python -u`, PYTHONUNBUFFERED.
+
+    What has none writes as much as fits, and nobody hears that the rest is lost.
+    """
+    if isinstance(getattr(sys.stdout, "buffer", None), io.RawIOBase):
+        # Not in a `with`: it lives as long as the process.
+        sys.stdout = open(  # noqa: SIM115
+            sys.stdout.fileno(), "w", encoding=sys.stdout.encoding, buffering=1, closefd=False
+        )
 
 
 def _exit(code: int) -> NoReturn:

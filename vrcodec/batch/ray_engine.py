@@ -32,6 +32,9 @@ def run_on_ray(
 
     An actor that dies is replaced by Ray; its items are tried again here. Raises UsageError without Ray.
     """
+    if not items:
+        # Ray makes no blocks of nothing.
+        return
     ray = _import_ray()
     started_here = not ray.is_initialized()
     if started_here:

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from tests.batching import encode_work
 from vrcodec.batch import ray_engine
+from vrcodec.batch.items import Item
 from vrcodec.batch.processor import ItemProcessor
+from vrcodec.errors import DeviceError
+
+
+class NoCluster:
+    """A Ray that finds none."""
+
+    def is_initialized(self) -> bool:
+        return False
+
+    def init(self, **options: Any) -> None:
+        raise ConnectionError("Could not find any running Ray instance. Please specify one.")
 
 
 def processor() -> ItemProcessor:
@@ -14,3 +30,16 @@ def processor() -> ItemProcessor:
 def test_a_shard_of_nothing() -> None:
     """More shards than pictures: one of them has none."""
     assert list(ray_engine.run_on_ray(processor(), [], None, 2, 0.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "words"), [("auto", "the cluster at RAY_ADDRESS=auto"), ("", "cannot start Ray")]
+)
+def test_a_cluster_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, address: str, words: str
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setattr(ray_engine, "_import_ray", NoCluster)
+    items = [Item("a.png", "a.vrc")]
+    with pytest.raises(DeviceError, match=f"{words}: Could not find any running Ray instance$"):
+        list(ray_engine.run_on_ray(processor(), items, None, 2, 0.0))

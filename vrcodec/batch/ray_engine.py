@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from vrcodec.batch import storage
 from vrcodec.batch.items import Item, Outcome
 from vrcodec.batch.processor import ItemProcessor
 from vrcodec.catalog import WEIGHTS_VARIABLE
-from vrcodec.errors import UsageError
+from vrcodec.errors import DeviceError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +31,8 @@ def run_on_ray(
 ) -> Iterator[Outcome]:
     """As `vrcodec.batch.pool.run_in_pool`, by ``jobs`` actors, each of which takes so many ``gpus``.
 
-    An actor that dies is replaced by Ray; its items are tried again here. Raises UsageError without Ray.
+    An actor that dies is replaced by Ray; its items are tried again here. Raises UsageError without Ray,
+    DeviceError without a cluster.
     """
     if not items:
         # Ray makes no blocks of nothing.
@@ -73,11 +75,18 @@ def _import_ray() -> Any:
 
 
 def _connect(ray: Any) -> None:
-    """Connect to the cluster of RAY_ADDRESS, or without that start one on this machine."""
-    if "RAY_ADDRESS" in os.environ:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
-    else:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    """Connect to the cluster of RAY_ADDRESS, or without that start one on this machine. Raises DeviceError."""
+    address = os.environ.get("RAY_ADDRESS")
+    own: dict[str, Any] = {} if address else {"include_dashboard": False}
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **own)
+    except Exception as error:
+        # What follows the first sentence is advice about options of Ray's own commands.
+        reason = re.split(r"\.\s|\n", str(error))[0] or type(error).__name__
+        what = (
+            f"cannot reach the cluster at RAY_ADDRESS={address}" if address else "cannot start Ray"
+        )
+        raise DeviceError(f"{what}: {reason}") from error
 
 
 def _run_round(

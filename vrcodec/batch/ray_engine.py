@@ -32,7 +32,7 @@ def run_on_ray(
     """As `vrcodec.batch.pool.run_in_pool`, by ``jobs`` actors, each of which takes so many ``gpus``.
 
     An actor that dies is replaced by Ray; its items are tried again here. Raises UsageError without Ray,
-    DeviceError without a cluster.
+    DeviceError without a cluster, or without GPUs that are asked for.
     """
     if not items:
         # Ray makes no blocks of nothing.
@@ -42,6 +42,8 @@ def run_on_ray(
     if started_here:
         _connect(ray)
     try:
+        if started_here:
+            _check_gpus(ray, gpus)
         remaining = {item.target: item for item in items}
         for attempt in range(retries + 1):
             block = 1 if attempt else _BLOCK_ITEMS
@@ -87,6 +89,16 @@ def _connect(ray: Any) -> None:
             f"cannot reach the cluster at RAY_ADDRESS={address}" if address else "cannot start Ray"
         )
         raise DeviceError(f"{what}: {reason}") from error
+
+
+def _check_gpus(ray: Any, gpus: float) -> None:
+    """Raise DeviceError where workers would wait for ever: this machine has fewer ``gpus`` than one takes.
+
+    A cluster may get some when it is asked for them.
+    """
+    here = float(ray.cluster_resources().get("GPU", 0))
+    if gpus > here and not os.environ.get("RAY_ADDRESS"):
+        raise DeviceError(f"--gpus {gpus:g} for a worker, and Ray finds {here:g} on this machine")
 
 
 def _run_round(

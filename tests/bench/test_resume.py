@@ -8,14 +8,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.bench.conftest import Measure
 from tests.bench.reports import FEW, document
 from tests.conftest import ROOT
+from vrcodec.bench.cache import Cache
 from vrcodec.bench.codecs import Codec
 from vrcodec.bench.measure import RoundTrip, Sample
+from vrcodec.errors import OutputError
 from vrcodec.picture.picture import Picture
 
 Run = Callable[..., int]
@@ -100,6 +103,30 @@ def test_an_interrupt_keeps_what_was_finished(
     assert run("bench", folder, *FEW, "--json", "out.json", "-f", "--resume") == 0
     # Three were there, three were not.
     assert calls == 4 + 3
+    assert len(document(tmp_path / "out.json")["pictures"]) == 3
+
+
+def test_results_count_where_none_can_be_kept(
+    run: Run,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The disk runs full behind the first result."""
+    original = Cache.put
+    calls = 0
+
+    def put(self: Cache, *rest: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise OutputError("results.jsonl: cannot be written: No space left on device")
+        original(self, *rest)
+
+    monkeypatch.setattr(Cache, "put", put)
+    assert run("bench", folder, *FEW, "--json", "out.json") == 1
+    assert capsys.readouterr().err.count("No space left") == 1
     assert len(document(tmp_path / "out.json")["pictures"]) == 3
 
 

@@ -19,7 +19,7 @@ from vrcodec.bench.cache import Cache
 from vrcodec.bench.codecs import Codec, synchroniser
 from vrcodec.bench.measure import RoundTrip, Sample, picture_hash
 from vrcodec.engine import Engine
-from vrcodec.errors import LimitError, VrcError
+from vrcodec.errors import LimitError, OutputError, VrcError
 from vrcodec.limits import Limits
 from vrcodec.metrics import choose_metrics
 from vrcodec.models.backends import set_threads
@@ -86,20 +86,21 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Result:
-    """``error``: why there are no samples; ``unmet``: what was left out of them, in words."""
+    """``error``: why there are no samples; ``notes``: what was left out of them, or not kept, in words."""
 
     codec: str
     picture: str
     info: PictureInfo | None = None
     samples: tuple[Sample, ...] = ()
     error: str | None = None
-    unmet: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 def run_plan(plan: Plan, advance: Callable[[str], None]) -> Outcome:
     """Measure ``plan``; calls ``advance`` with picture and codec after each of them.
 
-    A picture that cannot be read or coded is noted as a problem, and so are points that no file meets.
+    A picture that cannot be read or coded is noted as a problem, and so are points that no file meets, and a
+    cache that takes no more.
     KeyboardInterrupt ends the run; the outcome has what was finished.
     """
     outcome = Outcome(samples={codec.name: {} for codec in plan.codecs})
@@ -114,9 +115,9 @@ def run_plan(plan: Plan, advance: Callable[[str], None]) -> Outcome:
 
 
 def _add_result(outcome: Outcome, result: _Result) -> None:
-    problem = result.error or result.unmet
-    if problem and problem not in outcome.problems:
-        outcome.problems.append(problem)
+    for problem in (result.error, *result.notes):
+        if problem and problem not in outcome.problems:
+            outcome.problems.append(problem)
     if result.error:
         return
     assert result.info is not None
@@ -166,15 +167,30 @@ class _Worker:
         try:
             picture = _read_picture(self._plan.paths[name], self._plan.limits)
             digest = picture_hash(picture)
-            samples = self._measure_points(codec, picture, digest)
+            samples, new = self._measure_points(codec, picture, digest)
         except VrcError as error:
             return _Result(codec.name, name, error=_error_message(name, error))
         info = PictureInfo(name, picture.width, picture.height, digest)
-        unmet = _describe_unmet(codec, name, samples)
-        return _Result(codec.name, name, info, tuple(samples), unmet=unmet)
+        notes = (_describe_unmet(codec, name, samples), self._keep(codec, digest, new))
+        return _Result(
+            codec.name, name, info, tuple(samples), notes=tuple(note for note in notes if note)
+        )
 
-    def _measure_points(self, codec: Codec, picture: Picture, digest: str) -> list[Sample]:
+    def _keep(self, codec: Codec, digest: str, samples: Sequence[Sample]) -> str | None:
+        """Put samples into the cache; where it takes none, why: they count in this run all the same."""
+        try:
+            if samples:
+                self._cache.put(codec.identity, digest, samples)
+        except OutputError as error:
+            return str(error)
+        return None
+
+    def _measure_points(
+        self, codec: Codec, picture: Picture, digest: str
+    ) -> tuple[list[Sample], list[Sample]]:
+        """All samples, and those of them that are new."""
         samples, missing = [], []
+        measured: list[Sample] = []
         for point in codec.points:
             sample = self._cache.get(codec.identity, point, digest, self._plan.metrics)
             if sample:
@@ -183,9 +199,7 @@ class _Worker:
                 missing.append(point)
         if missing:
             measured = list(self._round_trip.measure(codec, picture, missing))
-            self._cache.put(codec.identity, digest, measured)
-            samples += measured
-        return sorted(samples, key=lambda sample: sample.setting)
+        return sorted(samples + measured, key=lambda sample: sample.setting), measured
 
 
 _worker: _Worker | None = None

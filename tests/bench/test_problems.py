@@ -7,15 +7,19 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from tests.bench.reports import FEW, document
+from vrcodec.bench import results
 from vrcodec.bench.curves import read_curves
+from vrcodec.bench.results import as_csv
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli.shared import output
-from vrcodec.errors import InputError
+from vrcodec.cli.shared.paths import Destination
+from vrcodec.errors import InputError, OutputError
 from vrcodec.picture.folders import find_pictures
 
 Run = Callable[..., int]
@@ -103,6 +107,44 @@ def test_files_are_written_though_nobody_reads(
     outputs = ("--json", "-", "--csv", "out.csv", "--plot", "out.svg", "--report", "out.html")
     assert run("bench", folder / "grey.png", "--rates", "0.5", "--rivals", "webp", *outputs) != 0
     assert {"out.csv", "out.svg", "out.html"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_one_result_that_cannot_be_written_costs_no_other(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = Destination.write
+
+    def write(self: Destination, data: bytes) -> None:
+        if self.path == Path("out.json"):
+            raise OutputError("out.json: cannot be written: No space left on device")
+        original(self, data)
+
+    monkeypatch.setattr(Destination, "write", write)
+    outputs = ("--json", "out.json", "--csv", "out.csv", "--plot", "out.svg")
+    assert run("bench", folder / "grey.png", "--rates", "0.5", "--rivals", "webp", *outputs) == 9
+    shown = capsys.readouterr()
+    assert "out.json: cannot be written" in shown.err
+    assert "Means over 1 picture" in shown.out
+    assert Path("out.csv").exists()
+    assert Path("out.svg").exists()
+
+
+def test_a_picture_that_goes_away_costs_no_report(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Between its measuring and its place in the report."""
+
+    def write_csv(*rest: Any) -> str:
+        (folder / "coffee.png").unlink()
+        return as_csv(*rest)
+
+    monkeypatch.setattr(results, "as_csv", write_csv)
+    outputs = ("--csv", "out.csv", "--report", "out.html")
+    assert run("bench", folder, "--rates", "0.5", "--rivals", "none", *outputs) == 1
+    shown = capsys.readouterr()
+    assert "coffee.png: cannot be read" in shown.err
+    assert "Means over 3 pictures" in shown.out
+    assert Path("out.html").exists()
 
 
 def test_a_missing_package_is_named(

@@ -13,7 +13,7 @@ from vrcodec.bench.request import Request, is_stdout
 from vrcodec.cli.shared import options, output
 from vrcodec.cli.shared.paths import Destination, is_special, refuse_same_file
 from vrcodec.cli.shared.signals import EXIT_INTERRUPTED
-from vrcodec.errors import UsageError
+from vrcodec.errors import UsageError, VrcError
 
 if TYPE_CHECKING:
     from vrcodec.bench.results import Results
@@ -48,14 +48,15 @@ def run_benchmark(request: Request) -> int:
     )
     for problem in outcome.problems:
         output.error(problem)
+    unwritten = 0
     if not results.curves:
         output.error("nothing was measured")
     else:
-        _write_results(request, plan, outcome, results)
+        unwritten = _write_results(request, plan, outcome, results)
     if outcome.interrupted:
         output.error(f"interrupted; {_count_pictures(results)} complete; --resume goes on")
         return EXIT_INTERRUPTED
-    return 1 if outcome.problems or not results.curves else 0
+    return unwritten or (1 if outcome.problems or not results.curves else 0)
 
 
 def _check_files(request: Request) -> None:
@@ -72,26 +73,39 @@ def _check_files(request: Request) -> None:
             raise UsageError(f"{path}: two results would be written to this file")
 
 
-def _write_results(request: Request, plan: Plan, outcome: Outcome, results: Results) -> None:
-    """The files first: they must not be lost where stdout is closed or full."""
-    shown = None
+def _write_results(request: Request, plan: Plan, outcome: Outcome, results: Results) -> int:
+    """The files first: they must not be lost where stdout is closed or full, nor the rest with one of them.
+
+    Returns the exit code of one that cannot be written, else 0.
+    """
+    shown, code = None, 0
     for path, text in _render_texts(request, plan, outcome, results):
         if is_stdout(path):
             shown = text
         else:
             # Names of pictures need not be UTF-8.
             data = (text + "\n").encode(errors="backslashreplace")
-            Destination(path, request.force).write(data)
+            code = _write_file(path, data, request) or code
     if request.plot_path:
         from vrcodec.bench.curve_plot import plot_curves
 
         suffix = request.plot_path.suffix.lower().lstrip(".")
-        destination = Destination(request.plot_path, request.force)
-        destination.write(plot_curves(results.curves, plan.metrics, suffix))
+        data = plot_curves(results.curves, plan.metrics, suffix)
+        code = _write_file(request.plot_path, data, request) or code
     if shown is None:
         _print_results(results, plan)
     else:
         output.echo(shown)
+    return code
+
+
+def _write_file(path: Path, data: bytes, request: Request) -> int:
+    """Returns 0, or the exit code of the error, which is shown."""
+    try:
+        Destination(path, request.force).write(data)
+    except VrcError as error:
+        return output.report(error)
+    return 0
 
 
 def _render_texts(
@@ -109,7 +123,7 @@ def _render_texts(
     if request.report_path:
         from vrcodec.bench.report import render_report
 
-        showcases = _make_showcases(request, plan, results)
+        showcases = _make_showcases(request, plan, outcome, results)
         yield request.report_path, render_report(results, plan.metrics, showcases).rstrip("\n")
 
 
@@ -160,7 +174,10 @@ def _check_shown_pictures(request: Request, plan: Plan) -> None:
             raise UsageError(f"--show {name}: no such picture; there are: {', '.join(plan.paths)}")
 
 
-def _make_showcases(request: Request, plan: Plan, results: Results) -> list[Showcase]:
+def _make_showcases(
+    request: Request, plan: Plan, outcome: Outcome, results: Results
+) -> list[Showcase]:
+    """Of pictures that can still be read; one that cannot is a problem more."""
     from vrcodec.bench.showcase import make_showcase
     from vrcodec.picture.reading import open_colours
 
@@ -169,8 +186,12 @@ def _make_showcases(request: Request, plan: Plan, results: Results) -> list[Show
     for name in request.show or measured[:_SHOWN_PICTURES]:
         if name not in measured:
             continue
-        picture = open_colours(plan.paths[name], limits=request.limits)
-        showcases.append(make_showcase(name, picture, plan.codecs))
+        try:
+            picture = open_colours(plan.paths[name], limits=request.limits)
+            showcases.append(make_showcase(name, picture, plan.codecs))
+        except VrcError as error:
+            outcome.problems.append(str(error))
+            output.report(error)
     return showcases
 
 

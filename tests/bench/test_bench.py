@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.bench.reports import FEW, document
-from tests.conftest import Command
+from tests.conftest import GOLDEN, ROOT, Command
 from vrcodec.bench.runner import name_pictures
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli.shared import output
@@ -96,6 +99,42 @@ def test_profile(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> 
         "synthesis",
     ):
         assert stage in shown
+
+
+def test_a_profile_of_numpy_has_no_torch(
+    run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("bench", folder, "--profile", "--models", "slim", "--engine", "numpy") == 0
+    shown = capsys.readouterr().out
+    assert "import the rest" in shown
+    assert "import torch" not in shown
+
+
+PROFILE = """
+import sys
+import numpy
+from vrcodec.bench import profile
+from vrcodec.picture.picture import Picture
+
+class Encoder(profile.Encoder):
+    def __init__(self, *arguments):
+        assert "torch" in sys.modules
+        super().__init__(*arguments)
+
+profile.Encoder, profile.REPEATS = Encoder, 1
+assert "torch" not in sys.modules
+picture = Picture.from_array(numpy.zeros((16, 16, 3), numpy.uint8))
+profile.profile_picture("slim", picture, 0.5, profile.Engine(library="torch"))
+"""
+
+
+def test_the_import_of_torch_is_no_part_of_loading_weights() -> None:
+    """In a process of its own, to which torch is news."""
+    subprocess.run(
+        [sys.executable, "-c", PROFILE],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "VRCODEC_WEIGHTS": str(GOLDEN)},
+        check=True,
+    )
 
 
 def test_quick_takes_few_pictures(run: Run, folder: Path, tmp_path: Path) -> None:

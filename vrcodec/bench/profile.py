@@ -14,7 +14,8 @@ from vrcodec.bench.codecs import synchroniser
 from vrcodec.codec import Decoder, Encoder
 from vrcodec.engine import Engine
 from vrcodec.errors import DeviceError
-from vrcodec.models.backends import has_torch
+from vrcodec.models.backends import choose_backend
+from vrcodec.models.place import NUMPY_BACKEND
 from vrcodec.picture.picture import Picture
 from vrcodec.picture.writing import serialise_picture
 from vrcodec.rate import code_from_rate
@@ -35,8 +36,10 @@ class Profile:
 
 
 def profile_picture(family: str, picture: Picture, rate: float, engine: Engine) -> Profile:
-    """Time the stages of ``picture`` at ``rate``. Raises WeightsError or DeviceError."""
-    start = _import_times()
+    """Time the stages of ``picture`` at ``rate``. Raises UsageError, WeightsError or DeviceError."""
+    # Loads PyTorch here, where it computes: that is no part of loading the weights.
+    backend = choose_backend(engine)
+    start = _import_times(with_torch=backend is not NUMPY_BACKEND)
     begin = time.perf_counter()
     encoder = Encoder(family, engine)
     start["load weights"] = time.perf_counter() - begin
@@ -53,9 +56,9 @@ def profile_picture(family: str, picture: Picture, rate: float, engine: Engine) 
     return Profile(start, encode, decode)
 
 
-def _import_times() -> dict[str, float]:
+def _import_times(*, with_torch: bool) -> dict[str, float]:
     times = {}
-    if has_torch():
+    if with_torch:
         times["import torch"] = _import_seconds("torch")
     return {**times, "import the rest": _import_seconds("vrcodec.codec")}
 

@@ -5,6 +5,7 @@ The packages behind a URL (s3fs, gcsfs ...) are the user's to install. Errors ar
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -193,4 +194,8 @@ def _as_input_error(location: str) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+    reason = getattr(error, "strerror", None)
+    if not reason and isinstance(error, FileNotFoundError):
+        # File systems of URLs say no more than the name.
+        reason = os.strerror(errno.ENOENT)
+    return str(reason or error or type(error).__name__)

@@ -14,7 +14,7 @@ from vrcodec.errors import InputError
 from vrcodec.picture.intake.depth import to_8_bits
 from vrcodec.picture.intake.read_options import ReadOptions
 from vrcodec.picture.picture import Picture
-from vrcodec.picture.reading import picture_from_image, read_picture
+from vrcodec.picture.reading import picture_from_image, read_colours, read_picture
 
 REDUCED = ReadOptions(reduce_depth=True)
 
@@ -51,6 +51,8 @@ def test_every_value_is_rounded_to_the_nearest(highest: int) -> None:
 def test_png(colour_type: int) -> None:
     samples = noise(7, 9, {0: 1, 2: 3, 4: 2, 6: 4}[colour_type])
     source = deep_png(samples, colour_type)
+    with pytest.raises(InputError, match=r"convert it to 8 bits first$"):
+        read_colours(source, "x")
     with pytest.raises(InputError, match=r"more than 8 bits .*--reduce-depth"):
         read_picture(source, "x")
     picture = read_picture(source, "x", options=REDUCED)

@@ -156,6 +156,8 @@ def test_one_frame_of_several(photograph: Pixels, file_format: str) -> None:
     source = stored(frames[0], file_format, save_all=True, append_images=frames[1:], **options)
     with pytest.raises(InputError, match=r"several frames or pages; choose one with --frame"):
         read_picture(source, "x")
+    with pytest.raises(InputError, match=r"several frames or pages; save one of them alone$"):
+        read_colours(source, "x")
     for number, frame in enumerate(frames):
         picture = read_picture(source, "x", options=ReadOptions(frame=number))
         far = np.abs(picture.pixels.astype(int) - np.asarray(frame)).mean()

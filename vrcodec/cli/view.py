@@ -101,7 +101,8 @@ def _read_original(path: Path, name: str, info: Info, limits: Limits) -> Picture
     from vrcodec.picture.intake.read_options import ReadOptions
     from vrcodec.picture.reading import open_picture
 
-    picture = open_picture(path, options=ReadOptions(reduce_depth=True, limits=limits))
+    reading = ReadOptions(reduce_depth=True, limits=limits, on_offer=False)
+    picture = open_picture(path, options=reading)
     if (picture.width, picture.height) != (info.width, info.height):
         raise UsageError(
             f"{click.format_filename(path)}: is {picture.width}x{picture.height}, and "

@@ -45,7 +45,6 @@ from vrcodec.picture.picture import Mode, Picture
 
 READABLE = ("PNG", "JPEG", "PPM", "BMP", "GIF", "TIFF", "WEBP", "AVIF")
 
-_SEVERAL = "{}: has several frames or pages; choose one with --frame, counted from 0"
 _NO_FRAME = "{}: has no frame {}; they are counted from 0"
 
 
@@ -107,7 +106,9 @@ def read_colours(source: BinaryIO, name: str, *, limits: Limits = DEFAULT_LIMITS
     """The colours of a picture alone, for measuring and training: mode L or RGB, on white where it is
     transparent, without metadata, taken for sRGB. Raises InputError or LimitError.
     """
-    options = ReadOptions(strip=frozenset(METADATA_KINDS), icc="strip", limits=limits)
+    options = ReadOptions(
+        strip=frozenset(METADATA_KINDS), icc="strip", on_offer=False, limits=limits
+    )
     picture = read_picture(source, name, options=options)
     pixels = picture.on_white().pixels
     return Picture(pixels, "RGB" if picture.mode == "RGB" else "L")
@@ -186,7 +187,7 @@ def _import_image(
     if source is not None and len(contents.parts) > 1:
         return _read_part(source, contents.parts, name, options)
     with pillow_pixel_limit(options.limits, name):
-        _seek_frame(image, name, options.frame, contents.page)
+        _seek_frame(image, name, options, contents.page)
     # Again, as pages differ in size.
     options.limits.check_picture(name, *image.size)
     turned = _turns_itself(image)
@@ -216,7 +217,7 @@ def _read_part(
 ) -> Picture:
     """The picture of several, one behind the other, that was asked for. Raises InputError."""
     if options.frame is None:
-        raise InputError(_SEVERAL.format(name))
+        raise _several_frames(name, options)
     if options.frame >= len(parts):
         raise InputError(_NO_FRAME.format(name, options.frame))
     start, end = parts[options.frame]
@@ -234,10 +235,18 @@ def _has_other_colours(image: Image.Image) -> bool:
     return not _is_of_file(image) or bool(getattr(image, "decoderconfig", ()))
 
 
-def _seek_frame(image: Image.Image, name: str, frame: int | None, page: int | None) -> None:
+def _several_frames(name: str, options: ReadOptions) -> InputError:
+    way = (
+        "choose one with --frame, counted from 0" if options.on_offer else "save one of them alone"
+    )
+    return InputError(f"{name}: has several frames or pages; {way}")
+
+
+def _seek_frame(image: Image.Image, name: str, options: ReadOptions, page: int | None) -> None:
     """Go to the frame that was asked for, or the ``page`` that is the picture. Raises InputError."""
+    frame = options.frame
     if frame is None and page is None and _is_animated(image):
-        raise InputError(_SEVERAL.format(name))
+        raise _several_frames(name, options)
     number = page if frame is None else frame
     if number is None or number == _current_frame(image):
         return

@@ -20,7 +20,8 @@ class ReadOptions:
 
     ``strip``: kinds of metadata to leave out, of `METADATA_KINDS`. ``icc``: keep the profile, convert colours
     to sRGB by it, or leave it out. ``reduce_depth``: round more than 8 bits a sample to 8. ``frame``: which
-    picture of several, from 0; None refuses several.
+    picture of several, from 0; None refuses several. ``on_offer``: whether the user can choose these two, and
+    messages may say so.
     """
 
     strip: frozenset[str] = frozenset()
@@ -28,6 +29,7 @@ class ReadOptions:
     reduce_depth: bool = False
     frame: int | None = None
     limits: Limits = DEFAULT_LIMITS
+    on_offer: bool = True
 
     def __post_init__(self) -> None:
         if self.icc not in get_args(IccChoice):

@@ -63,7 +63,7 @@ def extract_samples(
     """
     _check_bands(image, name)
     maxval = find_maxval(image, header)
-    _check_depth(maxval, name, options.reduce_depth)
+    _check_depth(maxval, name, options)
     if maxval > 255:
         deep = read_deep_samples(image, source, maxval, name, options.limits)
         if deep is not None:
@@ -98,11 +98,11 @@ def _is_camera_raw(image: Image.Image) -> bool:
     return begins_small or bool(tiff_tag(image, _DNG_VERSION))
 
 
-def _check_depth(maxval: int, name: str, reduce_depth: bool) -> None:
-    if maxval > 255 and not reduce_depth:
+def _check_depth(maxval: int, name: str, options: ReadOptions) -> None:
+    if maxval > 255 and not options.reduce_depth:
+        words = f"{name}: has more than 8 bits a sample; convert it to 8 bits first"
         raise InputError(
-            f"{name}: has more than 8 bits a sample; convert it to 8 bits first, or ask for that with "
-            "--reduce-depth"
+            words + (", or ask for that with --reduce-depth" if options.on_offer else "")
         )
 
 

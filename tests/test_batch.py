@@ -25,6 +25,7 @@ from vrcodec.batch.log import Log, read_last_results
 from vrcodec.batch.manifest import Manifest, Shard, read_shard_lines
 from vrcodec.batch.processor import ItemProcessor
 from vrcodec.batch.totals import merge_logs
+from vrcodec.cli.shared import output
 from vrcodec.errors import InputError, OutputError, UsageError
 
 Run = Callable[..., int]
@@ -284,6 +285,19 @@ def test_a_shard_that_is_started_again_does_nothing(
         "001.png.png",
         "002.png.png",
     ]
+
+
+def test_a_report_is_written_though_nobody_reads(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*words: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(output, "print_json", fail)
+    (tmp_path / "list").write_text("nothing.png\n")
+    options = ("--out", "out", "--model", "gained", "--jobs", "1", "--report", "report.json")
+    assert run("batch", "encode", "--manifest", "list", *options) != 0
+    assert json.loads((tmp_path / "report.json").read_text())["failed"] == 1
 
 
 def test_reports_count_each_picture_once(tmp_path: Path) -> None:

@@ -210,6 +210,10 @@ def report_command(logs: tuple[str, ...]) -> int:
 
 
 def _write_report(document: dict[str, Any], location: str | None) -> None:
-    output.print_json(document)
-    if location is not None:
-        storage.write(location, json.dumps(document, indent=1).encode() + b"\n", overwrite=True)
+    """Either place gets it, also where the other takes nothing."""
+    try:
+        output.print_json(document)
+    finally:
+        if location is not None:
+            data = json.dumps(document, indent=1).encode() + b"\n"
+            storage.write(location, data, overwrite=True)

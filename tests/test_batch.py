@@ -287,6 +287,16 @@ def test_a_shard_that_is_started_again_does_nothing(
     ]
 
 
+@pytest.mark.parametrize("manifest", ["nowhere", "memory://nowhere"])
+def test_without_a_list_nothing_is_made(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], manifest: str
+) -> None:
+    options = ("--out", "out", "--model", "gained")
+    assert run("batch", "encode", "--manifest", manifest, *options) == 3
+    assert f"{manifest}: cannot be read: no such file" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_report_is_written_though_nobody_reads(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,11 @@ class Manifest:
     suffix: str
     suffixes: frozenset[str]
 
+    def check(self) -> None:
+        """Raise InputError where there is no list, nor folder."""
+        if not storage.is_folder(self.location) and storage.size(self.location) is None:
+            raise _missing(self.location)
+
     def items(self, shard: Shard) -> Iterator[Item | Outcome]:
         """The items of a shard, each target once; an outcome is a failure, of a line that is no valid item.
 
@@ -123,6 +128,10 @@ def _check_target(source: str, target: str, other: str | None, is_source: bool) 
         raise UsageError(f"{source}: would be written to {target}, which is in the list itself")
 
 
+def _missing(location: str) -> InputError:
+    return InputError(f"{location}: cannot be read: no such file")
+
+
 def read_shard_lines(location: str, shard: Shard) -> Iterator[bytes]:
     """The lines that begin in this shard's share of the bytes of a list. Raises InputError or UsageError.
 
@@ -133,7 +142,7 @@ def read_shard_lines(location: str, shard: Shard) -> Iterator[bytes]:
         return
     size = storage.size(location)
     if size is None:
-        raise InputError(f"{location}: cannot be read: no such file")
+        raise _missing(location)
     start, end = (size * i // shard.count for i in (shard.index - 1, shard.index))
     # From the byte before: a line that begins at ``start`` is in this shard if that byte ends another.
     position, buffer = max(start - 1, 0), b""

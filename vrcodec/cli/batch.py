@@ -188,6 +188,8 @@ def _run(
         log=log or default_log(out, shard),
         **run_options,
     )
+    # Before a log is begun, in a folder that would be made for it.
+    run.manifest.check()
     totals, interrupted = track_outcomes(run.outcomes(), None, run.log)
     elapsed = round(totals.elapsed, 3)
     document = {**run.as_dict(), "interrupted": interrupted, "elapsed_seconds": elapsed}

@@ -92,7 +92,10 @@ def test_a_tab_completes(
     assert answer(shell, typed, environment, tmp_path) == expected
 
 
-@pytest.mark.parametrize(("typed", "expected"), CASES)
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [*CASES, ("vrcodec bench --rivals webp,jx", "vrcodec bench --rivals webp,jxl")],
+)
 def test_fish_completes(typed: str, expected: str, environment: dict[str, str]) -> None:
     installed("fish")
     script = f'{documented_line("fish")}; complete -C "{typed}"'

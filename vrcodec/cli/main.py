@@ -138,6 +138,8 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names that its encoding does not have are shown all the same.
         sys.stdout.reconfigure(errors="backslashreplace")
+    if "_VRCODEC_COMPLETE" in os.environ:
+        import_module("vrcodec.cli.shared.completion")
     # Where Pillow warns about a file, this program has its own message.
     warnings.filterwarnings("ignore", module="PIL")
     code = run()

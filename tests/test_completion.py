@@ -128,6 +128,12 @@ def completions(*words: str) -> subprocess.CompletedProcess[str]:
     [
         (("vrcodec", "inf"), "plain,info"),
         (("vrcodec", "encode", "photo"), "file,photo"),
+        (("vrcodec", "qmap", "photo"), "file,photo"),
+        (("vrcodec", "encode", "--files-from", "li"), "file,li"),
+        (("vrcodec", "batch", "encode", "--manifest", "li"), "file,li"),
+        (("vrcodec", "batch", "decode", "--out", "de"), "file,de"),
+        (("vrcodec", "batch", "report", "logs/0"), "file,logs/0"),
+        (("vrcodec", "weights", "list", "--hub", "hu"), "file,hu"),
         (("vrcodec", "encode", "--model", "q"), "plain,qarv plain,qmap plain,qvrf"),
         (("vrcodec", "decode", "--device", "c"), "plain,cpu plain,cuda"),
         (("vrcodec", "encode", "--strip", "icc,e"), "plain,icc,exif"),

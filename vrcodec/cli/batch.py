@@ -64,9 +64,16 @@ _OPTIONS = option_group(
         "--manifest",
         required=True,
         metavar="LIST",
+        shell_complete=options.complete_files,
         help="A source a line, and after a tab its target if it has one of its own; or a folder. File or URL.",
     ),
-    click.option("--out", required=True, metavar="PLACE", help="Folder or URL for the results."),
+    click.option(
+        "--out",
+        required=True,
+        metavar="PLACE",
+        shell_complete=options.complete_files,
+        help="Folder or URL for the results.",
+    ),
     click.option(
         "--shard",
         type=_ShardType(),
@@ -105,9 +112,15 @@ _OPTIONS = option_group(
     click.option(
         "--log",
         metavar="FILE",
+        shell_complete=options.complete_files,
         help="A line of JSON for each picture. [default: vrcodec-logs/I-of-N.jsonl below --out]",
     ),
-    click.option("--report", metavar="FILE", help="Write the report to a file or URL as well."),
+    click.option(
+        "--report",
+        metavar="FILE",
+        shell_complete=options.complete_files,
+        help="Write the report to a file or URL as well.",
+    ),
 )
 
 
@@ -201,7 +214,7 @@ _REPORT_HELP = """Sum up the LOGS of all shards, as JSON. Exit code 1 when a pic
 
 
 @command.command("report", help=_REPORT_HELP)
-@click.argument("logs", nargs=-1, required=True)
+@click.argument("logs", nargs=-1, required=True, shell_complete=options.complete_files)
 def report_command(logs: tuple[str, ...]) -> int:
     """Run the command."""
     from vrcodec.batch.totals import merge_logs

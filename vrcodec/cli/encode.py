@@ -131,6 +131,7 @@ metadata are kept; what cannot be kept is refused. Of a folder, all pictures bel
         multiple=True,
         metavar="WHERE[:Q]",
         callback=_parse_regions,
+        shell_complete=options.complete_files,
         help=f"Region of interest, and its level Q [{REGION_LEVEL}]; may be given again. WHERE, in pixels of "
         "the upright picture: a box X,Y,W,H; a polygon X,Y,X,Y,X,Y...; FILE.json, annotations in COCO's "
         "format, or FILE.json#WHAT, those of a category or id; FILE.png, a mask; FILE.png#WHAT, of a picture "

@@ -32,6 +32,7 @@ family.
 hub_option = click.option(
     "--hub",
     metavar="URL|FOLDER",
+    shell_complete=options.complete_files,
     help="Where to get weights from.  [default: as VRCODEC_HUB says, else the project's releases]",
 )
 

@@ -19,6 +19,7 @@ from vrcodec.batch.inputs import find_inputs, is_pattern, parse_list
 from vrcodec.batch.items import Item, Outcome, Work
 from vrcodec.batch.totals import Totals, format_kinds
 from vrcodec.cli.shared import output, signals
+from vrcodec.cli.shared.options import complete_files
 from vrcodec.cli.shared.paths import STDIO, stdin_bytes
 from vrcodec.errors import InputError, UsageError
 from vrcodec.limits import Limits
@@ -73,6 +74,7 @@ _OPTIONS = (
     click.option(
         "--files-from",
         metavar="LIST",
+        shell_complete=complete_files,
         help="Read further names from this file, one a line; - is stdin.",
     ),
     click.option("-0", "--null", is_flag=True, help="Names in the list end with a zero byte."),
@@ -90,6 +92,7 @@ _OPTIONS = (
     click.option(
         "--log",
         metavar="FILE",
+        shell_complete=complete_files,
         help="A line of JSON for each input; - is stdout.  "
         f"[default: {LOG_NAME} in the output folder]",
     ),

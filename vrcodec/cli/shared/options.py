@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, get_args
 
 import click
+from click.shell_completion import CompletionItem
 
 from vrcodec.batch.storage import without_file_scheme
 from vrcodec.bitstream.schema import METHODS
@@ -42,6 +43,13 @@ def complete_names(*names: str) -> Completer:
         return [f"{before}{comma}{name}" for name in names if name.startswith(last)]
 
     return complete
+
+
+def complete_files(
+    ctx: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Shell completion for a file, where a URL or something else may be given, too."""
+    return [CompletionItem(incomplete, type="file")]
 
 
 def complete_model(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

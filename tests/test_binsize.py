@@ -132,6 +132,23 @@ def test_command_line(
     assert run("decode", target, "-o", tmp_path / "out.png") == 0
 
 
+def test_a_target_beyond_the_rates_says_its_steps(
+    run: Callable[..., int], picture_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    smallest = tmp_path / "smallest.vrc"
+    options = ("--model", "qvrf", "--lossless", "never")
+    assert run("encode", picture_file, "-o", smallest, "--rate", "0", *options) == 0
+    size = round(0.8 * smallest.stat().st_size)
+    target = tmp_path / "out.vrc"
+    capsys.readouterr()
+    assert run("encode", picture_file, "-o", target, "--size", size, "--json", *options) == 0
+    shown = capsys.readouterr()
+    bin_size = vrcodec.inspect(target.read_bytes()).bin_size
+    assert bin_size is not None
+    assert json.loads(shown.out)[0]["bin_size"] == bin_size
+    assert f"with bins of size {bin_size:.5g}" in shown.err
+
+
 @pytest.mark.parametrize("other", [["--rate", "0.5"], ["--bpp", "1"], ["--psnr", "30"]])
 def test_one_way_of_choosing_at_a_time(
     run: Callable[..., int], picture_file: Path, other: list[str]

@@ -317,6 +317,8 @@ def _interruptible_search(monitor: SearchMonitor) -> Iterator[None]:
 def _print_result(result: dict[str, Any]) -> None:
     sizes = "{output}: {width}x{height}, {bytes} bytes, {bpp:.4f} bpp, "
     rate = "lossless" if result["lossless"] else "rate {rate:.4f}"
+    if result["bin_size"] is not None:
+        rate += ", with bins of size {bin_size:.5g}"
     if result["network_width"] is not None:
         rate += " of width {network_width}"
     if result["lossless_cell_bytes"] is not None:

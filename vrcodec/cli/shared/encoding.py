@@ -126,6 +126,7 @@ class EncodeJob:
             "lossless": info.lossless,
             "lossless_cell_bytes": info.cell_bytes,
             "rate": info.rate,
+            "bin_size": info.bin_size,
             "network_width": info.network_width,
             "bytes": info.bytes,
             "bpp": info.bpp,
@@ -176,8 +177,7 @@ class EncodeJob:
         }
         if self.bin_size is not None:
             setting = encoder.bin_setting(self.bin_size)
-            data = encode_smallest(encoder, picture, setting, latents, **search)
-            return data, {"bin_size": self.bin_size}
+            return encode_smallest(encoder, picture, setting, latents, **search), {}
         qmap = self.make_map(picture.width, picture.height) if self.make_map else None
         if self.target is None:
             setting = RateSetting.from_rate(self.rate, qmap, self.width, self.max_width)

@@ -32,21 +32,21 @@ class RateAxis:
 
     def setting(self, code: int) -> RateSetting:
         """The setting of a file at ``code``."""
-        if self.is_rate(code):
+        if is_rate(code):
             return replace(self.base, rate_code=code)
-        octaves = (self.finest - self.coarsest) * (code / RATE_CODE_MAX)
-        return replace(
-            self.base, rate_code=clip_rate_code(code), bin_code=self.coarsest + round(octaves)
-        )
+        position = code / RATE_CODE_MAX
+        bin_code = self.coarsest + round(position * (self.finest - self.coarsest))
+        return replace(self.base, rate_code=clip_rate_code(code), bin_code=bin_code)
 
     @property
     def ends(self) -> tuple[int, int]:
         """The lowest and the highest code."""
         return self.low, self.high
 
-    def is_rate(self, code: int) -> bool:
-        """Whether ``code`` is that of a rate."""
-        return 0 <= code <= RATE_CODE_MAX
+
+def is_rate(code: int) -> bool:
+    """Whether ``code`` of an axis is that of a rate."""
+    return 0 <= code <= RATE_CODE_MAX
 
 
 def derive_axis(model: VariableRateModel, base: RateSetting) -> RateAxis:

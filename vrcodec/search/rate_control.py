@@ -28,7 +28,7 @@ from vrcodec.search.lossless_choice import (
     may_be_stored_in,
     with_lossless_cells,
 )
-from vrcodec.search.rate_axis import derive_axis
+from vrcodec.search.rate_axis import derive_axis, is_rate
 from vrcodec.search.rate_search import find_rate_code
 from vrcodec.search.refined_trials import refine_near
 from vrcodec.search.target import Target, derive_band
@@ -214,6 +214,6 @@ def _describe_place(code: int | None) -> str:
     """Where on the axis a file is."""
     if code is None:
         return "without loss"
-    if 0 <= code <= RATE_CODE_MAX:
+    if is_rate(code):
         return f"at rate {rate_from_code(code):g}"
     return f"with the {'coarsest' if code < 0 else 'finest'} steps beyond the rates"

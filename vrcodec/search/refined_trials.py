@@ -128,8 +128,7 @@ def _next_code(band: TargetBand, plain: TrialEncoder, last: RatePoint) -> int | 
         (first_code, first_value), (second_code, second_value) = near
         measured = (second_value - first_value) / (second_code - first_code)
         slope = min(max(measured, usual_slope / _MAX_SLOPE_RATIO), usual_slope * _MAX_SLOPE_RATIO)
-    axis = plain.axis
-    next_code = clip_rate_code(code + (band.centre - value) / slope, axis.low, axis.high)
+    next_code = clip_rate_code(code + (band.centre - value) / slope, *plain.axis.ends)
     return None if next_code == code else next_code
 
 

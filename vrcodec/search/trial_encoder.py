@@ -18,7 +18,7 @@ from vrcodec.metrics import (
 from vrcodec.models.base import Latents
 from vrcodec.picture.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX
-from vrcodec.search.rate_axis import RateAxis
+from vrcodec.search.rate_axis import RateAxis, is_rate
 from vrcodec.search.rate_search import RatePoint
 from vrcodec.search.size_forecast import SizeForecast, total_table_usage
 from vrcodec.search.target import TargetBand, TargetKind, quality_value
@@ -49,7 +49,7 @@ class TrialEncoder:
             setting = self.axis.setting(code)
             streams = self._compress(setting)
             self._files[code] = self.encoder.assemble(self.picture, setting, streams)
-            if self.axis.is_rate(code):
+            if is_rate(code):
                 self._size_forecast.add_file(
                     code, 8 * len(self._files[code]), total_table_usage(streams)
                 )

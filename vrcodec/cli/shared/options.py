@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
-from click.shell_completion import CompletionItem
 
 from vrcodec.batch.storage import without_file_scheme
 from vrcodec.bitstream.schema import METHODS
@@ -21,6 +20,9 @@ from vrcodec.cli.shared import output
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.refinement.effort import Tune
 from vrcodec.regions.tiling import Tiling
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]
@@ -49,6 +51,9 @@ def complete_files(
     ctx: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Shell completion for a file, where a URL or something else may be given, too."""
+    # Of no use to a command that runs, and click itself loads it no sooner.
+    from click.shell_completion import CompletionItem
+
     return [CompletionItem(incomplete, type="file")]
 
 

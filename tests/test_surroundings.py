@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 
 from tests.conftest import GOLDEN, ROOT
+from vrcodec.errors import DeviceError
+from vrcodec.extras import is_installed
 from vrcodec.files import open_descriptor, read_at_most
 
 VRCODEC = f"{sys.executable} -m vrcodec"
@@ -66,6 +68,29 @@ def test_little_memory_is_enough_where_all_is_done(folder: Path) -> None:
     found = shell(folder, f"mkdir out; {encode} -q; ulimit -v 300000; {encode}")
     assert found.returncode == 0, found.stderr
     assert b"0 encoded, 1 up to date, 0 failed" in found.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "encode {folder} -o {folder}/out --jobs 1",
+        "batch encode --manifest {folder} --out {folder}/out --jobs 1",
+        "bench {folder}/a.png --json o.json",
+        "qmap {folder}/a.png --for task --task os:getcwd -o {folder}/map.png",
+        "import {folder}/a.vrc --as mine",
+        "train gained --data {folder} --minutes 1",
+    ],
+)
+def test_a_working_folder_that_is_gone(folder: Path, arguments: str) -> None:
+    """Where nothing else is wanted of it: workers would fail, and PyTorch would end the process."""
+    if arguments.split()[0] in ("qmap", "import", "train") and not is_installed("compressai"):
+        pytest.skip("needs the packages for training")
+    command = arguments.format(folder=folder)
+    found = shell(folder, f"mkdir gone; cd gone; rmdir ../gone; $V {command}")
+    assert found.returncode == DeviceError.exit_code, found.stderr
+    (line,) = found.stderr.decode().splitlines()
+    assert line.startswith("vrcodec: ")
+    assert "the working folder is gone, and " in line
 
 
 def test_names_of_open_files(folder: Path) -> None:

@@ -17,6 +17,7 @@ from vrcodec.batch.items import Item, Outcome
 from vrcodec.batch.processor import ItemProcessor
 from vrcodec.batch.worker import BatchSize, run_worker
 from vrcodec.errors import DeviceError, LimitError
+from vrcodec.extras import require_working_folder
 
 # Memory of a worker: the libraries, a model, and pictures of some megapixels.
 _WORKER_BYTES = 1 << 31
@@ -189,6 +190,7 @@ class _Pool:
 
 
 def _start_worker(processor: ItemProcessor) -> _Worker:
+    require_working_folder("a worker process")
     context = multiprocessing.get_context("spawn")
     parent_end, child_end = context.Pipe()
     process = context.Process(target=run_worker, args=(processor, child_end), daemon=True)

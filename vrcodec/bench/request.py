@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.engine import Engine
 from vrcodec.errors import UsageError
-from vrcodec.extras import is_installed, require
+from vrcodec.extras import is_installed, require, require_working_folder
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.refinement.effort import MAX_EFFORT, Tune
 
@@ -64,7 +64,9 @@ class Request:
     limits: Limits = DEFAULT_LIMITS
 
     def check(self) -> None:
-        """Check before the work what would fail after it. Raises UsageError."""
+        """Check before the work what would fail after it. Raises UsageError or DeviceError."""
+        # Metrics are by PyTorch, and paths of results may be relative.
+        require_working_folder("bench")
         if self.rates is not None and self.bpps is not None:
             raise UsageError("give --rates or --bpps, not both")
         if self.rates is not None and not 0 <= self.rates[0] <= self.rates[-1] <= 1:

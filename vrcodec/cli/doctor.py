@@ -11,6 +11,7 @@ import click
 from vrcodec.cli.shared import options, output
 from vrcodec.cli.shared.option_groups import MESSAGES, OUTPUT, RUNNING, GroupedCommand, option_group
 from vrcodec.engine import Engine
+from vrcodec.extras import has_working_folder
 
 if TYPE_CHECKING:
     from vrcodec.doctor import Diagnosis
@@ -46,9 +47,7 @@ def command(device: str, threads: int | None, library: str, as_json: bool) -> in
 
 def _leave_missing_folder() -> None:
     """Enter another one where the working folder is gone: MKL would end the process."""
-    try:
-        os.getcwd()
-    except OSError:
+    if not has_working_folder():
         os.chdir(Path(__file__).parent)
 
 

@@ -7,7 +7,7 @@ import sys
 
 from vrcodec.engine import DEFAULT_ENGINE, Engine
 from vrcodec.errors import DeviceError, UsageError
-from vrcodec.extras import is_installed, missing
+from vrcodec.extras import has_working_folder, is_installed, missing
 from vrcodec.models.place import NUMPY_BACKEND, Backend
 
 LIBRARIES = ("auto", "numpy", "torch")
@@ -38,7 +38,7 @@ def choose_backend(engine: Engine = DEFAULT_ENGINE, pixels: int | None = None) -
         cuda = engine.device.startswith("cuda")
         what = f"the device {engine.device}" if cuda else "the engine torch"
         raise DeviceError(missing("torch", "torch", what))
-    if not _has_working_folder():
+    if not has_working_folder():
         # MKL would end the process.
         raise DeviceError(
             "the working folder is gone, and PyTorch needs one; change to another, or use --engine numpy"
@@ -50,14 +50,6 @@ def choose_backend(engine: Engine = DEFAULT_ENGINE, pixels: int | None = None) -
             f"PyTorch cannot be loaded: {error}; --engine numpy computes without it, in less memory"
         ) from error
     return torch_backend(engine.device, engine.precision)
-
-
-def _has_working_folder() -> bool:
-    try:
-        os.getcwd()
-    except OSError:
-        return False
-    return True
 
 
 def _choose_library(engine: Engine, pixels: int | None) -> tuple[str, str]:

@@ -76,23 +76,26 @@ main.main()
 @pytest.mark.parametrize("keep", [False, True])
 def test_ctrl_c_leaves_a_whole_file_or_none(tmp_path: Path, picture_file: Path, keep: bool) -> None:
     target = tmp_path / "found.vrc"
-    flags = ["--keep-partial"] if keep else []
+    flags = ["--keep-partial", "--json"] if keep else []
     command = [sys.executable, "-c", _SEARCHING, "encode", str(picture_file), "-o", str(target)]
     process = subprocess.Popen(
         [*command, "--time-budget", "60", *flags],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=tmp_path,
     )
     assert process.stderr is not None
     assert process.stderr.readline() == b"searching\n"
     process.send_signal(signal.SIGINT)
-    _, messages = process.communicate(timeout=60)
+    found, messages = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"interrupted" in messages
     assert sorted(p.name for p in tmp_path.iterdir()) == ["found.vrc"] * keep + ["picture.png"]
     if keep:
         assert vrcodec.open(target).size == (200, 150)
+        (result,) = json.loads(found)
+        assert result["bytes"] == target.stat().st_size
 
 
 def test_the_command_says_what_it_did(

@@ -170,6 +170,7 @@ def test_a_list_from_stdin(vrcodec, tmp_path: Path) -> None:
         (2, ["encode", "in", "--resume", "--log", "x", "-o", "taken.txt"]),
         (2, ["encode", "in/left/001.png", "--resume"]),
         (2, ["encode", "in", "-o", "out", "--effort", "1", "--keep-partial"]),
+        (2, ["encode", "-", "in/a.png", "-o", ".", "--effort", "1", "--keep-partial"]),
         (3, ["encode", "in"]),
         (3, ["encode", "--files-from", "absent.txt", "-o", "out"]),
         (3, ["encode", "empty", "-o", "out"]),

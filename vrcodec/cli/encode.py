@@ -13,7 +13,7 @@ from vrcodec.batch.inputs import ENCODE_SUFFIXES
 from vrcodec.catalog import DEFAULT_MODEL
 from vrcodec.cli.shared import options, output, signals
 from vrcodec.cli.shared.encode_options import make_encode_job
-from vrcodec.cli.shared.encode_work import EncodeWork
+from vrcodec.cli.shared.encode_work import EncodeWork, check_one_at_a_time
 from vrcodec.cli.shared.many_files import ManyFilesRequest, ManyOptions, many_options, run_many
 from vrcodec.cli.shared.option_groups import (
     MANY_FILES,
@@ -279,21 +279,24 @@ def command(
     destinations = choose_destinations(inputs, target, ".vrc", force)
     job = make_encode_job(**given)
     job.single = len(inputs) == 1
+    if not job.single:
+        check_one_at_a_time(job)
 
     def work(name: str) -> dict[str, Any]:
         """Encode and write one input; returns the fields for --json."""
         destination = destinations[name]
         destination.check()
-        with _interruptible_search(job.monitor):
-            result = job.encode(name)
-            destination.write(result.pop("data"))
-            result["output"] = str(destination)
-            _print_result(result)
+        result = job.encode(name)
+        destination.write(result.pop("data"))
+        result["output"] = str(destination)
+        _print_result(result)
         return result
 
-    exit_code, results = output.for_each(inputs, work, parts=job.effort.searches)
-    if as_json:
-        output.print_json(results, err=any(d.path is None for d in destinations.values()))
+    # --keep-partial is for one picture: what was found of it is written, and told, before the end.
+    with _interruptible_search(job.monitor):
+        exit_code, results = output.for_each(inputs, work, parts=job.effort.searches)
+        if as_json:
+            output.print_json(results, err=any(d.path is None for d in destinations.values()))
     return exit_code
 
 

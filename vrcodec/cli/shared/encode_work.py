@@ -17,6 +17,12 @@ from vrcodec.errors import UsageError, VrcError, WeightsError
 _GPU_BATCH_SIZE = 16
 
 
+def check_one_at_a_time(job: EncodeJob) -> None:
+    """Raise UsageError where a job for several pictures should keep what an interrupted search has found."""
+    if job.monitor.keep_partial:
+        raise UsageError("--keep-partial is for one picture at a time")
+
+
 @dataclass
 class EncodeWork:
     """Encoding for worker processes (`vrcodec.batch.items.Work`).
@@ -34,8 +40,7 @@ class EncodeWork:
         """From the arguments of `make_encode_job`. Raises what that raises, and WeightsError."""
         # One thread by default: with another number, a file may differ in a symbol.
         job = make_encode_job(**{**given, "threads": given["threads"] or 1})
-        if job.monitor.keep_partial:
-            raise UsageError("--keep-partial is for one picture at a time")
+        check_one_at_a_time(job)
         return cls(job, find_by_family(job.model, job.tune).id.hex(), hash_settings(given))
 
     @property

@@ -75,6 +75,16 @@ def test_the_readmes_options_exist() -> None:
         assert used <= known | {"--help"}, (name, used - known)
 
 
+@pytest.mark.parametrize("name", ["IMPORT.md", "TUTORIAL.md"])
+def test_who_follows_a_page_overwrites_nothing(name: str) -> None:
+    """Without -f the second command of one output does not do what the page says, but refuses to."""
+    lines = "\n".join(blocks(ROOT / "docs" / name, *COMMAND_BLOCKS)).splitlines()
+    outputs = [re.search(r" -o (\S+)", line) for line in lines if " -f" not in line]
+    names = [output[1] for output in outputs if output]
+    assert len(names) > 3
+    assert len(set(names)) == len(names)
+
+
 def shipped_at_some_time(family: str) -> set[str]:
     """Ids of the weights of ``family``: those of now, and of earlier stages of their training.
 

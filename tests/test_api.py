@@ -12,11 +12,13 @@ import pytest
 from PIL import Image
 
 import vrcodec
-from tests.conftest import GOLDEN, Pixels
+from tests.conftest import GOLDEN, Pixels, needs_torch
 from vrcodec.errors import (
     FormatError,
     InputError,
     LimitError,
+    TargetError,
+    UnmetTargetWarning,
     UsageError,
     VrcError,
     WeightsError,
@@ -70,6 +72,56 @@ def test_choices_reach_the_picture(photograph: Pixels, tmp_path: Path) -> None:
     for wrong in ({"strip": "gps"}, {"icc": "adobe"}, {"frame": -1}):
         with pytest.raises(UsageError):
             vrcodec.encode(photograph, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("target", "given"),
+    [
+        ({"size": 1500}, {"engine": "numpy"}),
+        ({"bpp": 0.8}, {"engine": "numpy", "model": "qarv"}),
+        ({"psnr": 31.5}, {"engine": "numpy", "model": "slim", "max_width": 96}),
+        pytest.param({"ssimulacra2": 60.0}, {"engine": "torch", "effort": 1}, marks=needs_torch),
+        ({"bpp": 0.6}, {"engine": "numpy", "model": "qmap", "qmap": [[0.2, 0.8]]}),
+    ],
+)
+def test_a_target_gives_the_commands_file(
+    target: dict[str, float],
+    given: dict[str, Any],
+    run: Callable[..., int],
+    picture_file: Path,
+    tmp_path: Path,
+) -> None:
+    Image.fromarray(np.array([[51, 204]], np.uint8)).save(tmp_path / "map.png")
+    options = {**target, **given, **({"qmap": "map.png"} if "qmap" in given else {})}
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    assert run("encode", picture_file, "-o", "a.vrc", *words) == 0
+    data = vrcodec.encode(picture_file, **target, **given)
+    assert data == (tmp_path / "a.vrc").read_bytes()
+
+
+def test_a_target_that_nothing_meets(photograph: Pixels) -> None:
+    with pytest.warns(UnmetTargetWarning, match="at most 100 bytes") as told:
+        nearest = vrcodec.encode(photograph, size=100)
+    assert len(nearest) > 100
+    assert told[0].filename == __file__
+    with pytest.raises(TargetError, match="at most 100 bytes"):
+        vrcodec.encode(photograph, size=100, strict=True)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": 2000, "rate": 0.5},
+        {"size": 2000, "bpp": 0.5},
+        {"psnr": 40.0, "bin_size": 1.0},
+        {"ssim": 1.0},
+        {"bpp": float("nan")},
+        {"rate": 0.5, "strict": True},
+    ],
+)
+def test_targets_that_are_none(photograph: Pixels, wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        vrcodec.encode(photograph, **wrong)
 
 
 def test_inspect(photograph: Pixels) -> None:

@@ -17,12 +17,18 @@ from vrcodec.bitstream.rate_setting import RateSetting
 from vrcodec.bitstream.source import FileSource
 from vrcodec.catalog import DEFAULT_MODEL, find_by_family
 from vrcodec.engine import Engine
-from vrcodec.errors import InputError, LeftOutWarning, UsageError, VrcError
+from vrcodec.errors import (
+    InputError,
+    LeftOutWarning,
+    UnmetTargetWarning,
+    UsageError,
+    VrcError,
+)
 from vrcodec.files import open_to_read, read_whole
 from vrcodec.limits import DEFAULT_LIMITS, Limits
 from vrcodec.picture.intake.read_options import IccChoice, ReadOptions, parse_strip
 from vrcodec.rate import BACKGROUND_LEVEL
-from vrcodec.refinement.effort import Tune, choose_effort
+from vrcodec.refinement.effort import Effort, Tune, choose_effort
 from vrcodec.regions.region import Rectangle, Region
 from vrcodec.regions.tiling import Tiling
 
@@ -36,12 +42,19 @@ if TYPE_CHECKING:
     from vrcodec.codec import Decoder, Encoder
     from vrcodec.picture.picture import Picture
     from vrcodec.search.lossless_choice import LosslessMode
+    from vrcodec.search.target import Target
 
 
 def encode(
     image: Image.Image | npt.NDArray[np.uint8] | str | PathLike[str],
     rate: float | None = None,
     *,
+    bpp: float | None = None,
+    size: float | None = None,
+    psnr: float | None = None,
+    ssim: float | None = None,
+    ssimulacra2: float | None = None,
+    strict: bool = False,
     bin_size: float | None = None,
     qmap: npt.ArrayLike | None = None,
     roi: str | Iterable[str] = (),
@@ -73,6 +86,13 @@ def encode(
             2) or (H, W, 4), bool (H, W) for a bilevel picture. An image as `PIL.Image.open` gives it is turned
             upright, as a file is; the result of an operation is kept as it is.
         rate: 0 (smallest) .. 1 (best), continuous; by default 0.5, or the mean of the map.
+        bpp: In place of a rate, the best file of at most so many bits a pixel.
+        size: The best file of at most so many bytes.
+        psnr: The smallest file of at least so many dB.
+        ssim: The smallest of at least this MS-SSIM, below 1.
+        ssimulacra2: The smallest of at least so many points of SSIMULACRA 2, up to 100; where the model has
+            weights that are tuned for it or for PSNR, each is met by its own.
+        strict: Raise TargetError where nothing meets such a target, in place of a warning and the nearest file.
         bin_size: For experts, `qvrf` and imported networks: the quantisation step in place of a rate, 1/64 ..
             64.
         qmap: For the model `qmap`: levels (h, w) in [0, 1] of any size, stretched over the picture; a rate
@@ -105,26 +125,36 @@ def encode(
         verify: Decode the result, and compare.
         limits: Pictures beyond them are refused.
 
-    Raises InputError, LimitError, UsageError, WeightsError or DeviceError; with ``verify``, CorruptError. What
-    is in the file and has no place in a .vrc file, such as a gain map, is told by a LeftOutWarning of
-    `vrcodec.errors`.
+    Raises InputError, LimitError, UsageError, WeightsError or DeviceError; with ``verify``, CorruptError, with
+    ``strict``, TargetError. What is in the file and has no place in a .vrc file, such as a gain map, is told by
+    a LeftOutWarning of `vrcodec.errors`; a target that is not met, by an UnmetTargetWarning.
     """
+    from vrcodec.search.lossless_choice import encode_smallest, parse_lossless_mode
+    from vrcodec.search.target import choose_target
+
+    target = choose_target(
+        rate,
+        bin_size,
+        {"bpp": bpp, "size": size, "psnr": psnr, "ssim": ssim, "ssimulacra2": ssimulacra2},
+        names="rate, bpp, size, psnr, ssim, ssimulacra2 and bin_size",
+    )
+    if strict and target is None:
+        raise UsageError("strict goes with a target, such as size or ssimulacra2")
     regions = [roi] if isinstance(roi, str) else list(roi)
     widths = [number for number in (width, max_width, max_kmac) if number is not None]
     if qmap is not None and regions:
         raise UsageError("give a map or regions, not both")
-    if bin_size is not None and (rate is not None or qmap is not None or regions or widths):
-        raise UsageError("a bin size stands in place of a rate, a map or a width")
+    if bin_size is not None and (qmap is not None or regions or widths):
+        raise UsageError("a bin size goes without a map or a width")
     if len(widths) > 1:
         raise UsageError("give one of width, max_width and max_kmac")
     if effort and time_budget is not None:
         raise UsageError("a time budget stands in place of an effort")
-    from vrcodec.search.lossless_choice import encode_smallest, parse_lossless_mode
-
     lossless = parse_lossless_mode(lossless)
     if lossless_fallback and lossless != "auto":
         raise UsageError("lossless_fallback is another word for lossless='auto'")
-    weights = find_by_family(model, tune)
+    aim = tune or (target.tune if target else None)
+    weights = find_by_family(model, aim)
     if max_kmac is not None:
         max_width = weights.max_width(max_kmac)
     search_effort = choose_effort(effort, time_budget, tune, weights)
@@ -132,20 +162,58 @@ def encode(
         image, ReadOptions(parse_strip(strip), icc, reduce_depth, frame, limits)
     )
     _warn_of_losses(image, picture)
-    encoder = _load_encoder(model, engine, device, memory, tune, weights.id)
-    if bin_size is not None:
-        setting = encoder.bin_setting(bin_size)
+    encoder = _load_encoder(model, engine, device, memory, aim, weights.id)
+    decoder = _load_decoder(engine, device, memory, limits)
+    shape = _parse_quality_map(qmap, picture)
+    if regions:
+        shape = _map_from_regions(regions, roi_background, roi_feather, picture, limits)
+    if target:
+        wanted = RateSetting(0, qmap=shape, width=width, max_width=max_width)
+        data = _encode_to_target(
+            encoder, decoder, picture, target, wanted, strict, lossless, search_effort
+        )
     else:
-        shape = _parse_quality_map(qmap, picture)
-        if regions:
-            shape = _map_from_regions(regions, roi_background, roi_feather, picture, limits)
-        setting = RateSetting.from_rate(rate, shape, width, max_width)
-    data = encode_smallest(encoder, picture, setting, lossless=lossless, effort=search_effort)
+        setting = (
+            RateSetting.from_rate(rate, shape, width, max_width)
+            if bin_size is None
+            else encoder.bin_setting(bin_size)
+        )
+        data = encode_smallest(encoder, picture, setting, lossless=lossless, effort=search_effort)
     if verify:
         from vrcodec.search.verification import verify_encoding
 
-        verify_encoding(data, picture, _load_decoder(engine, device, memory, limits))
+        verify_encoding(data, picture, decoder)
     return data
+
+
+def _encode_to_target(
+    encoder: Encoder,
+    decoder: Decoder,
+    picture: Picture,
+    target: Target,
+    setting: RateSetting,
+    strict: bool,
+    lossless: LosslessMode,
+    effort: Effort,
+) -> bytes:
+    """``setting``: what goes with the rate that is looked for."""
+    from vrcodec.search.rate_control import encode_to_target, unmet_target_message
+
+    result = encode_to_target(
+        encoder,
+        decoder,
+        picture,
+        target,
+        qmap=setting.qmap,
+        width=setting.width,
+        max_width=setting.max_width,
+        strict=strict,
+        effort=effort,
+        lossless=lossless,
+    )
+    if not result.met:
+        warnings.warn(unmet_target_message(result, target), UnmetTargetWarning, stacklevel=3)
+    return result.data
 
 
 def decode(

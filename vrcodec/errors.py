@@ -97,6 +97,10 @@ class LeftOutWarning(UserWarning):
     """Something of a picture file has no place in a .vrc file: a gain map, a video, bytes behind the end."""
 
 
+class UnmetTargetWarning(UserWarning):
+    """Nothing meets the size or quality that was asked for; the file is the nearest to it."""
+
+
 def explain_shortage(error: BaseException) -> VrcError | None:
     """The error of ours for one that any line may raise where the system has too little of something.
 

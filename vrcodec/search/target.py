@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from vrcodec.errors import UsageError
 from vrcodec.metrics import as_decibels
 from vrcodec.picture.picture import Picture
 from vrcodec.rate import RATE_CODE_MAX, clip_rate_code
+from vrcodec.refinement.effort import Tune
 from vrcodec.search.size_forecast import LOG_SIZE_SLOPE
 
 TargetKind = Literal["size", "bpp", "psnr", "ssim", "ssimulacra2"]
@@ -47,6 +49,28 @@ class Target:
     def limits_size(self) -> bool:
         """Whether it is a size, not a quality."""
         return self.kind in ("size", "bpp")
+
+    @property
+    def tune(self) -> Tune | None:
+        """What weights should be tuned for that meet it with the fewest bits; None where that is as ever."""
+        return cast(Tune, self.kind) if self.kind in get_args(Tune) else None
+
+
+def choose_target(
+    rate: float | None,
+    bin_size: float | None,
+    given: Mapping[TargetKind, float | None],
+    *,
+    names: str,
+) -> Target | None:
+    """The target among ``given``, or None.
+
+    Raises UsageError for more than one of targets, rate and bin size; ``names``: what their users call them.
+    """
+    targets = [Target(kind, value) for kind, value in given.items() if value is not None]
+    if len(targets) + (rate is not None) + (bin_size is not None) > 1:
+        raise UsageError(f"give one of {names}")
+    return targets[0] if targets else None
 
 
 @dataclass(frozen=True)

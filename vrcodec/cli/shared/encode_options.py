@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from vrcodec.catalog import WeightsEntry, find_by_family
 from vrcodec.cli.shared import output
@@ -16,6 +16,7 @@ from vrcodec.picture.intake.read_options import IccChoice, ReadOptions
 from vrcodec.rate import BACKGROUND_LEVEL
 from vrcodec.refinement.effort import Effort, SearchMonitor, Tune, choose_effort
 from vrcodec.regions.tiling import Tiling
+from vrcodec.search.target import choose_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from vrcodec.bitstream.quality_map import QualityMap
     from vrcodec.maps.regions import RegionWords
     from vrcodec.search.lossless_choice import LosslessMode
-    from vrcodec.search.target import Target
 
 
 def make_encode_job(
@@ -64,8 +64,11 @@ def make_encode_job(
 ) -> EncodeJob:
     """The job that the options of `vrcodec encode` ask for. Raises UsageError, or InputError for a map."""
     read_options = ReadOptions(strip, icc, reduce_depth, frame, limits)
-    target = _choose_target(
-        rate, bin_size, bpp=bpp, size=size, psnr=psnr, ssim=ssim, ssimulacra2=ssimulacra2
+    target = choose_target(
+        rate,
+        bin_size,
+        {"bpp": bpp, "size": size, "psnr": psnr, "ssim": ssim, "ssimulacra2": ssimulacra2},
+        names="--rate, --bpp, --size, --psnr, --ssim, --ssimulacra2, --bin-size",
     )
     if strict and target is None:
         raise UsageError("--strict goes with a target, such as --size or --ssimulacra2")
@@ -76,9 +79,7 @@ def make_encode_job(
             "--bin-size is for qvrf, quality maps are for qmap, and slim takes one of --width, --max-width and "
             "--max-kmac"
         )
-    # A target of quality is met with the fewest bits by the weights that are tuned for it.
-    aim = target.kind if target and target.kind in get_args(Tune) else None
-    weights = find_by_family(model, tune or aim)
+    weights = find_by_family(model, tune or (target.tune if target else None))
     return EncodeJob(
         model,
         weights.tune,
@@ -118,20 +119,6 @@ def _choose_lossless(mode: LosslessMode | None, fallback: bool) -> LosslessMode:
     if fallback and mode not in (None, "auto"):
         raise UsageError("--lossless-fallback is another word for --lossless auto")
     return mode or "auto"
-
-
-def _choose_target(
-    rate: float | None, bin_size: float | None, **given: float | None
-) -> Target | None:
-    chosen = [(kind, value) for kind, value in given.items() if value is not None]
-    if len(chosen) + (rate is not None) + (bin_size is not None) > 1:
-        raise UsageError(f"give one of --rate, --{', --'.join(given)}, --bin-size")
-    if not chosen:
-        return None
-    from vrcodec.search.target import Target
-
-    kind, value = chosen[0]
-    return Target(kind, value)  # type: ignore[arg-type]
 
 
 def _choose_map(

@@ -190,7 +190,7 @@ def test_families_without_maps_say_so(photograph: Pixels) -> None:
             vrcodec.encode(photograph, qmap=[[0.1, 0.9]], model=model)
         with pytest.raises(UsageError, match=f"{model} takes no quality map"):
             vrcodec.encode(photograph, qmap=[[0.5]], model=model)
-    with pytest.raises(UsageError, match="in place of"):
+    with pytest.raises(UsageError, match="a bin size goes without a map"):
         vrcodec.encode(photograph, qmap=[[0.1, 0.9]], bin_size=1.0, model="qmap")
 
 

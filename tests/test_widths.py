@@ -56,7 +56,7 @@ def test_widths_that_do_not_exist(photograph: Pixels) -> None:
         vrcodec.encode(photograph, width=17, model="slim")
     with pytest.raises(UsageError, match="gained has no width"):
         vrcodec.encode(photograph, width=8, model="gained")
-    with pytest.raises(UsageError, match="in place of"):
+    with pytest.raises(UsageError, match="a bin size goes without a map or a width"):
         vrcodec.encode(photograph, width=8, bin_size=1.0, model="slim")
 
 
@@ -154,7 +154,7 @@ def test_limits_that_cannot_be_met(photograph: Pixels) -> None:
         ("gained", {"max_width": 8}, "gained has no width"),
         ("gained", {"max_kmac": 8}, "gained has no width"),
         ("slim", {"width": 8, "max_width": 8}, "one of width"),
-        ("slim", {"bin_size": 1.0, "max_width": 8}, "in place of"),
+        ("slim", {"bin_size": 1.0, "max_width": 8}, "a bin size goes without"),
     ):
         with pytest.raises(UsageError, match=message):
             vrcodec.encode(photograph, model=model, **limit)  # type: ignore[arg-type]

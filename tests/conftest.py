@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -102,6 +103,18 @@ def with_chunks(chunk_type: int, data: bytes, *payloads: bytes) -> bytes:
 
 def file_names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def close_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody list ``folder``, not even root."""
+    list_folder = os.scandir
+
+    def list_unless_closed(path: str) -> object:
+        if os.path.abspath(path) == str(folder):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return list_folder(path)
+
+    monkeypatch.setattr(os, "scandir", list_unless_closed)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.conftest import Pixels
+from tests.conftest import Pixels, close_folder
 from vrcodec.batch import storage
 from vrcodec.batch.inputs import (
     ENCODE_SUFFIXES,
@@ -70,20 +70,33 @@ def test_folders_that_cannot_be_listed(
     closed = tmp_path / "in" / "closed"
     closed.mkdir(parents=True)
     Image.fromarray(photograph[:20, :30]).save(tmp_path / "in" / "a.png")
-    list_folder = os.scandir
-
-    def list_unless_closed(path: str) -> object:
-        if Path(path).name == "closed":
-            raise PermissionError(errno.EACCES, "Permission denied", path)
-        return list_folder(path)
-
-    monkeypatch.setattr(os, "scandir", list_unless_closed)
+    close_folder(closed, monkeypatch)
     found = find_inputs([str(tmp_path / "in")], [], ENCODE_SUFFIXES)
     assert found.unreadable == {str(closed): "cannot be listed: Permission denied"}
     assert run("encode", "in", "-o", "out", "--model", "gained", "--jobs", 1) == 1
     assert (tmp_path / "out" / "a.vrc").exists()
     items = list(Manifest(str(tmp_path / "in"), "out", ".vrc", ENCODE_SUFFIXES).items(Shard()))
     assert [item.source for item in items if isinstance(item, Outcome)] == [str(closed)]
+
+
+def test_a_folder_that_goes_during_the_search_is_one_that_cannot_be_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "in" / "gone"
+    gone.mkdir(parents=True)
+    walk = os.walk
+
+    def walk_and_lose(
+        *arguments: object, **options: object
+    ) -> Iterator[tuple[str, list[str], list[str]]]:
+        for found in walk(*arguments, **options):  # type: ignore[call-overload]
+            if Path(found[0]) == gone:
+                gone.rmdir()
+            yield found
+
+    monkeypatch.setattr(os, "walk", walk_and_lose)
+    found = find_inputs([str(tmp_path / "in")], [], ENCODE_SUFFIXES)
+    assert found.unreadable == {str(gone): "cannot be listed: No such file or directory"}
 
 
 def test_files_that_cannot_be_looked_at_are_taken(

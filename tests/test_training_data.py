@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.conftest import close_folder
 from tests.extent import examples
 from tests.recipes import pictures, save_pictures
 from vrcodec.errors import InputError
@@ -119,6 +120,19 @@ def test_pictures_that_cannot_be_read_are_named_and_left_out(tmp_path: Path) -> 
     loaded = load_pictures(find_pictures([tmp_path]), lambda error: named.append(str(error)))
     assert [tuple(p.shape) for p in loaded] == [(3, 20, 30)]
     assert len(named) == 2
+
+
+def test_folders_that_cannot_be_listed_are_named_and_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As lost+found is, at the top of a disk."""
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "a.png").touch()
+    close_folder(tmp_path / "closed", monkeypatch)
+    named: list[str] = []
+    found = find_pictures([tmp_path], lambda error: named.append(str(error)))
+    assert found == [tmp_path / "a.png"]
+    assert named == [f"{tmp_path / 'closed'}: cannot be listed: Permission denied"]
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:

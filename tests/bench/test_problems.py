@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.bench.reports import FEW, document
+from tests.conftest import close_folder
 from vrcodec.bench import results
 from vrcodec.bench.curves import read_curves
 from vrcodec.bench.results import as_csv
@@ -72,6 +73,20 @@ def test_only_files_of_a_folder_are_pictures(tmp_path: Path) -> None:
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe.png")
     assert find_pictures([tmp_path]) == [tmp_path / "picture.png"]
+
+
+def test_folders_that_cannot_be_listed_are_named(
+    run: Run,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Figures of the other pictures alone would be taken for those of all."""
+    closed = folder / "closed"
+    closed.mkdir()
+    close_folder(closed, monkeypatch)
+    assert run("bench", folder, *FEW) == 3
+    assert f"{closed}: cannot be listed: Permission denied" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="names are UTF-8")

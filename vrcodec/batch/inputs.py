@@ -145,7 +145,11 @@ def _walk(folder: str, unreadable: dict[str, str]) -> Iterator[str]:
         unreadable[error.filename] = f"cannot be listed: {error.strerror}"
 
     for root, folders, names in os.walk(folder, onerror=note, followlinks=True):
-        status = os.stat(root)
+        try:
+            status = os.stat(root)
+        except OSError as error:  # Removed since it was listed.
+            note(error)
+            continue
         if (status.st_dev, status.st_ino) in visited:
             folders.clear()
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,19 +27,35 @@ def missing_extra(suffix: str) -> str | None:
     return None
 
 
-def find_pictures(paths: Sequence[Path]) -> list[Path]:
+def find_pictures(
+    paths: Sequence[Path], on_unreadable: Callable[[InputError], None] | None = None
+) -> list[Path]:
     """Picture files below the folders among ``paths``, by suffix, and the files among them; sorted.
 
     Of folders, what is no file, such as a pipe or another folder, is none, whatever it is called.
-    Raises InputError when there is none.
+    ``on_unreadable`` is told of folders that cannot be listed; without it they are errors, too. Raises
+    InputError, also when there is no picture.
     """
     files = {path for path in paths if not os.path.isdir(path)}
     for folder in paths:
         if os.path.isdir(folder):
-            files.update(path for path in folder.rglob("*") if _is_picture_file(path))
+            below = _files_below(folder, on_unreadable or _refuse)
+            files.update(path for path in below if _is_picture_file(path))
     if not files:
         raise InputError(f"no pictures below {', '.join(map(str, paths))}")
     return sorted(files)
+
+
+def _refuse(error: InputError) -> None:
+    raise error
+
+
+def _files_below(folder: Path, on_unreadable: Callable[[InputError], None]) -> Iterator[Path]:
+    def note(error: OSError) -> None:
+        on_unreadable(InputError(f"{error.filename}: cannot be listed: {error.strerror}"))
+
+    for root, _, names in os.walk(folder, onerror=note):
+        yield from (Path(root, name) for name in names)
 
 
 def _is_picture_file(path: Path) -> bool:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vrcodec.catalog import encoder_path, same_folder
-from vrcodec.errors import CorruptError, OutputError, UsageError
+from vrcodec.errors import CorruptError, OutputError, UsageError, VrcError
 from vrcodec.models.device import resolve_device
 from vrcodec.models.weights import load_description, load_frozen_state, load_size
 from vrcodec.picture.folders import find_pictures
@@ -240,7 +240,10 @@ def _reach_search(
 
 
 def _load_folders(session: Session, folders: tuple[Path, ...]) -> list[Tensor]:
-    return load_pictures(find_pictures(folders), lambda error: session.say(f"left out: {error}"))
+    def leave_out(error: VrcError) -> None:
+        session.say(f"left out: {error}")
+
+    return load_pictures(find_pictures(folders, leave_out), leave_out)
 
 
 def _rank_device(name: str, group: ProcessGroup) -> str:

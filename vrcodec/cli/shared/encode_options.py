@@ -16,7 +16,6 @@ from vrcodec.picture.intake.read_options import IccChoice, ReadOptions
 from vrcodec.rate import BACKGROUND_LEVEL
 from vrcodec.refinement.effort import Effort, SearchMonitor, Tune, choose_effort
 from vrcodec.regions.tiling import Tiling
-from vrcodec.search.target import choose_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +62,9 @@ def make_encode_job(
     library: str = "auto",
 ) -> EncodeJob:
     """The job that the options of `vrcodec encode` ask for. Raises UsageError, or InputError for a map."""
+    # With it comes NumPy, which --help and completion do without.
+    from vrcodec.search.target import choose_target
+
     read_options = ReadOptions(strip, icc, reduce_depth, frame, limits)
     target = choose_target(
         rate,

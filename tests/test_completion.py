@@ -134,6 +134,11 @@ def completions(*words: str) -> subprocess.CompletedProcess[str]:
         (("vrcodec", "batch", "decode", "--out", "de"), "file,de"),
         (("vrcodec", "batch", "report", "logs/0"), "file,logs/0"),
         (("vrcodec", "weights", "list", "--hub", "hu"), "file,hu"),
+        (("vrcodec", "weights", "fetch", "gained-3"), "plain,gained-3"),
+        (("vrcodec", "weights", "show", "gained-3"), "plain,gained-3"),
+        # Neither is it here, nor in the store.
+        (("vrcodec", "weights", "path", "gained-3"), ""),
+        (("vrcodec", "weights", "remove", "gained-3"), ""),
         (("vrcodec", "encode", "--model", "q"), "plain,qarv plain,qmap plain,qvrf"),
         (("vrcodec", "decode", "--device", "c"), "plain,cpu plain,cuda"),
         (("vrcodec", "encode", "--strip", "icc,e"), "plain,icc,exif"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,28 @@ Weights are called by their id (16 digits, as `vrcodec info` shows it), by famil
 qvrf-3), or by family, which is its newest generation. Those of an imported network have its name in place of a
 family.
 """
+
+
+def _complete_weights(
+    entries: Callable[[], Iterable[WeightsEntry | Release]],
+) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Shell completion for the names of ``entries``."""
+
+    def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+        names = {entry.name for entry in entries()}
+        return [name for name in sorted(names) if name.startswith(incomplete)]
+
+    return complete
+
+
+def _known_weights() -> list[WeightsEntry | Release]:
+    return [*installed_weights(), *shipped_index()]
+
+
+def _stored_weights() -> list[WeightsEntry]:
+    """What is in the store, which `remove` can take out of it."""
+    return [entry for entry in installed_weights() if entry.path.parent.parent == store_folder()]
+
 
 hub_option = click.option(
     "--hub",
@@ -117,7 +140,7 @@ _SHOW_HELP = """Show what is known of WEIGHTS: their card, and where their files
 
 
 @command.command("show", cls=GroupedCommand, help=_SHOW_HELP)
-@click.argument("weights")
+@click.argument("weights", shell_complete=_complete_weights(_known_weights))
 @option_group(OUTPUT, options.json_option)
 @option_group(MESSAGES, options.verbosity_options)
 def show_command(weights: str, as_json: bool) -> None:
@@ -155,7 +178,9 @@ is repeated.
 
 
 @command.command("fetch", cls=GroupedCommand, help=_FETCH_HELP)
-@click.argument("weights", nargs=-1, required=True)
+@click.argument(
+    "weights", nargs=-1, required=True, shell_complete=_complete_weights(_known_weights)
+)
 @option_group("Where from", hub_option)
 @option_group(OUTPUT, options.json_option)
 @option_group(MESSAGES, options.verbosity_options)
@@ -215,7 +240,9 @@ _REMOVE_HELP = (
 
 
 @command.command("remove", cls=GroupedCommand, help=_REMOVE_HELP)
-@click.argument("weights", nargs=-1, required=True)
+@click.argument(
+    "weights", nargs=-1, required=True, shell_complete=_complete_weights(_stored_weights)
+)
 @option_group(MESSAGES, options.verbosity_options)
 def remove_command(weights: tuple[str, ...]) -> int:
     """Run the command."""
@@ -234,7 +261,7 @@ With that folder in VRCODEC_WEIGHTS, those weights encode, as long as --tune is 
 
 
 @command.command("path", cls=GroupedCommand, help=_PATH_HELP)
-@click.argument("weights", required=False)
+@click.argument("weights", required=False, shell_complete=_complete_weights(installed_weights))
 @option_group(MESSAGES, options.verbosity_options)
 def path_command(weights: str | None) -> None:
     """Run the command."""
@@ -249,7 +276,7 @@ added to those that are in it. Without WEIGHTS, all that are here.
 
 
 @command.command("export", cls=GroupedCommand, help=_EXPORT_HELP)
-@click.argument("weights", nargs=-1)
+@click.argument("weights", nargs=-1, shell_complete=_complete_weights(installed_weights))
 @option_group(
     OUTPUT,
     click.option(
@@ -300,7 +327,4 @@ def _find(name: str, *, stored_only: bool = False) -> WeightsEntry:
 
 
 def _find_here(wanted: Wanted, stored_only: bool = False) -> WeightsEntry | None:
-    entries = installed_weights()
-    if stored_only:
-        entries = [entry for entry in entries if entry.path.parent.parent == store_folder()]
-    return wanted.find(entries)
+    return wanted.find(_stored_weights() if stored_only else installed_weights())

@@ -230,6 +230,31 @@ def test_an_original_of_another_size(
     assert "is 200x150, and" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "option", "choice", "without"),
+    [("pages.gif", "--frame", "1", "--frame"), ("odd.png", "--icc", "strip", "--icc strip")],
+)
+def test_an_original_is_read_as_encode_was_told_to(
+    run: Run,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    option: str,
+    choice: str,
+    without: str,
+) -> None:
+    pages = [Image.new("L", (9, 9), grey) for grey in (0, 255)]
+    pages[0].save(tmp_path / "pages.gif", save_all=True, append_images=pages[1:])
+    Image.new("L", (9, 9)).save(tmp_path / "odd.png", icc_profile=b"damaged")
+    vrc = tmp_path / "a.vrc"
+    original = ("--original", tmp_path / name, "--no-browser")
+    assert run("encode", name, option, choice, "-o", vrc) == 0
+    assert run("view", vrc, *original) == 3
+    assert without in capsys.readouterr().err
+    with running(vrc, *original, option, choice) as (_, address):
+        assert b"no pixel differs" in answer(address).body  # type: ignore[attr-defined]
+
+
 def test_what_is_no_vrc_file_is_not_shown(run: Run) -> None:
     assert run("view", ORIGINAL, "--no-browser") == 4
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,7 +25,7 @@ from vrcodec.cli.shared.option_groups import (
 )
 from vrcodec.cli.shared.paths import choose_destinations
 from vrcodec.errors import UsageError
-from vrcodec.picture.intake.read_options import METADATA_KINDS, IccChoice, parse_strip
+from vrcodec.picture.intake.read_options import METADATA_KINDS, parse_strip
 from vrcodec.rate import BACKGROUND_LEVEL, DEFAULT_RATE, MAX_FEATHER, REGION_LEVEL
 from vrcodec.refinement.effort import MAX_EFFORT, SearchMonitor
 
@@ -205,24 +205,13 @@ metadata are kept; what cannot be kept is refused. Of a folder, all pictures bel
         shell_complete=options.complete_names("all", *METADATA_KINDS),
         help="Encode without these metadata, which are kept otherwise. Several: with commas, or given again.",
     ),
-    click.option(
-        "--icc",
-        type=click.Choice(get_args(IccChoice)),
-        default="keep",
-        show_default=True,
-        help="The colour profile: keep it, convert the colours to sRGB, or leave it out.",
-    ),
+    options.icc_option,
     click.option(
         "--reduce-depth",
         is_flag=True,
         help="Round samples of more than 8 bits to 8; such pictures are refused otherwise.",
     ),
-    click.option(
-        "--frame",
-        type=click.IntRange(min=0),
-        metavar="N",
-        help="Which picture of an animation or of several pages, counted from 0.",
-    ),
+    options.frame_option,
 )
 @option_group(
     OUTPUT,

@@ -19,6 +19,7 @@ from vrcodec.cli.shared.paths import display_name, prefix_errors, read_vrc_file
 from vrcodec.engine import Engine
 from vrcodec.errors import UsageError
 from vrcodec.limits import Limits
+from vrcodec.picture.intake.read_options import IccChoice, ReadOptions
 from vrcodec.regions.tiling import Tiling
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ alone who know its address.
 @click.command(cls=GroupedCommand, help=_HELP)
 @click.argument("name", metavar="FILE", type=click.Path(allow_dash=True))
 @option_group(
-    "The page",
+    "The original, read as encode was told to",
     click.option(
         "--original",
         "original_file",
@@ -44,6 +45,11 @@ alone who know its address.
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         help="The picture that was encoded, to lay beside it.",
     ),
+    options.icc_option,
+    options.frame_option,
+)
+@option_group(
+    "The page",
     click.option(
         "--no-browser", is_flag=True, help="Print the address of the page, and open nothing."
     ),
@@ -70,6 +76,8 @@ alone who know its address.
 def command(
     name: str,
     original_file: Path | None,
+    icc: IccChoice,
+    frame: int | None,
     no_browser: bool,
     port: int,
     device: str,
@@ -83,8 +91,9 @@ def command(
     data = read_vrc_file(name)
     with prefix_errors(name):
         info = inspect(data, limits)
+    reading = ReadOptions(icc=icc, frame=frame, reduce_depth=True, limits=limits)
     # Read before the network is loaded: its size may be wrong.
-    original = _read_original(original_file, name, info, limits) if original_file else None
+    original = _read_original(original_file, reading, name, info) if original_file else None
     get_decoder = make_lazy_decoder(
         Engine(device, precision, tiling, library, single=True), threads, limits
     )
@@ -96,12 +105,10 @@ def command(
     return 0
 
 
-def _read_original(path: Path, name: str, info: Info, limits: Limits) -> Picture:
+def _read_original(path: Path, reading: ReadOptions, name: str, info: Info) -> Picture:
     """The picture at ``path``. Raises UsageError unless it is as large as the picture in the file ``name``."""
-    from vrcodec.picture.intake.read_options import ReadOptions
     from vrcodec.picture.reading import open_picture
 
-    reading = ReadOptions(reduce_depth=True, limits=limits, on_offer=False)
     picture = open_picture(path, options=reading)
     if (picture.width, picture.height) != (info.width, info.height):
         raise UsageError(

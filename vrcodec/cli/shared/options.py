@@ -18,6 +18,7 @@ from vrcodec.bitstream.schema import METHODS
 from vrcodec.catalog import DEFAULT_TUNE, installed_weights
 from vrcodec.cli.shared import output
 from vrcodec.limits import DEFAULT_LIMITS, Limits
+from vrcodec.picture.intake.read_options import IccChoice
 from vrcodec.refinement.effort import Tune
 from vrcodec.regions.tiling import Tiling
 
@@ -138,6 +139,19 @@ precision_option = click.option(
     show_default=True,
     help="Arithmetic of analysis and synthesis. Changes pixels by a rounding step at most, not "
     "whether a file decodes.",
+)
+icc_option = click.option(
+    "--icc",
+    type=click.Choice(get_args(IccChoice)),
+    default="keep",
+    show_default=True,
+    help="The colour profile: keep it, convert the colours to sRGB, or leave it out.",
+)
+frame_option = click.option(
+    "--frame",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Which picture of an animation or of several pages, counted from 0.",
 )
 
 

@@ -59,6 +59,7 @@ def test_file_urls_are_paths(run: Run, tmp_path: Path) -> None:
     gained = ("--model", "gained")
     assert run("encode", f"file://{source}", "-o", f"file://{tmp_path}/a.vrc", *gained) == 0
     assert run("decode", f"file://{tmp_path}/a.vrc", "-o", "a.png") == 0
+    assert run("qmap", f"file://{source}", "--for", "gradient", "-o", "map.png") == 0
     (tmp_path / "out").mkdir()
     (tmp_path / "list").write_text(f"file://{tmp_path}/in\n")
     assert (

@@ -121,3 +121,13 @@ def test_a_map_that_is_several_arrays(run: Run, folder: Path) -> None:
     assert run(*encode) == 3
     (folder / "map.npy").write_bytes(b"\x93NUMPY\x01\x00\x10\x00{'descr': ((((((")
     assert run(*encode) == 3
+
+
+@pytest.mark.parametrize(
+    "command", [("info",), ("verify",), ("view",), ("qmap", "--for", "gradient", "-o", "map.png")]
+)
+def test_what_takes_no_urls_says_so(
+    run: Run, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    assert run(*command, "https://127.0.0.1/a.vrc") == 3
+    assert "only encode and decode take URLs" in capsys.readouterr().err

@@ -86,7 +86,7 @@ Pictures are taken without their metadata. One that cannot be read is reported a
     nargs=-1,
     required=True,
     metavar="PATH...",
-    type=click.Path(exists=True, path_type=Path),
+    type=options.LocationType(exists=True, path_type=Path),
 )
 @option_group(
     "What is measured",

@@ -30,7 +30,7 @@ _HELP = """Make a quality map for PICTURE, to encode it with --model qmap --qmap
 
 
 @click.command(cls=GroupedCommand, help=_HELP)
-@click.argument("picture", shell_complete=options.complete_files)
+@click.argument("picture", type=options.LocationType(allow_dash=True))
 @option_group(
     "The map",
     click.option(

@@ -35,14 +35,14 @@ alone who know its address.
 
 
 @click.command(cls=GroupedCommand, help=_HELP)
-@click.argument("name", metavar="FILE", type=click.Path(allow_dash=True))
+@click.argument("name", metavar="FILE", type=options.LocationType(allow_dash=True))
 @option_group(
     "The original, read as encode was told to",
     click.option(
         "--original",
         "original_file",
         metavar="PICTURE",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        type=options.LocationType(exists=True, dir_okay=False, path_type=Path),
         help="The picture that was encoded, to lay beside it.",
     ),
     options.icc_option,

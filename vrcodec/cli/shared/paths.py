@@ -97,6 +97,8 @@ def _as_input_error(name: str) -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
+        if storage.is_url(name):
+            reason = "only encode and decode take URLs"
         raise InputError(f"{display_name(name)}: cannot be read: {reason}") from error
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from tests.conftest import Pixels, close_folder
 from vrcodec.batch import storage
 from vrcodec.batch.inputs import (
+    DECODE_SUFFIXES,
     ENCODE_SUFFIXES,
     find_inputs,
     is_pattern,
@@ -77,6 +78,16 @@ def test_folders_that_cannot_be_listed(
     assert (tmp_path / "out" / "a.vrc").exists()
     items = list(Manifest(str(tmp_path / "in"), "out", ".vrc", ENCODE_SUFFIXES).items(Shard()))
     assert [item.source for item in items if isinstance(item, Outcome)] == [str(closed)]
+
+
+def test_a_log_of_an_earlier_run_is_no_file_to_leave_out(tmp_path: Path) -> None:
+    for name in ("a.vrc", "vrcodec-log.jsonl", "other.jsonl"):
+        (tmp_path / name).touch()
+    found = find_inputs([str(tmp_path)], [], DECODE_SUFFIXES)
+    assert [Path(name).name for name in (*found.sources, *found.left_out)] == [
+        "a.vrc",
+        "other.jsonl",
+    ]
 
 
 def test_a_folder_that_goes_during_the_search_is_one_that_cannot_be_listed(

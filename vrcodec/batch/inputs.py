@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from vrcodec.batch import storage
 from vrcodec.batch.items import Outcome
+from vrcodec.batch.log import LOG_NAME
 from vrcodec.errors import InputError, UsageError
 from vrcodec.picture.folders import PICTURE_SUFFIXES, missing_extra
 
@@ -138,7 +139,7 @@ def _kind_left_out(path: str, suffixes: frozenset[str]) -> str:
 
 
 def _walk(folder: str, unreadable: dict[str, str]) -> Iterator[str]:
-    """Files that are not hidden, sorted; links are followed, but into no folder twice."""
+    """Files that are not hidden, sorted, but for our logs; links are followed, but into no folder twice."""
     visited: set[tuple[int, int]] = set()
 
     def note(error: OSError) -> None:
@@ -156,7 +157,7 @@ def _walk(folder: str, unreadable: dict[str, str]) -> Iterator[str]:
         visited.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
-            if not name.startswith("."):
+            if not name.startswith(".") and name != LOG_NAME:
                 yield os.path.join(root, name)
 
 

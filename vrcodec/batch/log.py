@@ -15,6 +15,8 @@ from vrcodec.batch.items import Outcome
 from vrcodec.errors import OutputError
 from vrcodec.files import open_descriptor
 
+# In the output folder, where no other is named.
+LOG_NAME = "vrcodec-log.jsonl"
 # Object stores cannot append: the whole log is uploaded anew, so often at most.
 _UPLOAD_SECONDS = 30.0
 

@@ -17,6 +17,7 @@ import click
 from vrcodec.batch import storage
 from vrcodec.batch.inputs import find_inputs, is_pattern, parse_list
 from vrcodec.batch.items import Item, Outcome, Work
+from vrcodec.batch.log import LOG_NAME
 from vrcodec.batch.totals import Totals, format_kinds
 from vrcodec.cli.shared import output, signals
 from vrcodec.cli.shared.options import complete_files
@@ -26,7 +27,6 @@ from vrcodec.limits import Limits
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-LOG_NAME = "vrcodec-log.jsonl"
 # Options that do not affect the result.
 _WITHOUT_EFFECT = frozenset({"device", "threads", "limits", "tiling", "keep_partial"})
 
